@@ -1,0 +1,175 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/go-logr/logr"
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
+	"github.com/gomlx/go-xla/compute/xla" // without its autoinstall package: nothing is downloaded
+	"github.com/gomlx/go-xla/pjrt"
+	"k8s.io/klog/v2"
+)
+
+// client is an open backend, shared by the engines that asked for the same one.
+type client struct {
+	key     string
+	backend compute.Backend
+	name    string
+	plugin  string
+	version string
+	users   int
+}
+
+var (
+	mu      sync.Mutex
+	clients                 = map[string]*client{}      // by plugin and options
+	plugins                 = map[string]*pjrt.Plugin{} // by path: a plugin, once loaded, stays for the life of the process
+	_       compute.Backend = (*xla.Backend)(nil)
+)
+
+// Open opens a backend: "xla", "xla:cpu", "xla:cuda", "xla:/path/to/plugin.so" or "go"; "" stands for the
+// environment variable GOMLX_BACKEND, and where that is not set for "xla".
+//
+// "xla" takes CUDA where a CUDA plugin and an NVIDIA device are present, else the CPU plugin. go-xla's options may
+// follow a comma, such as "xla:cuda,preallocate=true"; matrix products are in full float32 unless "tf32=true" asks
+// for less. Engines opened with the same specification share one client, so that a second Open is cheap.
+//
+// Where no plugin is found the error is one line with the command that gets it, see [IsNoPlugin]; there is no
+// fallback to the pure-Go backend.
+func Open(text string) (*Engine, error) {
+	sp, err := parseSpec(text, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	var plugin Plugin
+	switch {
+	case sp.pure:
+	case sp.path != "":
+		if info, err := os.Stat(sp.path); err != nil || !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("engine: plugin %s is not a file: give the path of a PJRT plugin, such as .../xla_cpu_pjrt.so", sp.path)
+		}
+		plugin = Plugin{Kind: sp.kind, Path: sp.path}
+	default:
+		if plugin, err = newSearcher().find(sp.kind); err != nil {
+			return nil, err
+		}
+	}
+
+	key := plugin.Path + "," + sp.options
+	shared := clients[key]
+	if shared == nil {
+		if sp.pure {
+			shared, err = openGo()
+		} else {
+			shared, err = openXLA(plugin, sp.options)
+		}
+		if err != nil {
+			return nil, err
+		}
+		shared.key = key
+		clients[key] = shared
+	}
+	shared.users++
+	return &Engine{backend: shared.backend, name: shared.name, plugin: shared.plugin, version: shared.version, shared: shared}, nil
+}
+
+// release gives back one use of a client and destroys it after the last.
+func release(c *client) {
+	mu.Lock()
+	defer mu.Unlock()
+	if c.users--; c.users == 0 {
+		delete(clients, c.key)
+		c.backend.Finalize()
+	}
+}
+
+func openGo() (*client, error) {
+	backend, err := gobackend.New("")
+	if err != nil {
+		return nil, fmt.Errorf("engine: pure-Go backend: %s", oneLine(err))
+	}
+	return &client{backend: backend, name: "go"}, nil
+}
+
+// openXLA loads a plugin and creates a client on it.
+func openXLA(p Plugin, options string) (*client, error) {
+	defer quietLog()()
+	loaded, err := load(&p)
+	if err != nil {
+		return nil, err
+	}
+	// go-xla's own default takes the plugin's name for its nature; ours is explicit.
+	config := loaded.Name() + fmt.Sprintf(",shared_buffers=%t", p.Kind == CPU)
+	if !strings.Contains(options, "tf32") {
+		config += ",tf32=false"
+	}
+	if options != "" {
+		config += "," + options
+	}
+	backend, err := xla.New(config)
+	if err != nil {
+		hint := ""
+		if p.Kind == CUDA {
+			hint = "; `trustbook doctor` tells more, `--backend xla:cpu` does without the GPU"
+		}
+		return nil, fmt.Errorf("engine: plugin %s does not start: %s%s", p.Path, oneLine(err), hint)
+	}
+	if backend.NumDevices() == 0 {
+		backend.Finalize()
+		return nil, fmt.Errorf("engine: plugin %s offers no device", p.Path)
+	}
+	major, minor := loaded.Version()
+	return &client{backend: backend, name: "xla:" + string(p.Kind), plugin: p.Path, version: fmt.Sprintf("%d.%d", major, minor)}, nil
+}
+
+// load brings a plugin into the process under a name of our own. go-xla tells CPU from CUDA by the letters in that
+// name, so a path such as /home/nvidia/cpu/... must not be it; the slash makes go-xla take the name as it is
+// instead of searching (and opening) every library on the machine.
+func load(p *Plugin) (*pjrt.Plugin, error) {
+	if p.Kind == "" {
+		p.Kind = CPU
+		if strings.Contains(strings.ToLower(p.Path), "gpu") {
+			p.Kind = CUDA
+		}
+	}
+	if loaded := plugins[p.Path]; loaded != nil {
+		return loaded, nil
+	}
+	if p.Kind == CUDA {
+		prepareCUDA(p.Path)
+	}
+	api, err := pjrtAPI(p.Path)
+	if err != nil {
+		return nil, fmt.Errorf("engine: plugin %s does not load on %s/%s: %s", p.Path, runtime.GOOS, runtime.GOARCH, oneLine(err))
+	}
+	name := fmt.Sprintf("/xla-%s-%d", p.Kind, len(plugins))
+	if err := pjrt.RegisterPreloadedPlugin(name, api); err != nil {
+		return nil, fmt.Errorf("engine: plugin %s does not start: %s", p.Path, oneLine(err))
+	}
+	loaded, err := pjrt.GetPlugin(name)
+	if err != nil {
+		return nil, fmt.Errorf("engine: plugin %s: %s", p.Path, oneLine(err))
+	}
+	plugins[p.Path] = loaded
+	return loaded, nil
+}
+
+// quietLog silences go-xla's log, which repeats on standard error what its errors say, until the returned function
+// is called.
+func quietLog() (restore func()) {
+	state := klog.CaptureState()
+	klog.SetLogger(logr.Discard())
+	return state.Restore
+}
+
+// oneLine flattens an error's message.
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(err.Error()), " ")
+}

@@ -1,0 +1,107 @@
+package engine_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trustbook/trustbook/engine"
+	"github.com/trustbook/trustbook/internal/testengine"
+)
+
+// sumOfSquares runs a graph and its gradient on the engine: 1+4+9 and 2x.
+func sumOfSquares(t *testing.T, e *engine.Engine) {
+	t.Helper()
+	exec, err := NewExec(e.Backend(), func(x *Node) (*Node, *Node) {
+		y := ReduceAllSum(Square(x))
+		return y, Gradient(y, x)[0]
+	})
+	require.NoError(t, err)
+	defer exec.Finalize()
+	y, dx, err := exec.Call2([]float32{1, 2, 3})
+	require.NoError(t, err)
+	assert.Equal(t, float32(14), tensors.ToScalar[float32](y))
+	assert.Equal(t, []float32{2, 4, 6}, dx.Value())
+}
+
+func TestOpenTwiceSharesAndCloses(t *testing.T) {
+	sumOfSquares(t, testengine.Get(t))
+	spec := "xla:" + testengine.Get(t).Plugin() + ",tf32=true" // another client than the shared one
+	a, err := engine.Open(spec)
+	require.NoError(t, err)
+	b, err := engine.Open(spec)
+	require.NoError(t, err)
+	assert.Same(t, a.Backend(), b.Backend())
+	a.Close()
+	a.Close() // a second Close must not take b's share
+	sumOfSquares(t, b)
+	b.Close()
+	assert.True(t, b.Backend().IsFinalized())
+	c, err := engine.Open(spec)
+	require.NoError(t, err)
+	defer c.Close()
+	sumOfSquares(t, c)
+	sumOfSquares(t, testengine.Get(t))
+}
+
+func TestDescription(t *testing.T) {
+	e := testengine.Get(t)
+	assert.Regexp(t, `^xla:(cpu|cuda), PJRT \d+\.\d+, \d+ devices?$`, e.Description())
+	assert.NotEmpty(t, e.Devices())
+	assert.FileExists(t, e.Plugin())
+	assert.Equal(t, e.Name(), strings.SplitN(e.Description(), ",", 2)[0])
+}
+
+func TestPureGo(t *testing.T) {
+	e := testengine.Pure(t)
+	sumOfSquares(t, e)
+	assert.Equal(t, "go", e.Name())
+	assert.Equal(t, "go, pure Go", e.Description())
+	assert.Empty(t, e.Plugin())
+	assert.NotEmpty(t, e.Devices())
+}
+
+// TestMisleadingFolder: go-xla tells CPU from CUDA by the plugin's name; a folder's name must not matter.
+func TestMisleadingFolder(t *testing.T) {
+	real := testengine.Get(t)
+	if real.Name() != "xla:cpu" {
+		t.Skip("needs the CPU plugin")
+	}
+	dir := filepath.Join(t.TempDir(), "nvidia,cuda")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	link := filepath.Join(dir, "xla_cpu_pjrt.so")
+	require.NoError(t, os.Symlink(real.Plugin(), link))
+	e, err := engine.Open("xla:" + link)
+	require.NoError(t, err)
+	defer e.Close()
+	assert.Equal(t, "xla:cpu", e.Name())
+	sumOfSquares(t, e)
+}
+
+func TestOpenErrorsAreOneLine(t *testing.T) {
+	dir := t.TempDir()
+	text, elf := filepath.Join(dir, "text_cpu.so"), filepath.Join(dir, "short_cpu.so")
+	require.NoError(t, os.WriteFile(text, []byte("not a library"), 0o644))
+	require.NoError(t, os.WriteFile(elf, []byte("\x7fELF\x02\x01\x01"), 0o644))
+	for spec, want := range map[string]string{
+		"tpu":                       "use one of",
+		"xla:" + dir + "/no.so":     "not a file",
+		"xla:" + dir + "/":          "not a file",
+		"xla:" + text:               "does not load",
+		"xla:" + elf:                "does not load",
+		"xla:cpu,nosuch=1":          "nosuch",
+		"xla:cpu,preallocate=maybe": "preallocate",
+	} {
+		e, err := engine.Open(spec)
+		require.Error(t, err, spec)
+		assert.Nil(t, e)
+		assert.ErrorContains(t, err, want)
+		assert.NotContains(t, err.Error(), "\n")
+	}
+}
