@@ -173,3 +173,14 @@ func quietLog() (restore func()) {
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }
+
+// FindPlugin returns the path of the plugin that [Open] would load for a specification, without loading it. It is
+// empty for the pure-Go backend.
+func FindPlugin(text string) (string, error) {
+	sp, err := parseSpec(text, os.Getenv)
+	if err != nil || sp.pure || sp.path != "" {
+		return sp.path, err
+	}
+	p, err := newSearcher().find(sp.kind)
+	return p.Path, err
+}

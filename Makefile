@@ -1,0 +1,68 @@
+# make demo: set up, then replicate one paper. make test: set up, then every check and test.
+# All of it lands in this folder (.venv, .tools, bin, results); stamps let a second run skip what is done.
+
+GO ?= go
+PYTHON ?= python3
+export GO PYTHON
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+kernel = .venv/share/jupyter/kernels/gonb/kernel.json
+notebooks = $(wildcard notebooks/*.ipynb)
+
+.PHONY: help setup demo test notebooks bench golden fmt clean bin/trustbook bin/nbcheck bin/checkall
+
+help:
+	@echo "make demo | test | setup | notebooks | bench | golden | fmt | clean"
+
+setup: $(kernel) bin/trustbook
+
+demo: setup
+	bin/trustbook replicate robust/joint --scale quick --out results/robust-joint
+
+test: setup .tools/.lint bin/nbcheck bin/checkall
+	@bin/checkall
+
+# Runs the notebooks at quick scale and writes their outputs back.
+notebooks: setup bin/nbcheck
+	bin/nbcheck commit $(notebooks)
+
+bench: setup
+	$(GO) test -p 1 -run '^$$' -bench . -benchmem ./...
+
+# Writes golden values anew: review the difference before you commit it.
+golden: setup
+	UPDATE_GOLDEN=1 $(GO) test -count 1 -run Golden ./...
+
+fmt: .tools/.stamp
+	.tools/goimports -w -local github.com/trustbook/trustbook $$(git ls-files '*.go')
+
+clean:
+	rm -rf .venv .tools bin
+
+bin/trustbook bin/nbcheck:
+	@test -x $@ || { tools/prerequisites.sh && echo "Building $@: the first build takes a minute or two"; }
+	@$(GO) build -o $@ ./cmd/$(@F)
+
+bin/checkall:
+	@$(GO) build -o $@ ./internal/cmd/checkall
+
+.venv/.stamp: requirements.txt
+	@tools/prerequisites.sh
+	@echo "Python environment: .venv"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+.tools/.stamp: tools/go.mod tools/go.sum
+	@tools/prerequisites.sh
+	@echo "Kernel and tools: .tools"
+	@GOBIN="$(CURDIR)/.tools" $(GO) -C tools install tool
+	@touch $@
+
+.tools/.lint: tools/lint/go.mod tools/lint/go.sum
+	@echo "Linters: .tools"
+	@GOBIN="$(CURDIR)/.tools" $(GO) -C tools/lint install tool
+	@touch $@
+
+$(kernel): .venv/.stamp .tools/.stamp $(wildcard kernel/*.go kernel/*.tmpl) | bin/trustbook
+	@bin/trustbook kernel install
+	@touch $@
