@@ -1,0 +1,9 @@
+// Package attack has the attacks, one file each, and the training losses that are built of the same graph code. Every
+// attack is a plain struct whose zero fields mean documented defaults; robust.Evaluate runs it and checks it.
+//
+//	| attack   | access    | norms        | kind   | source |
+//	| FGSM     | gradients | linf, l2, l1 | budget | Goodfellow et al., arXiv 1412.6572 |
+//	| PGD      | gradients | linf, l2, l1 | budget | Madry et al., arXiv 1706.06083 |
+//	| MIM      | gradients | linf, l2, l1 | budget | Dong et al., arXiv 1710.06081 |
+//	| JointPGD | gradients | linf         | budget | inputs and weights together, arXiv 2102.11935 |
+package attack

@@ -1,0 +1,269 @@
+package robust
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/pkg/errors"
+	"github.com/trustbook/trustbook/report"
+)
+
+// tolerance is how far beyond the budget or the bounds float32 rounding may take a perturbation.
+const tolerance = 1e-6
+
+// Outcome is the referee's account of an attack: everything in it was measured on the returned perturbation.
+type Outcome struct {
+	Attack  string
+	Problem Problem
+	N       int
+
+	Perturbed *tensors.Tensor   // inputs, float32 [n, InputShape...]
+	Weights   []*tensors.Tensor // perturbed weights, or nil
+
+	Clean   []int32   // predictions on clean inputs
+	Final   []int32   // predictions on the perturbation
+	Success []bool    // the goal is met inside budget and bounds
+	Norms   []float64 // of each input perturbation, in the threat's norm
+	Queries []int64   // forward passes, one an example
+	Grads   []int64   // backward passes, one an example
+
+	CleanAccuracy  float64 // share of examples that the clean model classifies right (label-free: 1)
+	RobustAccuracy float64 // share that is right on clean inputs and stays right under attack
+	SuccessRate    float64 // share of the attacked examples on which the goal is met
+	MedianNorm     float64 // over the successes; 0 if there are none
+	MaxNorm        float64 // over all examples
+	MeanQueries    float64 // forward passes an attacked example
+
+	Attacked int           // examples that the attack was run on
+	Elapsed  time.Duration // of the attack alone
+	Checks   []Check       // self-checks, raised or not
+}
+
+// Evaluate runs an attack and re-checks all that it claims.
+//
+// An untargeted attack on inputs is run on correctly classified examples only, since the others are lost already. A
+// goal without labels and targets becomes label-free. Perturbations that leave the budget or the bounds by more than
+// 1e-6, or are not finite, do not count as successes and raise a check.
+func Evaluate(ctx context.Context, v *Victim, a Attack, p Problem) (*Outcome, error) {
+	if err := p.validate(v); err != nil {
+		return nil, err
+	}
+	if p.Progress == nil {
+		p.Progress = report.Silent{}
+	}
+	n := p.Images.Shape().Dimensions[0]
+	o := &Outcome{Attack: a.Name(), N: n}
+	var err error
+	if o.Clean, err = v.Predictions(ctx, p.Images, nil); err != nil {
+		return nil, err
+	}
+	if p.Goal.Labels == nil && p.Goal.Targets == nil {
+		p.Goal.Labels = o.Clean
+	}
+	o.Problem = p
+	rows := o.rowsToAttack()
+	o.Attacked = len(rows)
+	o.Queries, o.Grads = make([]int64, n), make([]int64, n)
+	o.Perturbed = p.Images
+	if len(rows) > 0 {
+		if err := o.run(ctx, v, a, rows); err != nil {
+			return nil, errors.WithMessagef(err, "robust: %s", a.Name())
+		}
+	}
+	return o, o.judge(ctx, v, rows)
+}
+
+func (p Problem) validate(v *Victim) error {
+	if p.Images == nil {
+		return errors.New("robust: Problem.Images is nil: give a float32 tensor [n, InputShape...]")
+	}
+	if err := v.Model.CheckImages(p.Images); err != nil {
+		return err
+	}
+	if err := p.Goal.Validate(p.Images.Shape().Dimensions[0], v.Model); err != nil {
+		return err
+	}
+	return p.Threat.Validate(len(v.Model.Weights()))
+}
+
+// rowsToAttack leaves out what is lost before any attack.
+func (o *Outcome) rowsToAttack() []int {
+	goal := o.Problem.Goal
+	if goal.Targeted() || o.Problem.Threat.MovesWeights() {
+		return Rows(o.N)
+	}
+	var rows []int
+	for i, c := range o.Clean {
+		if c == goal.Labels[i] {
+			rows = append(rows, i)
+		}
+	}
+	return rows
+}
+
+// run attacks the given rows and lays the result over the clean images.
+func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) error {
+	p := o.Problem
+	clean, err := tensors.CopyFlatData[float32](p.Images)
+	if err != nil {
+		return err
+	}
+	size := v.exampleSize()
+	sub := make([]float32, 0, len(rows)*size)
+	for _, r := range rows {
+		sub = append(sub, clean[r*size:(r+1)*size]...)
+	}
+	p.Images = tensors.FromFlatDataAndDimensions(sub, append([]int{len(rows)}, v.Model.InputShape...)...)
+	p.Goal = p.Goal.at(rows)
+
+	v.reset(len(rows), a.Access())
+	defer func() { v.access = Gradients }()
+	start := time.Now()
+	found, err := a.Perturb(ctx, v, p)
+	o.Elapsed = time.Since(start)
+	if err != nil {
+		return err
+	}
+	for i, r := range rows {
+		o.Queries[r], o.Grads[r] = v.forwards[i], v.backwards[i]
+	}
+	o.Weights = found.Weights
+	if found.Images == nil {
+		return nil
+	}
+	if !found.Images.Shape().Equal(p.Images.Shape()) {
+		return errors.Errorf("returned shape %s for inputs of shape %s", found.Images.Shape(), p.Images.Shape())
+	}
+	moved, err := tensors.CopyFlatData[float32](found.Images)
+	if err != nil {
+		return err
+	}
+	for i, r := range rows {
+		copy(clean[r*size:(r+1)*size], moved[i*size:(i+1)*size])
+	}
+	o.Perturbed = tensors.FromFlatDataAndDimensions(clean, o.Problem.Images.Shape().Dimensions...)
+	return nil
+}
+
+// judge measures the perturbation and fills in the rest of the outcome.
+func (o *Outcome) judge(ctx context.Context, v *Victim, rows []int) (err error) {
+	v.access = Gradients
+	weightExcess, err := v.weightExcess(o.Problem.Threat, o.Weights)
+	if err != nil {
+		return err
+	}
+	if o.Final, err = v.Predictions(ctx, o.Perturbed, o.Weights); err != nil {
+		return err
+	}
+	inputs, err := v.measure(o.Problem.Threat.Norm, o.Problem.Images, o.Perturbed)
+	if err != nil {
+		return err
+	}
+	var found tally
+	o.Success, o.Norms = make([]bool, o.N), make([]float64, o.N)
+	attacked := make([]bool, o.N)
+	for _, r := range rows {
+		attacked[r] = true
+	}
+	right, standing, met := 0, 0, 0
+	var successNorms []float64
+	for i, in := range inputs {
+		legal := found.add(in, o.Problem.Threat.Epsilon) && weightExcess <= tolerance
+		o.Norms[i] = in.norm
+		o.MaxNorm = max(o.MaxNorm, in.norm)
+		o.Success[i] = legal && attacked[i] && o.Problem.Goal.Met(i, o.Final[i])
+		if o.Success[i] {
+			met++
+			successNorms = append(successNorms, in.norm)
+		}
+		if o.Problem.Goal.Labels != nil && o.Clean[i] == o.Problem.Goal.Labels[i] {
+			right++
+			if !legal || o.Final[i] == o.Problem.Goal.Labels[i] {
+				standing++
+			}
+		}
+	}
+	o.CleanAccuracy = float64(right) / float64(o.N)
+	o.RobustAccuracy = float64(standing) / float64(o.N)
+	if len(rows) > 0 {
+		o.SuccessRate = float64(met) / float64(len(rows))
+		for _, r := range rows {
+			o.MeanQueries += float64(o.Queries[r]) / float64(len(rows))
+		}
+	}
+	o.MedianNorm = median(successNorms)
+	o.Checks = o.checks(found, weightExcess, rows)
+	return nil
+}
+
+// tally counts what the referee rejects.
+type tally struct{ overBudget, outside, notFinite int }
+
+func (t *tally) add(in measured, epsilon float64) (legal bool) {
+	legal = true
+	if !in.finite {
+		t.notFinite++
+		return false
+	}
+	if in.norm > epsilon+tolerance {
+		t.overBudget++
+		legal = false
+	}
+	if in.outside > tolerance {
+		t.outside++
+		legal = false
+	}
+	return legal
+}
+
+// weightExcess returns by how much the perturbed weights leave their radii (<= 0: not at all).
+func (v *Victim) weightExcess(t Threat, weights []*tensors.Tensor) (float64, error) {
+	if weights == nil {
+		return 0, nil
+	}
+	vars := v.Model.Weights()
+	if len(weights) != len(vars) {
+		return 0, errors.Errorf("robust: the attack returned %d weight tensors for a model with %d", len(weights), len(vars))
+	}
+	radii, worst := t.WeightRadii(len(vars)), 0.0
+	for k, w := range vars {
+		clean, err := w.Value()
+		if err != nil {
+			return 0, err
+		}
+		a, err := tensors.CopyFlatData[float32](clean)
+		if err != nil {
+			return 0, err
+		}
+		b, err := tensors.CopyFlatData[float32](weights[k])
+		if err != nil {
+			return 0, err
+		}
+		if len(a) != len(b) {
+			return 0, errors.Errorf("robust: the attack returned %d values for weight %s of %d", len(b), w.Path(), len(a))
+		}
+		for i := range a {
+			d := math.Abs(float64(b[i]) - float64(a[i]))
+			if math.IsNaN(d) {
+				return math.Inf(1), nil
+			}
+			worst = max(worst, d-radii[k])
+		}
+	}
+	return worst, nil
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	m := len(values) / 2
+	if len(values)%2 == 1 {
+		return values[m]
+	}
+	return (values[m-1] + values[m]) / 2
+}

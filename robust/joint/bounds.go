@@ -1,0 +1,185 @@
+package joint
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/pkg/errors"
+	"github.com/trustbook/trustbook/engine"
+	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/robust"
+)
+
+// Bounds are the margin bounds of a set of examples, computed in float64. All slices are [example][class]; the column
+// of the example's own label holds 0.
+type Bounds struct {
+	Margin [][]float64 // f_y - f_j of the clean network on the clean input
+	Total  [][]float64 // B_yj: no perturbation inside the threat lowers the margin by more
+	Input  [][]float64 // B_yj of the inputs alone
+	Weight [][]float64 // B_yj of the weights alone
+	Cross  [][]float64 // Total - Input - Weight >= 0: what the two singular analyses miss together
+	IBP    [][]float64 // interval lower bound on the perturbed margin itself, usually tighter than Margin - Total
+	Clean  []float64   // cross-entropy of the clean network on the clean input
+	Upper  []float64   // bound on the cross-entropy under perturbation
+}
+
+// MarginBounds computes the bounds of a dense ReLU network for l-infinity perturbations of inputs (radius
+// t.Epsilon) and weights (t.Weights, one radius a weight tensor or one for all). images is [n, InputShape...], labels
+// one class an example. It fails for networks with other layers, wrong shapes, NaN and radii that are negative.
+func MarginBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, labels []int32, t robust.Threat) (*Bounds, error) {
+	if err := checkProblem(m, images, labels, t); err != nil {
+		return nil, err
+	}
+	radii, err := layerRadii(m, t)
+	if err != nil {
+		return nil, err
+	}
+	none := make([]float64, len(radii))
+	exec, err := model.NewExec(e.Backend(), m.Store, func(scope *model.Scope, x, y *Node) []*Node {
+		layers := layerNodes(m, scope, x.Graph())
+		for i := range layers {
+			layers[i] = layers[i].as(dtypes.Float64)
+		}
+		x = ConvertDType(Reshape(x, x.Shape().Dimensions[0], -1), dtypes.Float64)
+		all := boundGraph(layers, x, y, t.Epsilon, radii)
+		input := boundGraph(layers, x, y, t.Epsilon, none).drop
+		weight := boundGraph(layers, x, y, 0, radii).drop
+		clean := robust.CrossEntropy.Graph(all.logits, y, false)
+		return []*Node{all.margin, all.drop, input, weight, all.ibp, clean, upperLoss(all)}
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer exec.Finalize()
+	v, err := robust.NewVictim(e, m, min(256, len(labels)))
+	if err != nil {
+		return nil, err
+	}
+	flat, err := tensors.CopyFlatData[float32](images)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bounds{}
+	tables := []*[][]float64{&b.Margin, &b.Total, &b.Input, &b.Weight, &b.IBP}
+	for rows := range v.Batches(robust.Rows(len(labels))) {
+		out, err := exec.Call(v.Images(flat, rows), v.Ints(labels, rows))
+		if err != nil {
+			return nil, errors.WithMessage(err, "joint: margin bounds")
+		}
+		for i, table := range tables {
+			values, err := tensors.CopyFlatData[float64](out[i])
+			if err != nil {
+				return nil, err
+			}
+			for r := range rows {
+				*table = append(*table, values[r*m.Classes:(r+1)*m.Classes])
+			}
+		}
+		for i, list := range []*[]float64{&b.Clean, &b.Upper} {
+			values, err := tensors.CopyFlatData[float64](out[5+i])
+			if err != nil {
+				return nil, err
+			}
+			*list = append(*list, values[:len(rows)]...)
+		}
+	}
+	for i := range b.Total {
+		cross := make([]float64, m.Classes)
+		for j := range cross {
+			cross[j] = b.Total[i][j] - b.Input[i][j] - b.Weight[i][j]
+		}
+		b.Cross = append(b.Cross, cross)
+	}
+	return b, nil
+}
+
+// Certified reports for each example whether no perturbation inside the threat can change its (right) prediction:
+// margin - bound > 0 for every other class.
+func (b *Bounds) Certified(labels []int32) []bool {
+	certified := make([]bool, len(labels))
+	for i, y := range labels {
+		certified[i] = true
+		for j := range b.Margin[i] {
+			if int32(j) != y && !(b.Margin[i][j]-b.Total[i][j] > 0) {
+				certified[i] = false
+			}
+		}
+	}
+	return certified
+}
+
+// CertifiedAccuracy is the share of examples that are Certified.
+func CertifiedAccuracy(e *engine.Engine, m *nets.Model, images *tensors.Tensor, labels []int32, t robust.Threat) (float64, error) {
+	b, err := MarginBounds(e, m, images, labels, t)
+	if err != nil {
+		return 0, err
+	}
+	return share(b.Certified(labels)), nil
+}
+
+// LossBounds returns the clean cross-entropy of each example and the bound on it under perturbation:
+//
+//	CE(f_{W+Δ}(x+ξ), y)  <=  upper  <=  clean + max_j B_yj
+func LossBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, labels []int32, t robust.Threat) (clean, upper []float64, err error) {
+	b, err := MarginBounds(e, m, images, labels, t)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b.Clean, b.Upper, nil
+}
+
+func checkProblem(m *nets.Model, images *tensors.Tensor, labels []int32, t robust.Threat) error {
+	if m == nil || images == nil {
+		return errors.New("joint: give a model and images")
+	}
+	if t.Norm != robust.Linf {
+		return errors.Errorf("joint: norm %s: the bound is for linf", t.Norm)
+	}
+	if err := t.Validate(len(m.Weights())); err != nil {
+		return err
+	}
+	if err := m.CheckImages(images); err != nil {
+		return err
+	}
+	if n := images.Shape().Dimensions[0]; len(labels) != n {
+		return errors.Errorf("joint: %d labels for %d images", len(labels), n)
+	}
+	return m.CheckLabels(labels)
+}
+
+// layerRadii turns one radius a weight tensor into one a layer; a bias must move by its weight's radius.
+func layerRadii(m *nets.Model, t robust.Threat) ([]float64, error) {
+	perTensor := t.WeightRadii(len(m.Weights()))
+	indexes, err := layerTensors(m)
+	if err != nil {
+		return nil, err
+	}
+	var radii []float64
+	for k, index := range indexes {
+		radii = append(radii, perTensor[index.weight])
+		if index.bias >= 0 && perTensor[index.bias] != perTensor[index.weight] {
+			return nil, errors.Errorf("joint: layer %d: its bias has radius %g and its weight %g: the bound takes one for both",
+				k+1, perTensor[index.bias], perTensor[index.weight])
+		}
+	}
+	return radii, nil
+}
+
+func (l layer) as(dtype dtypes.DType) layer {
+	l.weight = ConvertDType(l.weight, dtype)
+	if l.bias != nil {
+		l.bias = ConvertDType(l.bias, dtype)
+	}
+	return l
+}
+
+func share(flags []bool) float64 {
+	n := 0
+	for _, f := range flags {
+		if f {
+			n++
+		}
+	}
+	return float64(n) / float64(len(flags))
+}

@@ -1,0 +1,66 @@
+package joint
+
+import (
+	"fmt"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/pkg/errors"
+	"github.com/trustbook/trustbook/fit"
+	"github.com/trustbook/trustbook/nets"
+)
+
+// Regularizer weighs the terms that the margin bound adds to a training loss, each a batch mean of max_{j≠y} B_yj:
+//
+//	R_x = at (EpsilonInput, 0),  R_w = at (0, EpsilonWeight),  R_xw = at (EpsilonInput, EpsilonWeight)
+//	loss = base + LambdaInput·R_x + LambdaWeight·R_w + LambdaJoint·R_xw
+//
+// A term with factor 0 is not built at all, so that all factors 0 give the base run bit for bit. Inputs and weights
+// have factors of their own because R_x is several times R_w at usual radii.
+type Regularizer struct {
+	LambdaInput, LambdaWeight, LambdaJoint float64
+	EpsilonInput, EpsilonWeight            float64
+}
+
+// Regularized adds the bound's terms to a base loss. It needs a dense ReLU network (see MarginBounds).
+func Regularized(base fit.Loss, r Regularizer) fit.Loss {
+	return fit.Loss{
+		Name: fmt.Sprintf("%s + bound(lambda=%g/%g/%g, eps=%g/%g)", base.Name,
+			r.LambdaInput, r.LambdaWeight, r.LambdaJoint, r.EpsilonInput, r.EpsilonWeight),
+		Build: func(scope *model.Scope, m *nets.Model, images, labels *Node) *Node {
+			loss := base.Build(scope, m, images, labels)
+			x := Reshape(images, images.Shape().Dimensions[0], -1)
+			add := func(lambda, epsilonInput, epsilonWeight float64) {
+				if lambda == 0 {
+					return
+				}
+				layers := layerNodes(m, scope, images.Graph())
+				b := boundGraph(layers, x, labels, epsilonInput, same(epsilonWeight, len(layers)))
+				loss = Add(loss, MulScalar(ReduceAllMean(worstDrop(b)), lambda))
+			}
+			add(r.LambdaInput, r.EpsilonInput, 0)
+			add(r.LambdaWeight, 0, r.EpsilonWeight)
+			add(r.LambdaJoint, r.EpsilonInput, r.EpsilonWeight)
+			return loss
+		},
+	}
+}
+
+// Validate reports factors and radii that are negative or not finite.
+func (r Regularizer) Validate() error {
+	for name, v := range map[string]float64{"LambdaInput": r.LambdaInput, "LambdaWeight": r.LambdaWeight,
+		"LambdaJoint": r.LambdaJoint, "EpsilonInput": r.EpsilonInput, "EpsilonWeight": r.EpsilonWeight} {
+		if !(v >= 0) || v > 1e300 {
+			return errors.Errorf("joint: %s = %g: must be finite and >= 0", name, v)
+		}
+	}
+	return nil
+}
+
+func same(v float64, n int) []float64 {
+	all := make([]float64, n)
+	for i := range all {
+		all[i] = v
+	}
+	return all
+}

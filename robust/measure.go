@@ -1,0 +1,76 @@
+package robust
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/pkg/errors"
+)
+
+// measured is what the referee finds on one example's input perturbation.
+type measured struct {
+	norm    float64 // in the threat's norm, in float64
+	outside float64 // how far the worst pixel is outside the bounds
+	finite  bool
+}
+
+// measure compares perturbed with clean images, in float64, batch by batch on the device.
+func (v *Victim) measure(norm Norm, clean, perturbed *tensors.Tensor) ([]measured, error) {
+	if !perturbed.Shape().Equal(clean.Shape()) {
+		return nil, errors.Errorf("robust: the attack returned shape %s for inputs of shape %s", perturbed.Shape(), clean.Shape())
+	}
+	exec, err := NewExec(v.Engine.Backend(), func(a, b *Node) []*Node {
+		size := v.exampleSize()
+		a = ConvertDType(Reshape(a, -1, size), dtypes.Float64)
+		b = ConvertDType(Reshape(b, -1, size), dtypes.Float64)
+		d := Abs(Sub(b, a))
+		var length *Node
+		switch norm {
+		case Linf:
+			length = ReduceMax(d, -1)
+		case L2:
+			length = Sqrt(ReduceSum(Square(d), -1))
+		default:
+			length = ReduceSum(d, -1)
+		}
+		over := ReduceMax(Max(AddScalar(b, -v.Model.Upper), Neg(AddScalar(b, -v.Model.Lower))), -1)
+		finite := ConvertDType(ReduceMin(ConvertDType(IsFinite(b), dtypes.Int32), -1), dtypes.Int32)
+		return []*Node{length, over, finite}
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer exec.Finalize()
+	a, err := tensors.CopyFlatData[float32](clean)
+	if err != nil {
+		return nil, err
+	}
+	b, err := tensors.CopyFlatData[float32](perturbed)
+	if err != nil {
+		return nil, err
+	}
+	n := clean.Shape().Dimensions[0]
+	result := make([]measured, 0, n)
+	for rows := range v.Batches(Rows(n)) {
+		out, err := exec.Call(v.Images(a, rows), v.Images(b, rows))
+		if err != nil {
+			return nil, err
+		}
+		lengths, err := tensors.CopyFlatData[float64](out[0])
+		if err != nil {
+			return nil, err
+		}
+		over, err := tensors.CopyFlatData[float64](out[1])
+		if err != nil {
+			return nil, err
+		}
+		finite, err := tensors.CopyFlatData[int32](out[2])
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			result = append(result, measured{norm: lengths[i], outside: max(0, over[i]), finite: finite[i] == 1})
+		}
+	}
+	return result, nil
+}

@@ -1,0 +1,106 @@
+package robust
+
+import (
+	"math"
+	"strings"
+
+	"github.com/pkg/errors"
+)
+
+// Norm measures an input perturbation, over all values of one example.
+type Norm int
+
+// The norms that a threat may use.
+const (
+	Linf Norm = iota // largest absolute change
+	L2               // Euclidean length
+	L1               // sum of absolute changes
+)
+
+// ParseNorm reads "linf", "l2" or "l1".
+func ParseNorm(s string) (Norm, error) {
+	for _, n := range []Norm{Linf, L2, L1} {
+		if strings.EqualFold(s, n.String()) {
+			return n, nil
+		}
+	}
+	return 0, errors.Errorf("robust: norm %q: want linf, l2 or l1", s)
+}
+
+// String returns "linf", "l2" or "l1".
+func (n Norm) String() string {
+	switch n {
+	case Linf:
+		return "linf"
+	case L2:
+		return "l2"
+	case L1:
+		return "l1"
+	}
+	return "unknown norm"
+}
+
+// MarshalText makes a norm read well in JSON.
+func (n Norm) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (n *Norm) UnmarshalText(text []byte) (err error) {
+	*n, err = ParseNorm(string(text))
+	return err
+}
+
+// Threat is what the adversary may change. Pixel bounds are the model's own (nets.Model.Lower and Upper).
+type Threat struct {
+	Norm    Norm
+	Epsilon float64 // radius of the input perturbation in Norm; 0 leaves inputs as they are
+	// Weights is the l-infinity radius of the weight perturbation, one entry a weight tensor in the order of
+	// nets.Model.Weights, or a single entry for all of them. Empty leaves the weights as they are. One perturbation
+	// serves the whole evaluated set (a universal one).
+	Weights []float64
+}
+
+// Validate reports a radius that is negative or not finite, and a wrong number of weight radii.
+func (t Threat) Validate(weightTensors int) error {
+	if t.Norm < Linf || t.Norm > L1 {
+		return errors.Errorf("robust: Norm = %d: want Linf, L2 or L1", int(t.Norm))
+	}
+	if !isRadius(t.Epsilon) {
+		return errors.Errorf("robust: Epsilon = %g: must be finite and >= 0", t.Epsilon)
+	}
+	for i, w := range t.Weights {
+		if !isRadius(w) {
+			return errors.Errorf("robust: Weights[%d] = %g: must be finite and >= 0", i, w)
+		}
+	}
+	if n := len(t.Weights); n > 1 && n != weightTensors {
+		return errors.Errorf("robust: Weights has %d entries for %d weight tensors: give one for all, or one each",
+			n, weightTensors)
+	}
+	return nil
+}
+
+// WeightRadii returns one radius for each of n weight tensors.
+func (t Threat) WeightRadii(n int) []float64 {
+	radii := make([]float64, n)
+	for i := range radii {
+		switch {
+		case len(t.Weights) == 1:
+			radii[i] = t.Weights[0]
+		case i < len(t.Weights):
+			radii[i] = t.Weights[i]
+		}
+	}
+	return radii
+}
+
+// MovesWeights reports whether any weight may change.
+func (t Threat) MovesWeights() bool {
+	for _, w := range t.Weights {
+		if w > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func isRadius(v float64) bool { return v >= 0 && !math.IsInf(v, 1) && !math.IsNaN(v) }

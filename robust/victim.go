@@ -1,0 +1,259 @@
+package robust
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/support/exceptions"
+	"github.com/pkg/errors"
+	"github.com/trustbook/trustbook/engine"
+	"github.com/trustbook/trustbook/nets"
+)
+
+// Victim is a model under attack: it compiles the attack's graphs, hands them only the access that was declared, and
+// counts what each example cost. It is not safe for concurrent use.
+type Victim struct {
+	Model  *nets.Model
+	Engine *engine.Engine
+	Batch  int // examples a call
+
+	steps     map[string]*Step
+	access    Access
+	forwards  []int64
+	backwards []int64
+}
+
+// NewVictim wraps a model. Graphs run on batches of the given size (0: 128); the last batch is padded, so that every
+// graph is compiled once.
+func NewVictim(e *engine.Engine, m *nets.Model, batch int) (*Victim, error) {
+	if e == nil || m == nil {
+		return nil, errors.New("robust: NewVictim needs an engine and a model")
+	}
+	if batch < 0 {
+		return nil, errors.Errorf("robust: batch size %d: must be > 0", batch)
+	}
+	if batch == 0 {
+		batch = 128
+	}
+	return &Victim{Model: m, Engine: e, Batch: batch, steps: map[string]*Step{}, access: Gradients}, nil
+}
+
+// reset starts the counting for n examples under the given access.
+func (v *Victim) reset(n int, a Access) {
+	v.access = a
+	v.forwards, v.backwards = make([]int64, n), make([]int64, n)
+}
+
+// Oracle is what a graph function may ask of the model.
+type Oracle struct {
+	victim              *Victim
+	scope               *model.Scope
+	forwards, backwards int64
+}
+
+// Logits builds the model's logits [batch, classes] on images [batch, InputShape...]: one forward pass.
+func (o *Oracle) Logits(images *Node) *Node {
+	o.need(Scores)
+	o.forwards++
+	return o.victim.Model.Logits(o.scope, images)
+}
+
+// Predict builds the predicted classes, int32 [batch]: one forward pass.
+func (o *Oracle) Predict(images *Node) *Node {
+	o.forwards++
+	return ArgMax(o.victim.Model.Logits(o.scope, images), -1, dtypes.Int32)
+}
+
+// Gradient builds the gradients of a scalar: one backward pass.
+func (o *Oracle) Gradient(loss *Node, with ...*Node) []*Node {
+	o.need(Gradients)
+	o.backwards++
+	return Gradient(loss, with...)
+}
+
+// Weights returns the nodes of the model's weights, in the order of nets.Model.Weights.
+func (o *Oracle) Weights(g *Graph) []*Node {
+	o.need(Gradients)
+	return weightNodes(o.victim.Model, o.scope, g)
+}
+
+// WithWeights builds fn with the model's weights replaced, then restores them.
+func (o *Oracle) WithWeights(weights []*Node, fn func()) {
+	WithWeights(o.victim.Model, o.scope, weights, fn)
+}
+
+func (o *Oracle) need(a Access) {
+	if o.victim.access < a {
+		exceptions.Panicf("robust: the attack declared access to %s only, but asks for %s", o.victim.access, a)
+	}
+}
+
+// Step is a compiled piece of an attack.
+type Step struct {
+	victim *Victim
+	exec   *model.Exec
+	oracle Oracle
+}
+
+// Compile returns the step of that key, compiling it at its first call. The key must tell everything that shapes the
+// graph; steps are kept, so that a second run of the same attack compiles nothing.
+func (v *Victim) Compile(key string, fn func(o *Oracle, args []*Node) []*Node) (*Step, error) {
+	key = fmt.Sprintf("%s/%d", key, v.access)
+	if s, ok := v.steps[key]; ok {
+		return s, nil
+	}
+	s := &Step{victim: v}
+	exec, err := model.NewExec(v.Engine.Backend(), v.Model.Store, func(scope *model.Scope, args []*Node) []*Node {
+		s.oracle = Oracle{victim: v, scope: scope}
+		return fn(&s.oracle, args)
+	})
+	if err != nil {
+		return nil, errors.WithMessagef(err, "robust: step %s", key)
+	}
+	s.exec = exec.WithName(key).SetMaxCache(-1)
+	v.steps[key] = s
+	return s, nil
+}
+
+// Call runs the step for the given examples (padding rows not among them) and books its passes on them.
+func (s *Step) Call(ctx context.Context, rows []int, args ...any) ([]*tensors.Tensor, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	out, err := s.exec.Call(args...)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		if r < len(s.victim.forwards) {
+			s.victim.forwards[r] += s.oracle.forwards
+			s.victim.backwards[r] += s.oracle.backwards
+		}
+	}
+	return out, nil
+}
+
+// Batches yields the rows in runs of at most Batch.
+func (v *Victim) Batches(rows []int) iter.Seq[[]int] { return slices.Chunk(rows, v.Batch) }
+
+// Images returns the given rows of a flat float32 array of examples as a tensor [Batch, InputShape...]; rows that are
+// missing to a full batch repeat the last one.
+func (v *Victim) Images(flat []float32, rows []int) *tensors.Tensor {
+	size := v.exampleSize()
+	out := make([]float32, 0, v.Batch*size)
+	for i := range v.Batch {
+		r := rows[min(i, len(rows)-1)]
+		out = append(out, flat[r*size:(r+1)*size]...)
+	}
+	return tensors.FromFlatDataAndDimensions(out, append([]int{v.Batch}, v.Model.InputShape...)...)
+}
+
+// Ints returns the given rows of an int32 array as a tensor [Batch], padded as Images pads.
+func (v *Victim) Ints(all []int32, rows []int) *tensors.Tensor {
+	out := make([]int32, v.Batch)
+	for i := range out {
+		out[i] = all[rows[min(i, len(rows)-1)]]
+	}
+	return tensors.FromFlatDataAndDimensions(out, v.Batch)
+}
+
+// Predictions returns the predicted classes of n images, int32, without booking any query: it is the referee's view.
+// If weights is not nil, they stand in for the model's own.
+func (v *Victim) Predictions(ctx context.Context, images *tensors.Tensor, weights []*tensors.Tensor) ([]int32, error) {
+	key := "referee"
+	if weights != nil {
+		key = "referee/weights"
+	}
+	step, err := v.Compile(key, func(o *Oracle, args []*Node) []*Node {
+		var logits *Node
+		run := func() { logits = v.Model.Logits(o.scope, args[0]) }
+		if len(args) > 1 {
+			WithWeights(v.Model, o.scope, args[1:], run)
+		} else {
+			run()
+		}
+		finite := ReduceMin(ConvertDType(IsFinite(logits), dtypes.Int32), -1)
+		return []*Node{ArgMax(logits, -1, dtypes.Int32), finite}
+	})
+	if err != nil {
+		return nil, err
+	}
+	flat, err := tensors.CopyFlatData[float32](images)
+	if err != nil {
+		return nil, err
+	}
+	n := images.Shape().Dimensions[0]
+	classes := make([]int32, 0, n)
+	for rows := range v.Batches(Rows(n)) {
+		args := []any{v.Images(flat, rows)}
+		for _, w := range weights {
+			args = append(args, w)
+		}
+		out, err := step.Call(ctx, nil, args...)
+		if err != nil {
+			return nil, err
+		}
+		batch, err := tensors.CopyFlatData[int32](out[0])
+		if err != nil {
+			return nil, err
+		}
+		finite, err := tensors.CopyFlatData[int32](out[1])
+		if err != nil {
+			return nil, err
+		}
+		for i, r := range rows {
+			if finite[i] == 0 {
+				return nil, errors.Errorf("robust: the model's logits of example %d are NaN or infinite: look at its weights and inputs", r)
+			}
+		}
+		classes = append(classes, batch[:len(rows)]...)
+	}
+	return classes, nil
+}
+
+// Rows returns 0, 1 ... n-1.
+func Rows(n int) []int {
+	rows := make([]int, n)
+	for i := range rows {
+		rows[i] = i
+	}
+	return rows
+}
+
+func (v *Victim) exampleSize() int {
+	size := 1
+	for _, d := range v.Model.InputShape {
+		size *= d
+	}
+	return size
+}
+
+func weightNodes(m *nets.Model, scope *model.Scope, g *Graph) []*Node {
+	var nodes []*Node
+	for _, w := range m.Weights() {
+		nodes = append(nodes, scope.Store().GetVariable(w.Path()).NodeValue(g))
+	}
+	return nodes
+}
+
+// WithWeights builds fn in the graph with the weights of m replaced by the given nodes (in the order of
+// nets.Model.Weights), then restores what stood there: nothing is written back to the store.
+func WithWeights(m *nets.Model, scope *model.Scope, weights []*Node, fn func()) {
+	vars := m.Weights()
+	if len(weights) != len(vars) {
+		exceptions.Panicf("robust: %d weight tensors for a model with %d", len(weights), len(vars))
+	}
+	for i, w := range vars {
+		w = scope.Store().GetVariable(w.Path())
+		before := w.NodeValue(weights[i].Graph())
+		w.SetNodeValue(weights[i])
+		defer w.SetNodeValue(before)
+	}
+	fn()
+}
