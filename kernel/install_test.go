@@ -122,23 +122,27 @@ func TestPluginElsewhereIsWiredByPath(t *testing.T) {
 
 func TestInstallErrors(t *testing.T) {
 	for what, c := range map[string]struct {
-		spoil func(home string) Options
+		spoil func(t *testing.T, home string) Options
 		want  string
 	}{
-		"no checkout":    {func(string) Options { t.Setenv(engine.HomeEnv, ""); t.Chdir(t.TempDir()); return Options{} }, engine.HomeEnv},
-		"wrong checkout": {func(string) Options { return Options{Home: t.TempDir()} }, "no go.mod"},
-		"no environment": {func(home string) Options { os.RemoveAll(filepath.Join(home, ".venv")); return Options{} }, "make setup"},
-		"wrong prefix":   {func(home string) Options { return Options{Prefix: home + "/none"} }, "make setup"},
-		"no plugin": {func(home string) Options {
+		"no checkout": {func(t *testing.T, _ string) Options {
+			t.Setenv(engine.HomeEnv, "")
+			t.Chdir(t.TempDir())
+			return Options{}
+		}, engine.HomeEnv},
+		"wrong checkout": {func(t *testing.T, _ string) Options { return Options{Home: t.TempDir()} }, "no go.mod"},
+		"no environment": {func(t *testing.T, home string) Options { os.RemoveAll(filepath.Join(home, ".venv")); return Options{} }, "make setup"},
+		"wrong prefix":   {func(t *testing.T, home string) Options { return Options{Prefix: home + "/none"} }, "make setup"},
+		"no plugin": {func(t *testing.T, home string) Options {
 			os.RemoveAll(filepath.Join(home, ".venv/lib"))
 			return Options{Backend: "xla:cuda"}
 		}, "pip install"},
-		"no go": {func(string) Options { t.Setenv("PATH", t.TempDir()); return Options{} }, "go.dev"},
-		"gonb fails": {func(home string) Options {
+		"no go": {func(t *testing.T, _ string) Options { t.Setenv("PATH", t.TempDir()); return Options{} }, "go.dev"},
+		"gonb fails": {func(t *testing.T, home string) Options {
 			os.WriteFile(filepath.Join(home, ".tools/gonb"), []byte("#!/bin/sh\necho some; echo reason; exit 3\n"), 0o755)
 			return Options{}
 		}, "reason"},
-		"quote": {func(home string) Options {
+		"quote": {func(t *testing.T, home string) Options {
 			odd := filepath.Join(t.TempDir(), "it's")
 			os.Mkdir(odd, 0o755)
 			return Options{Prefix: odd}
@@ -146,7 +150,7 @@ func TestInstallErrors(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			home := checkout(t)
-			in, err := Install(context.Background(), c.spoil(home))
+			in, err := Install(context.Background(), c.spoil(t, home))
 			require.ErrorContains(t, err, c.want)
 			assert.Nil(t, in)
 			assert.NotContains(t, err.Error(), "\n")
