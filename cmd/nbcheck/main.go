@@ -124,7 +124,7 @@ func read(file string) (*ipynb.Notebook, int, []ipynb.Problem, error) {
 	}
 	nb, err := ipynb.Parse(data)
 	if err != nil {
-		return nil, len(data), []ipynb.Problem{{What: err.Error()}}, nil
+		return nil, len(data), []ipynb.Problem{{What: err.Error()}}, nil //nolint:nilerr // reported as a problem
 	}
 	return nb, len(data), nil, nil
 }

@@ -39,16 +39,13 @@ func goTests(ctx context.Context, total *count) {
 		return
 	}
 	before := total.failed
-	readErr := tally(events, os.Stdout, total)
-	if err := cmd.Wait(); err == nil {
-		err = readErr
-	} else if total.failed == before {
-		// It failed without saying why in its events.
-		readErr = err
+	failure := tally(events, os.Stdout, total)
+	if err := cmd.Wait(); failure == nil && total.failed == before {
+		failure = err // it failed without saying why in its events
 	}
-	if readErr != nil {
+	if failure != nil {
 		total.failed++
-		fmt.Println("FAIL  go test:", readErr)
+		fmt.Println("FAIL  go test:", failure)
 	}
 }
 
