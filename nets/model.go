@@ -1,9 +1,19 @@
-// Package nets has the networks: MLP, CNN and whatever a user imports from ONNX, all as a Model.
+// Package nets has the networks: MLP and CNN built here, and whatever a user imports from ONNX, all as a [Model].
+//
+//	m, err := nets.NewCNN(nets.CNNConfig{Seed: 1})
+//	p, err := nets.NewPredictor(eng.Backend(), m, 128)
+//	classes, err := p.Classes(images) // images [n, 28, 28, 1]
 package nets
 
 import (
+	"slices"
+	"strconv"
+
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
+	"github.com/pkg/errors"
 )
 
 // Model is a classifier that can be trained, attacked and scored: weights, the graph that uses them, and what its
@@ -24,4 +34,97 @@ type Model struct {
 	Lower, Upper float64
 	// Classes is the number of logits.
 	Classes int
+	// WeightPaths are the store's paths of the trainable weights, in the order of the network.
+	WeightPaths []string
+	// Dense lists the layers of a network that is nothing but dense layers with ReLU between them, from input to
+	// logits; nil for every other network. Bounds that hold for such networks read it.
+	Dense []DenseLayer
+	// Notes say what a user should know, such as a softmax at the end of an imported network.
+	Notes []string
+}
+
+// DenseLayer names the variables of a dense layer: the path of its weight [inputs, outputs] and of its bias [outputs],
+// "" if it has none.
+type DenseLayer struct{ Weight, Bias string }
+
+// Weights returns the trainable weights in the order of WeightPaths.
+func (m *Model) Weights() []*model.Variable {
+	weights := make([]*model.Variable, len(m.WeightPaths))
+	for i, path := range m.WeightPaths {
+		weights[i] = m.Store.GetVariable(path)
+	}
+	return weights
+}
+
+// NumParameters counts the trainable values.
+func (m *Model) NumParameters() int {
+	n := 0
+	for _, w := range m.Weights() {
+		n += w.Shape().Size()
+	}
+	return n
+}
+
+// Clone returns a model with a copy of the weights, so that one can be changed without the other.
+func (m *Model) Clone() (*Model, error) {
+	store, err := m.Store.Clone()
+	if err != nil {
+		return nil, errors.WithMessagef(err, "nets: cloning %s", m.Name)
+	}
+	c := *m
+	c.Store = store
+	return &c, nil
+}
+
+// CheckImages reports images that the model cannot take: not float32 [n, InputShape...], none at all, NaN or infinite,
+// or outside the pixel bounds (by more than 1e-6). The error names the first bad value.
+func (m *Model) CheckImages(images *tensors.Tensor) error {
+	if images == nil {
+		return errors.Errorf("nets: no images given: want float32 [n%s]", dims(m.InputShape))
+	}
+	shape := images.Shape()
+	if shape.DType != dtypes.Float32 || shape.Rank() != len(m.InputShape)+1 || !slices.Equal(shape.Dimensions[1:], m.InputShape) {
+		return errors.Errorf("nets: images have shape %s: %s wants float32 [n%s]", shape, m.Name, dims(m.InputShape))
+	}
+	if shape.Dimensions[0] == 0 {
+		return errors.Errorf("nets: no images given: %s wants at least one", m.Name)
+	}
+	size := shape.Size() / shape.Dimensions[0]
+	low, high := float32(m.Lower-1e-6), float32(m.Upper+1e-6)
+	var bad error
+	err := tensors.ConstFlatData(images, func(values []float32) {
+		for i, v := range values {
+			if v >= low && v <= high {
+				continue
+			}
+			if v != v || v-v != 0 {
+				bad = errors.Errorf("nets: image value %g at [%d,%d] is not finite", v, i/size, i%size)
+			} else {
+				bad = errors.Errorf("nets: image value %g at [%d,%d] is outside the bounds [%g, %g]", v, i/size, i%size, m.Lower, m.Upper)
+			}
+			return
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return bad
+}
+
+// CheckLabels reports the first label that is not a class of the model.
+func (m *Model) CheckLabels(labels []int32) error {
+	for i, y := range labels {
+		if y < 0 || int(y) >= m.Classes {
+			return errors.Errorf("nets: label %d at row %d: the network has %d classes, so labels are 0 to %d", y, i, m.Classes, m.Classes-1)
+		}
+	}
+	return nil
+}
+
+func dims(shape []int) string {
+	s := ""
+	for _, d := range shape {
+		s += ", " + strconv.Itoa(d)
+	}
+	return s
 }

@@ -1,0 +1,140 @@
+package nets
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/pkg/errors"
+)
+
+// MLPConfig describes a multilayer perceptron with ReLU between its layers.
+type MLPConfig struct {
+	Input   []int   // shape of one example; zero: 28, 28, 1
+	Hidden  []int   // widths of the hidden layers; none: a linear classifier
+	Classes int     // zero: 10
+	NoBias  bool    // leave the biases out
+	Lower   float64 // pixel bounds; both zero: 0 and 1
+	Upper   float64
+	Seed    int64 // of the initial weights
+}
+
+// NewMLP builds an MLP with He-normal weights and zero biases, the same on every backend.
+func NewMLP(c MLPConfig) (*Model, error) {
+	if len(c.Input) == 0 {
+		c.Input = []int{28, 28, 1}
+	}
+	if c.Classes == 0 {
+		c.Classes = 10
+	}
+	if err := checkSizes("MLP", slices.Concat(c.Input, c.Hidden, []int{c.Classes})); err != nil {
+		return nil, err
+	}
+	b, err := newBuilder(c.Input, c.Classes, c.Lower, c.Upper, c.Seed)
+	if err != nil {
+		return nil, err
+	}
+	width := product(c.Input)
+	name := strconv.Itoa(width)
+	for i, next := range append(slices.Clone(c.Hidden), c.Classes) {
+		layer := DenseLayer{Weight: b.weight(fmt.Sprintf("dense_%d", i), width, next)}
+		if !c.NoBias {
+			layer.Bias = b.bias(fmt.Sprintf("dense_%d", i), next)
+		}
+		b.m.Dense = append(b.m.Dense, layer)
+		width, name = next, name+"-"+strconv.Itoa(next)
+	}
+	b.m.Name = "MLP " + name
+	layers := b.m.Dense
+	b.m.Logits = func(scope *model.Scope, images *Node) *Node {
+		x := Reshape(images, images.Shape().Dimensions[0], -1)
+		for i, l := range layers {
+			if x = denseLayer(scope, l, x); i < len(layers)-1 {
+				x = ReLU(x)
+			}
+		}
+		return x
+	}
+	return b.m, b.err
+}
+
+// denseLayer builds x·W + b, x [batch, inputs].
+func denseLayer(scope *model.Scope, l DenseLayer, x *Node) *Node {
+	y := MatMul(x, node(scope, l.Weight, x))
+	if l.Bias != "" {
+		y = Add(y, InsertAxes(node(scope, l.Bias, x), 0))
+	}
+	return y
+}
+
+// ReLU is max(x, 0).
+func ReLU(x *Node) *Node { return MaxScalar(x, 0) }
+
+// node returns a variable's value in the graph of x.
+func node(scope *model.Scope, path string, x *Node) *Node {
+	return scope.Store().GetVariable(path).NodeValue(x.Graph())
+}
+
+// builder makes a model's weights on the host: the same numbers whatever the backend.
+type builder struct {
+	m   *Model
+	rng *rand.Rand
+	err error
+}
+
+func newBuilder(input []int, classes int, lower, upper float64, seed int64) (*builder, error) {
+	if lower == 0 && upper == 0 {
+		upper = 1
+	}
+	if !(lower < upper) || math.IsInf(upper-lower, 0) {
+		return nil, errors.Errorf("nets: pixel bounds [%g, %g]: the lower must be below the upper, both finite", lower, upper)
+	}
+	return &builder{rng: rand.New(rand.NewPCG(uint64(seed), 0x77656967687473)), m: &Model{ // the stream "weights"
+		Store: model.NewStore(), InputShape: slices.Clone(input), Lower: lower, Upper: upper, Classes: classes}}, nil
+}
+
+// weight adds a He-normal variable whose last axis is the output: standard deviation sqrt(2 / fan-in).
+func (b *builder) weight(scope string, shape ...int) string {
+	values := make([]float32, product(shape))
+	deviation := math.Sqrt(2 / float64(len(values)/shape[len(shape)-1]))
+	for i := range values {
+		values[i] = float32(b.rng.NormFloat64() * deviation)
+	}
+	return b.add(scope, "weights", tensors.FromFlatDataAndDimensions(values, shape...))
+}
+
+func (b *builder) bias(scope string, size int) string {
+	return b.add(scope, "biases", tensors.FromFlatDataAndDimensions(make([]float32, size), size))
+}
+
+func (b *builder) add(scope, name string, value *tensors.Tensor) string {
+	v, err := b.m.Store.RootScope().At("%s", scope).CreateVariable(name, value)
+	if err != nil {
+		b.err = errors.WithMessagef(err, "nets: variable %s/%s", scope, name)
+		return ""
+	}
+	b.m.WeightPaths = append(b.m.WeightPaths, v.Path())
+	return v.Path()
+}
+
+func checkSizes(what string, sizes []int) error {
+	for _, s := range sizes {
+		if s < 1 {
+			return errors.Errorf("nets: %s sizes %v: every size must be at least 1", what, sizes)
+		}
+	}
+	return nil
+}
+
+func product(sizes []int) int {
+	p := 1
+	for _, s := range sizes {
+		p *= s
+	}
+	return p
+}

@@ -1,0 +1,98 @@
+package nets
+
+import (
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/pkg/errors"
+)
+
+// Predictor runs a model on any number of images in batches of one size: compiled once, run many. It reads the model's
+// weights anew at each call.
+type Predictor struct {
+	m     *Model
+	exec  *model.Exec
+	batch int
+}
+
+// NewPredictor compiles nothing yet; batch 0 means 128.
+func NewPredictor(backend compute.Backend, m *Model, batch int) (*Predictor, error) {
+	if batch < 0 {
+		return nil, errors.Errorf("nets: batch size %d: must be > 0", batch)
+	}
+	if batch == 0 {
+		batch = 128
+	}
+	exec, err := model.NewExec(backend, m.Store, m.Logits)
+	if err != nil {
+		return nil, errors.WithMessagef(err, "nets: predictor of %s", m.Name)
+	}
+	return &Predictor{m: m, exec: exec, batch: batch}, nil
+}
+
+// Logits returns [n][classes] for images [n, InputShape...].
+func (p *Predictor) Logits(images *tensors.Tensor) ([][]float32, error) {
+	if err := p.m.CheckImages(images); err != nil {
+		return nil, err
+	}
+	flat, err := tensors.CopyFlatData[float32](images)
+	if err != nil {
+		return nil, err
+	}
+	n := images.Shape().Dimensions[0]
+	size := len(flat) / n
+	logits := make([][]float32, 0, n)
+	for from := 0; from < n; from += p.batch {
+		rows := min(p.batch, n-from)
+		padded := make([]float32, p.batch*size)
+		copy(padded, flat[from*size:(from+rows)*size])
+		out, err := p.exec.Call(tensors.FromFlatDataAndDimensions(padded, append([]int{p.batch}, p.m.InputShape...)...))
+		if err != nil {
+			return nil, errors.WithMessagef(err, "nets: running %s", p.m.Name)
+		}
+		values, err := tensors.CopyFlatData[float32](out[0])
+		if err != nil {
+			return nil, err
+		}
+		classes := len(values) / p.batch
+		for r := range rows {
+			logits = append(logits, values[r*classes:(r+1)*classes])
+		}
+	}
+	return logits, nil
+}
+
+// Classes returns the class with the largest logit of each image.
+func (p *Predictor) Classes(images *tensors.Tensor) ([]int32, error) {
+	logits, err := p.Logits(images)
+	if err != nil {
+		return nil, err
+	}
+	classes := make([]int32, len(logits))
+	for i, row := range logits {
+		for j, z := range row {
+			if z > row[classes[i]] {
+				classes[i] = int32(j)
+			}
+		}
+	}
+	return classes, nil
+}
+
+// Accuracy is the share of images whose predicted class is the label.
+func (p *Predictor) Accuracy(images *tensors.Tensor, labels []int32) (float64, error) {
+	classes, err := p.Classes(images)
+	if err != nil {
+		return 0, err
+	}
+	if len(labels) != len(classes) {
+		return 0, errors.Errorf("nets: %d labels for %d images", len(labels), len(classes))
+	}
+	right := 0
+	for i, c := range classes {
+		if c == labels[i] {
+			right++
+		}
+	}
+	return float64(right) / float64(len(labels)), nil
+}
