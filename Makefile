@@ -13,7 +13,7 @@ notebooks = $(wildcard notebooks/*.ipynb)
 help:
 	@echo "make demo | test | setup | notebooks | bench | golden | fmt | clean"
 
-setup: $(kernel) bin/trustbook
+setup: $(kernel) .tools/.modules bin/trustbook
 
 demo: setup
 	bin/trustbook replicate robust/joint --scale quick --out results/robust-joint
@@ -57,6 +57,11 @@ bin/checkall:
 	@echo "Kernel and tools: .tools"
 	@GOBIN="$(CURDIR)/.tools" $(GO) -C tools install tool
 	@touch $@
+
+# All modules at once, MNIST's among them: nothing is downloaded later, in a notebook's cell least of all.
+.tools/.modules: go.mod go.sum
+	@$(GO) mod download
+	@mkdir -p $(@D) && touch $@
 
 .tools/.lint: tools/lint/go.mod tools/lint/go.sum
 	@echo "Linters: .tools"

@@ -148,6 +148,25 @@ func TestNormalize(t *testing.T) {
 	assert.Empty(t, Lint(again, LintOptions{Paper: true, Size: len(second)}))
 }
 
+// TestNormalizeJoinsStreams: pieces of one stream become one, and progress bars their last state.
+func TestNormalizeJoinsStreams(t *testing.T) {
+	nb := spoil(t, `{"output_type": "stream", "name": "stdout", "text": ["one\n", "two\n"]}`,
+		`{"output_type": "stream", "name": "stdout", "text": "10%\r20"},
+		 {"output_type": "stream", "name": "stdout", "text": "%\r100%\nnext\r\n"},
+		 {"output_type": "stream", "name": "stderr", "text": "warned\n"},
+		 {"output_type": "stream", "name": "stdout", "text": "end"}`)
+	Normalize(nb)
+	data, err := nb.Encode()
+	require.NoError(t, err)
+	nb, err = Parse(data)
+	require.NoError(t, err)
+	require.Len(t, nb.Cells[2].Outputs, 4)
+	assert.Equal(t, "100%\nnext\r\n", nb.Cells[2].Outputs[0].Text)
+	assert.Equal(t, "warned\n", nb.Cells[2].Outputs[1].Text)
+	assert.Equal(t, "end", nb.Cells[2].Outputs[2].Text)
+	assert.Contains(t, string(data), `"next\r\n"`)
+}
+
 // FuzzParse: no input panics, and what parses can be linted, normalized and written, and parses again.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(sound))

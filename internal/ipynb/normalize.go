@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strings"
 )
 
 // Normalize prepares an executed notebook for a commit, so that two runs differ in nothing but what they show: the
@@ -37,11 +39,47 @@ func Normalize(nb *Notebook) {
 			}
 		}
 		c.raw["metadata"] = kept
-		outputs, _ := c.raw["outputs"].([]any)
-		for _, o := range outputs {
-			if output, ok := o.(map[string]any); ok {
-				delete(output, "transient")
-			}
+		c.raw["source"] = lines(c.Source)
+		if c.Type == "code" {
+			c.normalizeOutputs()
 		}
 	}
+}
+
+// normalizeOutputs joins neighboring pieces of one stream, which come as the pipe happened to be read, and leaves of
+// a line that was drawn over and over, as progress bars do, only what it came to.
+func (c *Cell) normalizeOutputs() {
+	raws, _ := c.raw["outputs"].([]any)
+	joined, kept := []any{}, c.Outputs[:0]
+	for i, o := range c.Outputs {
+		raw, _ := raws[i].(map[string]any)
+		delete(raw, "transient")
+		last := len(kept) - 1
+		if o.Type == "stream" && last >= 0 && kept[last].Type == "stream" && kept[last].Name == o.Name {
+			kept[last].Text += o.Text
+			continue
+		}
+		kept, joined = append(kept, o), append(joined, raw)
+	}
+	for i := range kept {
+		if kept[i].Type == "stream" {
+			kept[i].Text = overdrawn.ReplaceAllString(kept[i].Text, "$1")
+			joined[i].(map[string]any)["text"] = lines(kept[i].Text)
+		}
+	}
+	c.Outputs, c.raw["outputs"] = kept, joined
+}
+
+// overdrawn is what a carriage return takes back, unless a line break follows.
+var overdrawn = regexp.MustCompile(`[^\n]*\r+([^\n\r])`)
+
+// lines splits a text as Jupyter writes it, each line with its break.
+func lines(text string) []any {
+	found := []any{}
+	for line := range strings.SplitAfterSeq(text, "\n") {
+		if line != "" {
+			found = append(found, line)
+		}
+	}
+	return found
 }
