@@ -30,9 +30,10 @@ func hasNVIDIA() bool {
 // HasNVIDIA reports whether an NVIDIA device is present.
 func HasNVIDIA() bool { return hasNVIDIA() }
 
-// cudaLibraries are the NVIDIA libraries that XLA's CUDA plugin opens by name while it runs.
+// cudaLibraries are the NVIDIA libraries that XLA's CUDA plugins need when they are loaded (the OpenXLA project's) or
+// open by name while they run (JAX's).
 var cudaLibraries = []string{
-	"libcudart", "libnvJitLink", "libnvrtc", "libcublasLt", "libcublas", "libcusparse", "libcusolver", "libcufft",
+	"libcudart", "libnvJitLink", "libnvrtc-builtins", "libnvrtc", "libcublasLt", "libcublas", "libcusparse", "libcusolver", "libcufft",
 	"libcupti", "libcudnn", "libcudnn_graph", "libcudnn_ops", "libcudnn_cnn", "libcudnn_adv",
 	"libcudnn_engines_precompiled", "libcudnn_engines_runtime_compiled", "libcudnn_heuristic", "libnccl", "libnvshmem_host",
 }
@@ -100,7 +101,7 @@ func cudaDataDir(nvidia string, twelve bool) string {
 func prepareCUDA(plugin string) {
 	found := findCUDARuntime(plugin)
 	loadInAnyOrder(found.libraries, func(path string) error {
-		_, err := dlopen(path, true)
+		_, err := dlopen(path)
 		return err
 	})
 	const flag = "--xla_gpu_cuda_data_dir="

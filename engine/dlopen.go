@@ -14,24 +14,23 @@ import "C"
 
 import (
 	"errors"
+	"os"
 	"runtime"
 	"sync"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // dlMu serializes dlopen with the reading of its error, which belongs to the thread, and keeps the two on one.
 var dlMu sync.Mutex
 
 // dlopen loads a shared library for the life of the process.
-func dlopen(path string, global bool) (unsafe.Pointer, error) {
+func dlopen(path string) (unsafe.Pointer, error) {
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))
-	mode := C.int(C.RTLD_LAZY | C.RTLD_LOCAL)
-	if global {
-		mode = C.RTLD_LAZY | C.RTLD_GLOBAL
-	}
 	var handle unsafe.Pointer
-	if err := onThread(func() { handle = C.dlopen(name, mode) }); handle == nil {
+	if err := onThread(func() { handle = C.dlopen(name, C.RTLD_LAZY|C.RTLD_LOCAL) }); handle == nil {
 		return nil, err
 	}
 	return handle, nil
@@ -39,7 +38,7 @@ func dlopen(path string, global bool) (unsafe.Pointer, error) {
 
 // pjrtAPI loads a plugin and returns the address of its PJRT_Api.
 func pjrtAPI(path string) (uintptr, error) {
-	handle, err := dlopen(path, false)
+	handle, err := dlopen(path)
 	if err != nil {
 		return 0, err
 	}
@@ -68,4 +67,31 @@ func onThread(f func()) error {
 		return errors.New(C.GoString(message))
 	}
 	return nil
+}
+
+// quietStderr sends what C++ code writes to standard error nowhere until the returned function is called: XLA's CUDA
+// plugin logs its start there whatever the log level. Errors come back as errors. A log level that the user set
+// keeps it as it is.
+func quietStderr() (restore func()) {
+	if level := os.Getenv("TF_CPP_MIN_LOG_LEVEL"); level != "" && level != "3" {
+		return func() {}
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return func() {}
+	}
+	defer null.Close()
+	saved, err := unix.Dup(2)
+	if err != nil {
+		return func() {}
+	}
+	unix.CloseOnExec(saved)
+	if err := unix.Dup2(int(null.Fd()), 2); err != nil {
+		unix.Close(saved)
+		return func() {}
+	}
+	return func() {
+		_ = unix.Dup2(saved, 2)
+		unix.Close(saved)
+	}
 }

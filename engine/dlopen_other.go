@@ -7,10 +7,12 @@ import (
 	"unsafe"
 )
 
-func dlopen(string, bool) (unsafe.Pointer, error) {
+func dlopen(string) (unsafe.Pointer, error) {
 	return nil, errors.New("loading plugins is not supported on this system")
 }
 
 func pjrtAPI(string) (uintptr, error) {
 	return 0, errors.New("loading plugins is not supported on this system: use Linux, macOS or WSL, or the backend \"go\"")
 }
+
+func quietStderr() (restore func()) { return func() {} }

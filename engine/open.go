@@ -48,23 +48,39 @@ func Open(text string) (*Engine, error) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	var plugin Plugin
+	candidates := []Plugin{{}}
 	switch {
 	case sp.pure:
 	case sp.path != "":
 		if info, err := os.Stat(sp.path); err != nil || !info.Mode().IsRegular() {
 			return nil, fmt.Errorf("engine: plugin %s is not a file: give the path of a PJRT plugin, such as .../xla_cpu_pjrt.so", sp.path)
 		}
-		plugin = Plugin{Kind: sp.kind, Path: sp.path}
+		candidates = []Plugin{{Kind: sp.kind, Path: sp.path}}
 	default:
-		if plugin, err = newSearcher().find(sp.kind); err != nil {
+		if candidates, err = newSearcher().find(sp.kind); err != nil {
 			return nil, err
 		}
 	}
+	// Where several plugins of the kind are installed, one that lacks its libraries must not hide one that works.
+	var first error
+	for _, plugin := range candidates {
+		shared, err := open(plugin, sp)
+		if err == nil {
+			return &Engine{backend: shared.backend, name: shared.name, plugin: shared.plugin, version: shared.version, shared: shared}, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
 
+// open returns the client of a plugin, shared where it is open already, and counts one more user of it.
+func open(plugin Plugin, sp spec) (*client, error) {
 	key := plugin.Path + "," + sp.options
 	shared := clients[key]
 	if shared == nil {
+		var err error
 		if sp.pure {
 			shared, err = openGo()
 		} else {
@@ -77,7 +93,7 @@ func Open(text string) (*Engine, error) {
 		clients[key] = shared
 	}
 	shared.users++
-	return &Engine{backend: shared.backend, name: shared.name, plugin: shared.plugin, version: shared.version, shared: shared}, nil
+	return shared, nil
 }
 
 // release gives back one use of a client and destroys it after the last.
@@ -101,6 +117,9 @@ func openGo() (*client, error) {
 // openXLA loads a plugin and creates a client on it.
 func openXLA(p Plugin, options string) (*client, error) {
 	defer quietLog()()
+	if p.Kind == CUDA {
+		defer quietStderr()()
+	}
 	loaded, err := load(&p)
 	if err != nil {
 		return nil, err
@@ -117,7 +136,7 @@ func openXLA(p Plugin, options string) (*client, error) {
 	if err != nil {
 		hint := ""
 		if p.Kind == CUDA {
-			hint = "; `trustbook doctor` tells more, `--backend xla:cpu` does without the GPU"
+			hint = " (the backend xla:cpu does without the GPU)"
 		}
 		return nil, fmt.Errorf("engine: plugin %s does not start: %s%s", p.Path, oneLine(err), hint)
 	}
@@ -135,9 +154,6 @@ func openXLA(p Plugin, options string) (*client, error) {
 func load(p *Plugin) (*pjrt.Plugin, error) {
 	if p.Kind == "" {
 		p.Kind = CPU
-		if strings.Contains(strings.ToLower(p.Path), "gpu") {
-			p.Kind = CUDA
-		}
 	}
 	if loaded := plugins[p.Path]; loaded != nil {
 		return loaded, nil
@@ -147,7 +163,11 @@ func load(p *Plugin) (*pjrt.Plugin, error) {
 	}
 	api, err := pjrtAPI(p.Path)
 	if err != nil {
-		return nil, fmt.Errorf("engine: plugin %s does not load on %s/%s: %s", p.Path, runtime.GOOS, runtime.GOARCH, oneLine(err))
+		hint := ""
+		if p.Kind == CUDA {
+			hint = fmt.Sprintf(" (`%s` brings NVIDIA's libraries, the backend xla:cpu does without the GPU)", (&NoPluginError{Kind: CUDA}).Fix())
+		}
+		return nil, fmt.Errorf("engine: plugin %s does not load on %s/%s: %s%s", p.Path, runtime.GOOS, runtime.GOARCH, oneLine(err), hint)
 	}
 	name := fmt.Sprintf("/xla-%s-%d", p.Kind, len(plugins))
 	if err := pjrt.RegisterPreloadedPlugin(name, api); err != nil {
@@ -181,6 +201,9 @@ func FindPlugin(text string) (string, error) {
 	if err != nil || sp.pure || sp.path != "" {
 		return sp.path, err
 	}
-	p, err := newSearcher().find(sp.kind)
-	return p.Path, err
+	found, err := newSearcher().find(sp.kind)
+	if err != nil {
+		return "", err
+	}
+	return found[0].Path, nil
 }

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,4 +105,23 @@ func TestOpenErrorsAreOneLine(t *testing.T) {
 		assert.ErrorContains(t, err, want)
 		assert.NotContains(t, err.Error(), "\n")
 	}
+}
+
+// TestStandardErrorStaysClean opens CUDA's plugin where there is none to use: one line comes back as an error, and
+// nothing is written to the terminal. It needs no GPU, only a broken plugin.
+func TestStandardErrorStaysClean(t *testing.T) {
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "xla_cuda_plugin.so")
+	require.NoError(t, os.WriteFile(broken, []byte("\x7fELF"), 0o644))
+	saved := os.Stderr
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	os.Stderr = writer
+	_, openErr := engine.Open("xla:" + broken)
+	os.Stderr = saved
+	writer.Close()
+	said, err := io.ReadAll(reader)
+	require.NoError(t, err)
+	assert.Empty(t, string(said))
+	assert.ErrorContains(t, openErr, "jax-cuda13-plugin")
 }

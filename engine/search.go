@@ -65,7 +65,7 @@ var sitePatterns = map[Kind][]string{
 // plainPatterns are the names of plugins that lie in a folder of their own, as go-xla's installer leaves them.
 var plainPatterns = map[Kind][]string{
 	CPU:  {"pjrt_c_api_cpu*_plugin.so", "pjrt?plugin?cpu*.so", "pjrt_c_api_cpu*_plugin.dylib", "xla_cpu_pjrt.so"},
-	CUDA: {"pjrt_c_api_cuda*_plugin.so", "pjrt?plugin?cuda*.so", "xla_cuda*_pjrt.so", "xla_cuda_plugin.so"},
+	CUDA: {"pjrt_c_api_cuda*_plugin.so", "pjrt_c_api_gpu*_plugin.so", "pjrt?plugin?cuda*.so", "xla_gpu_pjrt.so", "xla_cuda_plugin.so"},
 }
 
 // searcher finds plugins; the fields stand for the machine, so that tests can give it another.
@@ -163,44 +163,51 @@ func Plugins() []Plugin {
 	var all []Plugin
 	for _, f := range append(s.folders(), s.pythonFolders()...) {
 		for _, kind := range []Kind{CUDA, CPU} {
-			if p, ok := f.plugin(kind); ok && !slices.ContainsFunc(all, func(q Plugin) bool { return q.Path == p.Path }) {
-				all = append(all, p)
+			for _, p := range f.plugins(kind) {
+				if !slices.ContainsFunc(all, func(q Plugin) bool { return q.Path == p.Path }) {
+					all = append(all, p)
+				}
 			}
 		}
 	}
 	return all
 }
 
-// find returns the first plugin of a kind. With no kind it is CUDA's where there is one and an NVIDIA device
-// besides, else the CPU's.
-func (s *searcher) find(kind Kind) (Plugin, error) {
+// find returns the plugins of a kind, at least one, in the order in which they should be tried. With no kind they are
+// CUDA's where there is one and an NVIDIA device besides, else the CPU's.
+func (s *searcher) find(kind Kind) ([]Plugin, error) {
 	if kind == "" && s.nvidia() {
-		if p, ok := s.first(CUDA); ok {
-			return p, nil
+		if found := s.all(CUDA); len(found) > 0 {
+			return found, nil
 		}
 	}
 	if kind == "" {
 		kind = CPU
 	}
-	if p, ok := s.first(kind); ok {
-		return p, nil
+	if found := s.all(kind); len(found) > 0 {
+		return found, nil
 	}
-	return Plugin{}, fmt.Errorf("engine: %w", &NoPluginError{Kind: kind, inProject: projectRoot(s.workDir) != "" || s.getenv(HomeEnv) != ""})
+	inProject := projectRoot(s.workDir) != "" || s.getenv(HomeEnv) != ""
+	return nil, fmt.Errorf("engine: %w", &NoPluginError{Kind: kind, inProject: inProject})
 }
 
-func (s *searcher) first(kind Kind) (Plugin, bool) {
+// all returns every plugin of a kind. The python3 on the PATH is asked only where the other folders hold none.
+func (s *searcher) all(kind Kind) []Plugin {
+	var found []Plugin
 	for _, more := range []func() []Folder{s.folders, s.pythonFolders} {
 		for _, f := range more() {
-			if p, ok := f.plugin(kind); ok {
-				return p, true
-			}
+			found = append(found, f.plugins(kind)...)
+		}
+		if len(found) > 0 {
+			break
 		}
 	}
-	return Plugin{}, false
+	return found
 }
 
-// plugin returns the folder's best plugin of a kind. Of several versions the last by name wins.
-func (f Folder) plugin(kind Kind) (Plugin, bool) {
+// plugins returns the folder's plugins of a kind, one for each pattern: of several versions the last by name.
+func (f Folder) plugins(kind Kind) []Plugin {
+	var found []Plugin
 	for _, pattern := range f.patterns[kind] {
 		// The folder goes through os.DirFS rather than into the pattern, so that brackets in its name stay a name.
 		matches, err := fs.Glob(os.DirFS(f.Path), pattern)
@@ -211,11 +218,12 @@ func (f Folder) plugin(kind Kind) (Plugin, bool) {
 		for _, m := range slices.Backward(matches) {
 			path := filepath.Join(f.Path, filepath.FromSlash(m))
 			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-				return Plugin{Kind: kind, Path: path, Why: f.Why}, true
+				found = append(found, Plugin{Kind: kind, Path: path, Why: f.Why})
+				break
 			}
 		}
 	}
-	return Plugin{}, false
+	return found
 }
 
 // NoPluginError says that no plugin of a kind was found, and how to get one.
@@ -228,7 +236,8 @@ type NoPluginError struct {
 func (e *NoPluginError) Fix() string {
 	switch {
 	case e.Kind == CUDA:
-		return "pip install xla-cuda13-pjrt"
+		// It brings NVIDIA's libraries too, which the plain xla-cuda13-pjrt expects to find.
+		return `pip install "jax-cuda13-plugin[with-cuda]"`
 	case e.inProject:
 		return "make setup"
 	}
@@ -254,7 +263,7 @@ func kindOf(path string) Kind {
 	for _, name := range []string{filepath.Base(path), filepath.Base(filepath.Dir(path))} {
 		name = strings.ToLower(name)
 		switch {
-		case strings.Contains(name, "cuda"):
+		case strings.Contains(name, "cuda"), strings.Contains(name, "gpu"):
 			return CUDA
 		case strings.Contains(name, "cpu"):
 			return CPU

@@ -27,7 +27,7 @@ func touch(t *testing.T, path string) {
 
 const (
 	cpuSO    = "lib/python3.11/site-packages/xla_plugins/xla_cpu_pjrt/xla_cpu_pjrt.so"
-	cuda13SO = "lib/python3.11/site-packages/xla_plugins/xla_cuda13_pjrt/xla_cuda13_pjrt.so"
+	cuda13SO = "lib/python3.11/site-packages/xla_plugins/xla_cuda13_pjrt/xla_gpu_pjrt.so"
 	jax13SO  = "lib/python3.11/site-packages/jax_plugins/xla_cuda13/xla_cuda_plugin.so"
 	jax12SO  = "lib/python3.11/site-packages/jax_plugins/xla_cuda12/xla_cuda_plugin.so"
 )
@@ -72,9 +72,9 @@ func TestSearchOrder(t *testing.T) {
 		for _, kind := range []Kind{"", CPU} {
 			got, err := s.find(kind)
 			require.NoError(t, err)
-			assert.Equal(t, want, got.Path)
-			assert.Equal(t, CPU, got.Kind)
-			assert.NotEmpty(t, got.Why)
+			assert.Equal(t, want, got[0].Path)
+			assert.Equal(t, CPU, got[0].Kind)
+			assert.NotEmpty(t, got[0].Why)
 		}
 		require.NoError(t, os.Remove(want))
 	}
@@ -89,7 +89,7 @@ func TestSearchOrder(t *testing.T) {
 	_, err = fake(nil).find("")
 	assert.ErrorContains(t, err, "`pip install xla-cpu-pjrt==0.0.1`")
 	_, err = s.find(CUDA)
-	assert.ErrorContains(t, err, "`pip install xla-cuda13-pjrt`")
+	assert.ErrorContains(t, err, "jax-cuda13-plugin")
 }
 
 // TestAnotherModulesEnvironmentIsNotOurs: a go.mod of something else does not lend its .venv.
@@ -112,18 +112,19 @@ func TestCUDAIsPreferredOnlyWithADevice(t *testing.T) {
 
 	got, err := s.find("")
 	require.NoError(t, err)
-	assert.Equal(t, filepath.Join(venv, cpuSO), got.Path, "no device: the CPU plugin")
+	assert.Equal(t, filepath.Join(venv, cpuSO), got[0].Path, "no device: the CPU plugin")
 
 	s.nvidia = func() bool { return true }
-	for _, want := range []string{cuda13SO, jax13SO, jax12SO} {
-		got, err = s.find("")
-		require.NoError(t, err)
-		assert.Equal(t, Plugin{CUDA, filepath.Join(venv, want), "VIRTUAL_ENV"}, got)
-		require.NoError(t, os.Remove(got.Path))
+	got, err = s.find("")
+	require.NoError(t, err)
+	require.Len(t, got, 3, "all of CUDA's, so that the next is tried where one lacks its libraries; never the CPU's")
+	for i, want := range []string{cuda13SO, jax13SO, jax12SO} {
+		assert.Equal(t, Plugin{CUDA, filepath.Join(venv, want), "VIRTUAL_ENV"}, got[i])
+		require.NoError(t, os.Remove(got[i].Path))
 	}
 	got, err = s.find("")
 	require.NoError(t, err)
-	assert.Equal(t, CPU, got.Kind, "a device but no CUDA plugin")
+	assert.Equal(t, CPU, got[0].Kind, "a device but no CUDA plugin")
 	_, err = s.find(CUDA)
 	assert.Error(t, err, "asked for CUDA, there is none: no fallback")
 }
@@ -143,7 +144,7 @@ func TestOddFolders(t *testing.T) {
 	}
 	got, err := s.find("")
 	require.NoError(t, err)
-	assert.Contains(t, got.Path, "python3.10")
+	assert.Contains(t, got[0].Path, "python3.10")
 }
 
 func TestKindOf(t *testing.T) {

@@ -193,9 +193,19 @@ func checkBackend(spec string) []Check {
 	list := e.Devices()
 	what := fmt.Sprintf("%d: %s", len(list), strings.Join(list, "; "))
 	if e.Name() != "xla:cuda" && engine.HasNVIDIA() {
-		what += " (an NVIDIA device is present but not used: pip install xla-cuda13-pjrt, or --backend xla:cuda)"
+		what += " (an NVIDIA device is present but not used: " + cudaFix() + ")"
 	}
 	return []Check{good(plugin, found), good(devices, what)}
+}
+
+// cudaFix is what makes an NVIDIA device used.
+func cudaFix() string {
+	for _, p := range engine.Plugins() {
+		if p.Kind == engine.CUDA {
+			return "ask for the backend xla:cuda"
+		}
+	}
+	return (&engine.NoPluginError{Kind: engine.CUDA}).Fix()
 }
 
 // searched lists the folders that were looked at for a plugin.

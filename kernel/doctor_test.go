@@ -82,5 +82,5 @@ func TestDoctorNamesTheFoldersSearched(t *testing.T) {
 	c := find(t, Doctor(context.Background(), DoctorOptions{Backend: "xla:cuda"}), "plugin")
 	assert.False(t, c.OK)
 	assert.Contains(t, c.Found, filepath.Join(home, ".venv"))
-	assert.Contains(t, c.Fix, "pip install xla-cuda13-pjrt")
+	assert.Contains(t, c.Fix, "jax-cuda13-plugin")
 }
