@@ -48,18 +48,9 @@ func Open(text string) (*Engine, error) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	candidates := []Plugin{{}}
-	switch {
-	case sp.pure:
-	case sp.path != "":
-		if info, err := os.Stat(sp.path); err != nil || !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("engine: plugin %s is not a file: give the path of a PJRT plugin, such as .../xla_cpu_pjrt.so", sp.path)
-		}
-		candidates = []Plugin{{Kind: sp.kind, Path: sp.path}}
-	default:
-		if candidates, err = newSearcher().find(sp.kind); err != nil {
-			return nil, err
-		}
+	candidates, err := sp.candidates()
+	if err != nil {
+		return nil, err
 	}
 	// Where several plugins of the kind are installed, one that lacks its libraries must not hide one that works.
 	var first error
@@ -194,14 +185,28 @@ func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }
 
-// FindPlugin returns the path of the plugin that [Open] would load for a specification, without loading it. It is
-// empty for the pure-Go backend.
+// candidates returns the plugins to try for a specification, best first; one with no path for the pure-Go backend.
+func (sp spec) candidates() ([]Plugin, error) {
+	switch {
+	case sp.pure:
+		return []Plugin{{}}, nil
+	case sp.path == "":
+		return newSearcher().find(sp.kind)
+	}
+	if info, err := os.Stat(sp.path); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("engine: plugin %s is not a file: give the path of a PJRT plugin, such as .../xla_cpu_pjrt.so", sp.path)
+	}
+	return []Plugin{{Kind: sp.kind, Path: sp.path}}, nil
+}
+
+// FindPlugin returns the path of the plugin that [Open] would try first for a specification, without loading it. It
+// is empty for the pure-Go backend.
 func FindPlugin(text string) (string, error) {
 	sp, err := parseSpec(text, os.Getenv)
-	if err != nil || sp.pure || sp.path != "" {
-		return sp.path, err
+	if err != nil {
+		return "", err
 	}
-	found, err := newSearcher().find(sp.kind)
+	found, err := sp.candidates()
 	if err != nil {
 		return "", err
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -238,6 +239,8 @@ func (e *NoPluginError) Fix() string {
 	case e.Kind == CUDA:
 		// It brings NVIDIA's libraries too, which the plain xla-cuda13-pjrt expects to find.
 		return `pip install "jax-cuda13-plugin[with-cuda]"`
+	case runtime.GOOS != "linux":
+		return "docker build -t trustbook .devcontainer && docker run -it -v \"$PWD\":/w -w /w trustbook make setup" // the wheel is Linux's
 	case e.inProject:
 		return "make setup"
 	}

@@ -137,7 +137,8 @@ func TestInstallErrors(t *testing.T) {
 			os.RemoveAll(filepath.Join(home, ".venv/lib"))
 			return Options{Backend: "xla:cuda"}
 		}, "pip install"},
-		"no go": {func(t *testing.T, _ string) Options { t.Setenv("PATH", t.TempDir()); return Options{} }, "go.dev"},
+		"no such plugin": {func(t *testing.T, home string) Options { return Options{Backend: "xla:" + home + "/none.so"} }, "not a file"},
+		"no go":          {func(t *testing.T, _ string) Options { t.Setenv("PATH", t.TempDir()); return Options{} }, "go.dev"},
 		"gonb fails": {func(t *testing.T, home string) Options {
 			os.WriteFile(filepath.Join(home, ".tools/gonb"), []byte("#!/bin/sh\necho some; echo reason; exit 3\n"), 0o755)
 			return Options{}
