@@ -1,23 +1,25 @@
 package fit
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"math"
+	"time"
 
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/ml/train/optimizer"
 	"github.com/pkg/errors"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/report"
 )
 
-// LossFn builds a scalar training loss in the graph from images [batch, InputShape...] and labels int32 [batch]. It may
-// call m.Logits many times, run an inner attack, draw random numbers from the store (seeded for the run) and replace
-// weights with SetNodeValue, as long as it puts them back. Panics on error.
+// LossFn builds a scalar training loss in the graph from images [batch, InputShape...] and labels int32 [batch].
+//
+// It may call m.Logits many times, run an inner attack, and replace weights with SetNodeValue as long as it puts them
+// back. Random numbers must come from the store (scope.RandomUniform and its like): its generator is seeded for each
+// phase and saved in checkpoints. m is a copy of the model in training whose Store is that of scope; a loss must read
+// weights through scope or m, not through a model that it captured. Panics on error.
 type LossFn func(scope *model.Scope, m *nets.Model, images, labels *Node) *Node
 
 // Loss is a training loss with a name that tells its every parameter, since names decide what counts as the same run.
@@ -37,31 +39,58 @@ func CrossEntropy() Loss {
 
 // Phase is a stretch of training with one loss. The optimizer starts anew with each phase.
 type Phase struct {
-	Epochs int
+	Epochs int // zero skips the phase
 	Loss   Loss
 }
 
-// Config says how to train. Adam (0.9, 0.999, 1e-8) is the optimizer.
+// Optimizer names the update rule.
+type Optimizer string
+
+const (
+	// Adam is Adam with moments 0.9 and 0.999 and epsilon 1e-8 (Kingma and Ba, arXiv 1412.6980), as in PyTorch.
+	Adam Optimizer = "adam"
+	// SGD is plain gradient descent with a constant rate.
+	SGD Optimizer = "sgd"
+)
+
+// gradientOptimizer is an optimizer of GoMLX that takes gradients which the caller built.
+type gradientOptimizer interface {
+	optimizer.Interface
+	UpdateGraphWithGradients(scope *model.Scope, gradients []*Node, lossDType dtypes.DType)
+}
+
+func (o Optimizer) build(rate float64) gradientOptimizer {
+	if o == SGD { // GoMLX's own default divides the rate by the root of the step
+		return optimizer.StochasticGradientDescent().WithDecay(false).WithLearningRate(rate)
+	}
+	return optimizer.Adam().LearningRate(rate).Betas(0.9, 0.999).Epsilon(1e-8).Done().(gradientOptimizer)
+}
+
+// Config says how to train.
 type Config struct {
 	Phases       []Phase
-	BatchSize    int     // zero: 64; the last, smaller batch of an epoch is left out
-	LearningRate float64 // zero: 1e-3
-	Seed         int64   // of the batch order and of random numbers in losses
-	Validation   *Data   // on which accuracy is measured after each epoch; nil: on nothing
+	BatchSize    int       // zero: 64. The examples that do not fill a batch are left out of an epoch, others each time
+	LearningRate float64   // zero: 1e-3
+	Optimizer    Optimizer // zero: Adam
+	Seed         int64     // of the batch order and of random numbers in losses
+	Validation   *Data     // on which accuracy is measured after each epoch; nil: on nothing
 }
 
 // Data is a training or validation set: images float32 [n, InputShape...], one label an image.
 type Data struct {
-	Images   *tensors.Tensor
-	Labels   []int32
-	Checksum string // identifies the content in cache keys; zero: computed from images and labels
+	Images *tensors.Tensor
+	Labels []int32
+	// Checksum identifies the content in keys; "": it is computed from images and labels. Whoever fills it in must
+	// change it with any change of either.
+	Checksum string
 }
 
 // Options are what does not change the result.
 type Options struct {
-	Dir      string          // where checkpoints and results are kept; zero: nowhere
-	Progress report.Progress // nil shows nothing
-	Label    string          // of the progress; zero: the model's name
+	Dir             string          // where checkpoints and results are kept; "": nowhere
+	Progress        report.Progress // nil shows nothing; it counts steps, one task a phase
+	Label           string          // of the progress; "": "train " and the model's name
+	CheckpointEvery time.Duration   // at most so much work is lost to a kill, and a step; zero: 2 s, negative: after every step
 }
 
 func (c Config) withDefaults() Config {
@@ -71,34 +100,62 @@ func (c Config) withDefaults() Config {
 	if c.LearningRate == 0 {
 		c.LearningRate = 1e-3
 	}
+	if c.Optimizer == "" {
+		c.Optimizer = Adam
+	}
 	return c
 }
 
+func (o Options) withDefaults(m *nets.Model) Options {
+	if o.Progress == nil {
+		o.Progress = report.Silent{}
+	}
+	if o.Label == "" {
+		o.Label = "train " + m.Name
+	}
+	if o.CheckpointEvery == 0 {
+		o.CheckpointEvery = 2 * time.Second
+	}
+	return o
+}
+
+// validate expects the defaults to be filled in.
 func (c Config) validate(m *nets.Model, train Data) error {
 	if len(c.Phases) == 0 {
 		return errors.New("fit: no phases: give at least one with a loss and epochs")
 	}
+	epochs := 0
 	for i, p := range c.Phases {
 		if p.Epochs < 0 || p.Loss.Build == nil || p.Loss.Name == "" {
-			return errors.Errorf("fit: phase %d: want a named loss and epochs >= 0, have %q and %d", i, p.Loss.Name, p.Epochs)
+			return errors.Errorf("fit: phase %d: want a named loss and epochs >= 0, have %q and %d", i+1, p.Loss.Name, p.Epochs)
 		}
+		epochs += p.Epochs
 	}
-	if c.totalEpochs() == 0 {
+	if epochs == 0 {
 		return errors.New("fit: the phases have no epochs: give at least 1")
 	}
 	if !(c.LearningRate > 0) || math.IsInf(c.LearningRate, 1) {
 		return errors.Errorf("fit: LearningRate = %g: must be finite and > 0", c.LearningRate)
 	}
-	if err := train.validate(m); err != nil {
-		return err
+	if c.Optimizer != Adam && c.Optimizer != SGD {
+		return errors.Errorf("fit: Optimizer = %q: want %q or %q", c.Optimizer, Adam, SGD)
 	}
-	if c.Validation != nil {
-		if err := c.Validation.validate(m); err != nil {
-			return errors.WithMessage(err, "fit: validation")
+	if len(m.WeightPaths) == 0 {
+		return errors.Errorf("fit: %s has no weights to train", m.Name)
+	}
+	for i, w := range m.Weights() {
+		if w == nil || !w.HasValue() {
+			return errors.Errorf("fit: %s: weight %s is not in the model's store", m.Name, m.WeightPaths[i])
 		}
+	}
+	if err := train.validate(m); err != nil {
+		return errors.WithMessage(err, "fit: training set")
 	}
 	if n := len(train.Labels); c.BatchSize < 1 || c.BatchSize > n {
 		return errors.Errorf("fit: BatchSize = %d for %d examples: must be between 1 and the number of examples", c.BatchSize, n)
+	}
+	if c.Validation != nil {
+		return errors.WithMessage(c.Validation.validate(m), "fit: validation set")
 	}
 	return nil
 }
@@ -108,69 +165,7 @@ func (d Data) validate(m *nets.Model) error {
 		return err
 	}
 	if n := d.Images.Shape().Dimensions[0]; len(d.Labels) != n {
-		return errors.Errorf("fit: %d labels for %d images: give one each", len(d.Labels), n)
+		return errors.Errorf("%d labels for %d images: give one each", len(d.Labels), n)
 	}
 	return m.CheckLabels(d.Labels)
-}
-
-func (c Config) totalEpochs() (n int) {
-	for _, p := range c.Phases {
-		n += p.Epochs
-	}
-	return n
-}
-
-// formatVersion changes whenever the same configuration would give other weights.
-const formatVersion = 1
-
-// Key identifies a run: the model's architecture and initial weights, the configuration, the data and the backend.
-func Key(m *nets.Model, backend string, train Data, c Config) (string, error) {
-	c = c.withDefaults()
-	parts := []any{formatVersion, m.Name, m.InputShape, m.Lower, m.Upper, m.Classes, backend, c.BatchSize, c.LearningRate, c.Seed}
-	for _, d := range []*Data{&train, c.Validation} {
-		if d == nil {
-			continue
-		}
-		content := d.Checksum
-		if content == "" {
-			sum, err := digest(d.Images)
-			if err != nil {
-				return "", err
-			}
-			content = Hash(sum, d.Labels)
-		}
-		parts = append(parts, content)
-	}
-	for _, p := range c.Phases {
-		parts = append(parts, p.Loss.Name, p.Epochs)
-	}
-	for _, w := range m.Weights() {
-		value, err := w.Value()
-		if err != nil {
-			return "", err
-		}
-		sum, err := digest(value)
-		if err != nil {
-			return "", err
-		}
-		parts = append(parts, w.Path(), sum)
-	}
-	return Hash(parts...), nil
-}
-
-// digest identifies a tensor's values.
-func digest(t *tensors.Tensor) (string, error) {
-	sum := sha256.New()
-	err := t.ConstBytes(func(b []byte) { sum.Write(b) })
-	return hex.EncodeToString(sum.Sum(nil)), err
-}
-
-// Hash returns 24 hexadecimal digits that identify the values by their JSON.
-func Hash(values ...any) string {
-	text, err := json.Marshal(values)
-	if err != nil {
-		panic(fmt.Sprintf("fit: Hash of something JSON cannot hold: %v", err))
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:12])
 }

@@ -1,6 +1,12 @@
-// Package fit trains models: the same configuration gives the same weights, bit for bit on one backend, whether the
-// run was undisturbed or killed and resumed, and work that is finished is found again instead of repeated.
+// Package fit trains models: the same configuration gives the same weights, bit for bit on one machine and backend,
+// whether the run was undisturbed or killed and resumed, and work that is finished is found again instead of repeated.
 //
 //	c := fit.Config{Phases: []fit.Phase{{Epochs: 5, Loss: fit.CrossEntropy()}}, Seed: 1}
 //	history, err := fit.TrainOrLoad(ctx, eng, model, fit.Data{Images: images, Labels: labels}, c, fit.Options{Dir: dir})
+//
+// A [Loss] is a graph function, so that adversarial training and regularizers are losses like any other; it can do its
+// own inner maximization and draw random numbers. [Key] says when two runs are the same run.
+//
+// Data live on the device; a training step is one compiled call that gets the rows of its batch and leaves weights,
+// optimizer and the epoch's sums on the device.
 package fit

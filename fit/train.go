@@ -3,139 +3,136 @@ package fit
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"time"
 
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
-	"github.com/gomlx/gomlx/ml/train/optimizer"
 	"github.com/pkg/errors"
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/nets"
-	"github.com/trustbook/trustbook/report"
 )
 
-// History is what was seen during training.
+// History is what was seen during training, one entry an epoch, over all phases.
 type History struct {
-	Loss     []float64 `json:"loss"`               // mean training loss of each epoch
-	Accuracy []float64 `json:"accuracy,omitempty"` // on the validation set after each epoch, if there is one
+	Loss []float64 `json:"loss"` // mean training loss
+	// TrainAccuracy is the share of training examples that were classified correctly, unperturbed, when their batch
+	// came up: the network changes meanwhile.
+	TrainAccuracy []float64 `json:"train_accuracy"`
+	Accuracy      []float64 `json:"accuracy,omitempty"` // on the validation set after the epoch, if there is one
 }
 
-// checkpointEvery bounds the work that a kill can cost.
-const checkpointEvery = 2 * time.Second
-
-// Train trains the model in place, without keeping anything.
+// Train trains the model in place, without keeping anything on disk.
 func Train(ctx context.Context, e *engine.Engine, m *nets.Model, train Data, c Config) (*History, error) {
 	return TrainOrLoad(ctx, e, m, train, c, Options{})
 }
 
-// TrainOrLoad trains the model in place, or loads the weights if the same run (see Key) was finished in o.Dir before.
+// TrainOrLoad trains the model in place, or loads the weights if the same run (see [Key]) was finished in o.Dir before.
+//
 // A run that was stopped or killed goes on from its last checkpoint to the same weights. When ctx is done, it saves a
-// checkpoint and returns ctx's error. A loss that is NaN or infinite ends the training with an error.
+// checkpoint and returns an error that wraps ctx's. A loss or weight that is NaN or infinite ends the training with an
+// error that names epoch and step. After an error the model's weights are those that it came with, so that the same
+// call goes on where the last one stopped. A checkpoint that is damaged or of another run is ignored and replaced.
+// Runs with the same key may not write to one folder at the same time.
 func TrainOrLoad(ctx context.Context, e *engine.Engine, m *nets.Model, train Data, c Config, o Options) (*History, error) {
-	c = c.withDefaults()
+	c, o = c.withDefaults(), o.withDefaults(m)
 	if err := c.validate(m, train); err != nil {
 		return nil, err
 	}
-	key, err := Key(m, e.Name(), train, c)
-	if err != nil {
-		return nil, err
-	}
-	r := &run{e: e, m: m, c: c, train: train, at: &checkpoint{Key: key}, base: map[string]bool{}}
-	for v := range m.Store.IterVariables() {
-		r.base[v.Path()] = true
-	}
+	r := &run{e: e, c: c, o: o, train: train, at: &checkpoint{}}
 	if o.Dir != "" {
-		r.path = filepath.Join(o.Dir, "fit-"+key+".bin")
-		if found := readCheckpoint(r.path, key); found != nil {
-			r.at = found
-			if err := found.restore(m.Store); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if r.at.Done {
-		return &r.at.History, nil
-	}
-	if o.Progress == nil {
-		o.Progress = report.Silent{}
-	}
-	if o.Label == "" {
-		o.Label = "train " + m.Name
-	}
-	if c.Validation != nil {
-		if r.predictor, err = nets.NewPredictor(e.Backend(), m, 0); err != nil {
+		key, err := Key(m, e.Name(), train, c)
+		if err != nil {
 			return nil, err
 		}
+		r.path = filepath.Join(o.Dir, "fit-"+key+".bin")
+		found, err := readCheckpoint(r.path, key)
+		if err != nil {
+			return nil, err
+		}
+		if found != nil && !found.fits(c, len(train.Labels)/c.BatchSize) {
+			found = nil
+		}
+		if found != nil && found.Done {
+			return &found.History, found.deliver(m.Store)
+		}
+		removeLeftovers(r.path)
+		if r.at.Key = key; found != nil {
+			r.at, r.resumed = found, true
+		}
 	}
-	steps := r.stepsPerEpoch()
-	o.Progress.Begin(o.Label, r.at.Epoch*steps+r.at.Step, c.totalEpochs()*steps)
-	defer o.Progress.End()
-	if err := r.all(ctx, o.Progress); err != nil {
+	if err := r.all(ctx, m); err != nil {
 		return nil, errors.WithMessagef(err, "fit: %s", m.Name)
 	}
-	return &r.at.History, nil
+	return &r.at.History, r.at.deliver(m.Store)
 }
 
-// run is a training on its way.
+// run is a training on its way. It works on a copy of the model, so that the model changes only when all is well.
 type run struct {
-	e     *engine.Engine
-	m     *nets.Model
-	c     Config
-	train Data
-	path  string // of the checkpoint, or ""
-	at    *checkpoint
-	base  map[string]bool // paths of the variables that the model has without training
-	saved time.Time
+	e       *engine.Engine
+	c       Config
+	o       Options
+	train   Data
+	path    string // of the checkpoint, or ""
+	at      *checkpoint
+	resumed bool // at holds the variables of a phase that is under way
+	saved   time.Time
 
-	predictor *nets.Predictor // for validation
+	m              *nets.Model // the copy, with the variables of the current phase
+	images, labels *tensors.Tensor
+	validation     *evaluator
 }
 
-func (r *run) stepsPerEpoch() int { return len(r.train.Labels) / r.c.BatchSize }
-
-// all runs the phases that are left.
-func (r *run) all(ctx context.Context, progress report.Progress) error {
-	first := 0 // epoch with which the phase starts
-	for i, phase := range r.c.Phases {
-		if r.at.Epoch < first+phase.Epochs {
-			if r.at.Epoch == first && r.at.Step == 0 {
-				if err := r.startPhase(i); err != nil {
-					return err
-				}
-			}
-			if err := r.phase(ctx, phase, first+phase.Epochs, progress); err != nil {
-				return err
-			}
+// all runs the phases that are left. At its end, r.at is the result.
+func (r *run) all(ctx context.Context, m *nets.Model) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if r.m, err = m.Clone(); err != nil {
+		return err
+	}
+	defer func() { r.m.Store.Finalize() }()
+	if r.images, err = r.train.Images.OnDeviceClone(r.e.Backend(), 0); err != nil {
+		return err
+	}
+	defer r.images.FinalizeAll()
+	r.labels = tensors.FromFlatDataAndDimensions(r.train.Labels, len(r.train.Labels))
+	defer r.labels.FinalizeAll()
+	r.saved = time.Now()
+	for ; r.at.Phase < len(r.c.Phases); r.at.Phase++ {
+		if r.c.Phases[r.at.Phase].Epochs == 0 {
+			continue
 		}
-		first += phase.Epochs
+		if err := r.phase(ctx, m); err != nil {
+			return err
+		}
+		r.at.Epoch, r.resumed = 0, false
+	}
+	if err := r.strip(m); err != nil {
+		return err
+	}
+	if err := r.at.collect(r.m.Store); err != nil {
+		return err
 	}
 	r.at.Done = true
-	if err := r.dropOptimizer(); err != nil {
-		return err
+	if r.path == "" {
+		return nil
 	}
-	return r.save()
+	return r.at.write(r.path)
 }
 
-// startPhase gives the phase a fresh optimizer and its own stream of random numbers.
-func (r *run) startPhase(i int) error {
-	if err := r.dropOptimizer(); err != nil {
-		return err
-	}
-	return r.m.Store.SetRNGStateFromSeed(r.c.Seed*1_000_003 + int64(i))
-}
-
-// dropOptimizer deletes what training added to the store.
-func (r *run) dropOptimizer() error {
-	var extra []string
+// strip takes away what training added to the copy's store: optimizer, sums, random state.
+func (r *run) strip(m *nets.Model) error {
+	var added []string
 	for v := range r.m.Store.IterVariables() {
-		if !r.base[v.Path()] {
-			extra = append(extra, v.Path())
+		if isRandomState(v) || m.Store.GetVariable(v.Path()) == nil {
+			added = append(added, v.Path())
 		}
 	}
-	for _, path := range extra {
+	for _, path := range added {
 		if err := r.m.Store.DeleteVariable(path); err != nil {
 			return err
 		}
@@ -143,83 +140,170 @@ func (r *run) dropOptimizer() error {
 	return nil
 }
 
-func (r *run) phase(ctx context.Context, phase Phase, until int, progress report.Progress) error {
-	step, err := r.compile(phase.Loss)
-	if err != nil {
-		return err
-	}
-	defer step.Finalize()
-	labels := tensors.FromFlatDataAndDimensions(r.train.Labels, len(r.train.Labels))
-	for _, t := range []*tensors.Tensor{r.train.Images, labels} {
-		if err := t.MaterializeOnDevice(r.e.Backend(), false, 0); err != nil {
+// begin makes the copy's store ready for the phase: as saved, or with a fresh optimizer and stream of random numbers.
+func (r *run) begin(m *nets.Model) error {
+	store := r.m.Store
+	if r.resumed {
+		if err := r.at.restore(store); err != nil {
 			return err
 		}
+	} else {
+		if err := r.strip(m); err != nil {
+			return err
+		}
+		if err := store.SetRNGStateFromSeed(r.c.Seed*1_000_003 + int64(r.at.Phase)); err != nil {
+			return err
+		}
+		if err := (sums{}).set(store); err != nil {
+			return err
+		}
+		for v := range store.IterVariables() {
+			v.SetTrainable(false)
+		}
 	}
-	batches := r.stepsPerEpoch()
-	for r.at.Epoch < until {
-		order := Permutation(len(r.train.Labels), r.c.Seed, r.at.Epoch)
-		for r.at.Step < batches {
-			if err := ctx.Err(); err != nil {
-				if saveErr := r.save(); saveErr != nil {
-					return saveErr
-				}
-				return err
-			}
-			from := r.at.Step * r.c.BatchSize
-			out, err := step.Call(r.train.Images, labels, order[from:from+r.c.BatchSize])
-			if err != nil {
-				return err
-			}
-			loss := float64(tensors.ToScalar[float32](out[0]))
-			if math.IsNaN(loss) || math.IsInf(loss, 0) {
-				return errors.Errorf("the loss is %g at epoch %d, step %d: lower the learning rate, or look at data and loss", loss, r.at.Epoch, r.at.Step)
-			}
-			r.at.LossSum += loss
-			r.at.Step++
-			progress.Advance(1)
-			if time.Since(r.saved) > checkpointEvery {
-				if err := r.save(); err != nil {
-					return err
-				}
-			}
+	for _, path := range r.m.WeightPaths {
+		v := store.GetVariable(path)
+		if v == nil {
+			return errors.Errorf("checkpoint without weight %s", path)
 		}
-		r.at.History.Loss = append(r.at.History.Loss, r.at.LossSum/float64(batches))
-		if r.c.Validation != nil {
-			accuracy, err := r.predictor.Accuracy(r.c.Validation.Images, r.c.Validation.Labels)
-			if err != nil {
-				return err
-			}
-			r.at.History.Accuracy = append(r.at.History.Accuracy, accuracy)
-		}
-		r.at.Epoch, r.at.Step, r.at.LossSum = r.at.Epoch+1, 0, 0
+		v.SetTrainable(true)
 	}
 	return nil
 }
 
-// compile builds one step: (images, labels, rows of the batch) → loss, with the weights updated in the store.
-func (r *run) compile(loss Loss) (*model.Exec, error) {
-	adam := optimizer.Adam().LearningRate(r.c.LearningRate).Betas(0.9, 0.999).Epsilon(1e-8).Done()
-	exec, err := model.NewExec(r.e.Backend(), r.m.Store, func(scope *model.Scope, images, labels, rows *Node) *Node {
-		at := InsertAxes(rows, -1)
-		value := loss.Build(scope, r.m, Gather(images, at), Gather(labels, at))
-		if !value.IsScalar() {
-			panic(fmt.Sprintf("fit: loss %q has shape %s: want a scalar", loss.Name, value.Shape()))
-		}
-		adam.UpdateGraph(scope, images.Graph(), value)
-		return value
+// phase runs what is left of the current phase.
+func (r *run) phase(ctx context.Context, m *nets.Model) error {
+	if err := r.begin(m); err != nil {
+		return err
+	}
+	phase := r.c.Phases[r.at.Phase]
+	update := r.c.Optimizer.build(r.c.LearningRate)
+	step, err := model.NewExec(r.e.Backend(), r.m.Store, func(scope *model.Scope, images, labels, rows *Node) {
+		stepGraph(scope, r.m, phase.Loss, update, pick(images, rows), pick(labels, rows))
 	})
-	return exec, errors.WithMessagef(err, "fit: loss %s", loss.Name)
+	if err != nil {
+		return err
+	}
+	defer step.Finalize()
+	if r.c.Validation != nil {
+		if r.validation, err = newEvaluator(r.e, r.m, *r.c.Validation); err != nil {
+			return err
+		}
+		defer r.validation.close()
+	}
+	label := r.o.Label
+	if n := len(r.c.Phases); n > 1 {
+		label = fmt.Sprintf("%s, phase %d/%d", label, r.at.Phase+1, n)
+	}
+	steps := len(r.train.Labels) / r.c.BatchSize
+	r.o.Progress.Begin(label, r.at.Epoch*steps+r.at.Step, phase.Epochs*steps)
+	defer r.o.Progress.End()
+	for r.at.Epoch < phase.Epochs {
+		if err := r.epoch(ctx, step, steps); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
+// epoch runs what is left of the current epoch.
+func (r *run) epoch(ctx context.Context, step *model.Exec, steps int) error {
+	order := Permutation(len(r.train.Labels), r.c.Seed, len(r.at.History.Loss))
+	for r.at.Step < steps {
+		if err := ctx.Err(); err != nil {
+			if saveErr := r.save(); saveErr != nil {
+				return saveErr
+			}
+			return err
+		}
+		from := r.at.Step * r.c.BatchSize
+		if _, err := step.Call(r.images, r.labels, order[from:from+r.c.BatchSize]); err != nil {
+			return errors.WithMessagef(err, "loss %s", r.c.Phases[r.at.Phase].Loss.Name)
+		}
+		r.at.Step++
+		r.o.Progress.Advance(1)
+		if time.Since(r.saved) >= r.o.CheckpointEvery {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+	}
+	s, err := r.check()
+	if err != nil {
+		return err
+	}
+	h := &r.at.History
+	h.Loss = append(h.Loss, s.loss/float64(steps))
+	h.TrainAccuracy = append(h.TrainAccuracy, float64(s.correct)/float64(steps*r.c.BatchSize))
+	if r.validation != nil {
+		accuracy, err := r.validation.accuracy()
+		if err != nil {
+			return err
+		}
+		h.Accuracy = append(h.Accuracy, accuracy)
+	}
+	r.at.Epoch, r.at.Step = r.at.Epoch+1, 0
+	return sums{}.set(r.m.Store)
+}
+
+// check reads the epoch's sums and reports a loss or weight that is not finite.
+func (r *run) check() (sums, error) {
+	s, err := readSums(r.m.Store)
+	if err != nil {
+		return s, err
+	}
+	where := fmt.Sprintf("in epoch %d of phase %d", r.at.Epoch+1, r.at.Phase+1)
+	const advice = "lower the learning rate, or look at the loss"
+	if s.bad != 0 {
+		return s, errors.Errorf("the loss is not finite at step %d %s: %s", s.bad, where, advice)
+	}
+	for _, w := range r.m.Weights() {
+		value, err := w.Value()
+		if err != nil {
+			return s, err
+		}
+		if !finite(value) {
+			return s, errors.Errorf("weight %s is not finite after step %d %s: %s", w.Path(), s.step, where, advice)
+		}
+	}
+	return s, nil
+}
+
+// finite reports whether a weight holds no NaN or infinity; types other than float32 are taken on trust until the loss
+// shows it.
+func finite(t *tensors.Tensor) bool {
+	if t.DType() != dtypes.Float32 {
+		return true
+	}
+	ok := true
+	err := tensors.ConstFlatData(t, func(values []float32) {
+		for _, v := range values {
+			ok = ok && v-v == 0
+		}
+	})
+	return ok && err == nil
+}
+
+// save writes a checkpoint, of finite weights only.
 func (r *run) save() error {
 	if r.path == "" {
 		return nil
 	}
+	if _, err := r.check(); err != nil {
+		return err
+	}
+	if err := r.at.collect(r.m.Store); err != nil {
+		return err
+	}
+	if err := r.at.write(r.path); err != nil {
+		return err
+	}
 	r.saved = time.Now()
-	return r.at.save(r.path, r.m.Store)
+	return nil
 }
 
-// Permutation is the order of n examples in an epoch: a function of its arguments alone, the same on every platform.
+// Permutation is the order of n examples in an epoch, which counts from 0 over all phases: a function of its arguments
+// alone, the same on every platform.
 func Permutation(n int, seed int64, epoch int) []int32 {
 	rng := rand.New(rand.NewPCG(uint64(seed), uint64(epoch)))
 	order := make([]int32, n)

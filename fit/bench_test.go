@@ -1,0 +1,37 @@
+package fit
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/stretchr/testify/require"
+	"github.com/trustbook/trustbook/internal/testengine"
+	"github.com/trustbook/trustbook/nets"
+)
+
+// BenchmarkStep measures a training step of the MLP 784-128-64-32-10, batch 64, with all that Train does around it.
+func BenchmarkStep(b *testing.B) {
+	e := testengine.Get(b)
+	m, err := nets.NewMLP(nets.MLPConfig{Hidden: []int{128, 64, 32}, NoBias: true, Seed: 1})
+	require.NoError(b, err)
+	const n = 8192
+	rng := rand.New(rand.NewPCG(1, 1))
+	pixels, labels := make([]float32, n*784), make([]int32, n)
+	for i := range pixels {
+		pixels[i] = rng.Float32()
+	}
+	for i := range labels {
+		labels[i] = rng.Int32N(10)
+	}
+	data := Data{Images: tensors.FromFlatDataAndDimensions(pixels, n, 28, 28, 1), Labels: labels}
+	train := func(epochs int) {
+		_, err := Train(context.Background(), e, m, data, Config{Phases: []Phase{{epochs, CrossEntropy()}}})
+		require.NoError(b, err)
+	}
+	train(1)
+	b.ResetTimer()
+	train(1 + b.N/128)
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(128*(1+b.N/128)), "µs/step")
+}

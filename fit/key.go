@@ -1,0 +1,88 @@
+package fit
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/pkg/errors"
+	"github.com/trustbook/trustbook/nets"
+)
+
+// formatVersion changes whenever the same configuration would give other weights, or another file.
+const formatVersion = 2
+
+// Key identifies a run: the model's architecture and initial weights, the configuration (losses by their names), the
+// data, and the backend by its name. Runs with the same key end with the same weights and share one file.
+func Key(m *nets.Model, backend string, train Data, c Config) (string, error) {
+	c = c.withDefaults()
+	parts := []any{formatVersion, m.Name, m.InputShape, m.Lower, m.Upper, m.Classes, backend,
+		c.BatchSize, c.LearningRate, c.Optimizer, c.Seed}
+	for _, p := range c.Phases {
+		parts = append(parts, p.Loss.Name, p.Epochs)
+	}
+	sets := []Data{train}
+	if c.Validation != nil {
+		sets = append(sets, *c.Validation)
+	}
+	for _, d := range sets {
+		sum, err := d.sum()
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, sum)
+	}
+	trained := map[string]bool{}
+	for _, path := range m.WeightPaths {
+		trained[path] = true
+	}
+	for v := range m.Store.IterVariables() {
+		if isRandomState(v) { // training seeds its own
+			continue
+		}
+		value, err := v.Value()
+		if err != nil {
+			return "", errors.WithMessagef(err, "fit: %s", m.Name)
+		}
+		sum, err := tensorSum(value)
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, v.Path(), trained[v.Path()], sum)
+	}
+	return Hash(parts...), nil
+}
+
+func isRandomState(v *model.Variable) bool { return v.Name() == model.RNGStateVariableName }
+
+func (d Data) sum() (string, error) {
+	if d.Images == nil {
+		return "", errors.New("fit: no images given")
+	}
+	if d.Checksum != "" {
+		return Hash(d.Images.Shape().Dimensions, len(d.Labels), d.Checksum), nil
+	}
+	images, err := tensorSum(d.Images)
+	return Hash(images, d.Labels), err
+}
+
+// tensorSum hashes shape and bytes.
+func tensorSum(t *tensors.Tensor) (string, error) {
+	sum := sha256.New()
+	fmt.Fprintln(sum, t.Shape())
+	err := t.ConstBytes(func(b []byte) { sum.Write(b) })
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// Hash returns 24 hexadecimal digits that identify the values by their JSON.
+func Hash(values ...any) string {
+	text, err := json.Marshal(values)
+	if err != nil {
+		panic(fmt.Sprintf("fit: Hash of something JSON cannot hold: %v", err))
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:12])
+}
