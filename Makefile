@@ -8,10 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 kernel = .venv/share/jupyter/kernels/gonb/kernel.json
 notebooks = $(wildcard notebooks/*.ipynb)
 
-.PHONY: help setup demo test notebooks bench golden fmt clean bin/trustbook bin/nbcheck bin/checkall
+.PHONY: help setup demo test notebooks bench golden completion fmt clean bin/trustbook bin/nbcheck bin/checkall
 
 help:
-	@echo "make demo | test | setup | notebooks | bench | golden | fmt | clean"
+	@echo "make demo | test | setup | notebooks | bench | golden | completion | fmt | clean"
 
 setup: $(kernel) .tools/.modules bin/trustbook
 
@@ -31,6 +31,10 @@ bench: setup
 # Writes golden values anew: review the difference before you commit it.
 golden: setup
 	UPDATE_GOLDEN=1 $(GO) test -count 1 -run Golden ./...
+
+# Completion in notebooks; half a minute to build, and nothing else needs it.
+completion: .tools/.stamp
+	GOBIN="$(CURDIR)/.tools" $(GO) -C tools/gopls install tool
 
 fmt: .tools/.stamp
 	.tools/goimports -w -local github.com/trustbook/trustbook $$(git ls-files '*.go')
