@@ -1,0 +1,335 @@
+package datasets
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"image/draw"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+
+	"codeberg.org/go-fonts/latin-modern/lmmono10regular"
+	"codeberg.org/go-fonts/latin-modern/lmroman10italic"
+	"codeberg.org/go-fonts/latin-modern/lmroman10regular"
+	"codeberg.org/go-fonts/latin-modern/lmsans10regular"
+	"codeberg.org/go-fonts/liberation/liberationmonoregular"
+	"codeberg.org/go-fonts/liberation/liberationsansbold"
+	"codeberg.org/go-fonts/liberation/liberationsansitalic"
+	"codeberg.org/go-fonts/liberation/liberationsansregular"
+	"codeberg.org/go-fonts/liberation/liberationserifbold"
+	"codeberg.org/go-fonts/liberation/liberationserifitalic"
+	"codeberg.org/go-fonts/liberation/liberationserifregular"
+	"golang.org/x/image/font/gofont/gobold"
+	"golang.org/x/image/font/gofont/goitalic"
+	"golang.org/x/image/font/gofont/gomono"
+	"golang.org/x/image/font/gofont/goregular"
+	"golang.org/x/image/font/sfnt"
+	"golang.org/x/image/math/fixed"
+	"golang.org/x/image/vector"
+)
+
+// glyphSide is the height and width of a glyph image in pixels, as in MNIST.
+const glyphSide = 28
+
+// GlyphOptions adjusts the glyphs set.
+type GlyphOptions struct {
+	// Scripts are the scripts whose characters become classes, in this order: "digits", "latin", "greek", "cyrillic".
+	// A character that looks like one of an earlier script, or differs from its capital in size alone, is no class of
+	// its own; digits and latin together are the 47 classes of EMNIST Balanced. Default: digits.
+	Scripts []string
+	// Characters replace Scripts: one class each, of the caller's choice.
+	Characters string
+	// Classes limits the classes to the first of these. Default: all.
+	Classes int
+	// Train and Test are the examples of a class in either split. Default: 600 and 100.
+	Train, Test int
+}
+
+// scripts lists the characters that become classes.
+var scripts = map[string]string{
+	"digits":   "0123456789",
+	"latin":    "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt",
+	"greek":    "ΓΔΘΛΞΠΣΦΨΩαβγδεζηθλμξπστφψω",
+	"cyrillic": "БДЖИЙЛЦЧШЩЪЫЬЭЮЯб",
+}
+
+// ScriptNames are the scripts that [GlyphOptions] takes.
+var ScriptNames = []string{"digits", "latin", "greek", "cyrillic"}
+
+// testFrom is the index of the first test example of a class: training examples lie below, so the splits never meet.
+const testFrom = 1 << 40
+
+// glyphs is the generated set.
+func glyphs() *source {
+	return &source{
+		info: Info{
+			Name:   "glyphs",
+			What:   "printed characters, 28x28 gray, in varied fonts, poses and strokes; any number",
+			Source: "generated from the fonts Liberation, Latin Modern and Go",
+		},
+		load: func(_ string, o Options) (train, test *Set, err error) {
+			g := o.Glyphs
+			if g.Train == 0 {
+				g.Train = 600
+			}
+			if g.Test == 0 {
+				g.Test = 100
+			}
+			gen, err := NewGlyphGenerator(o.Seed, g)
+			if err != nil {
+				return nil, nil, err
+			}
+			if train, err = gen.Set("train", 0, g.Train); err != nil {
+				return nil, nil, err
+			}
+			test, err = gen.Set("test", testFrom, g.Test)
+			return train, test, err
+		},
+	}
+}
+
+// GlyphGenerator renders labelled images of printed characters. Every image is a function of seed, class and index
+// alone: it does not depend on how many others are made, or in which order. It may be used concurrently.
+type GlyphGenerator struct {
+	seed       int64
+	characters []rune
+	outlines   [][]sfnt.Segments // by class, one for each font that has the character
+}
+
+// NewGlyphGenerator prepares the classes of the options. A character that no font has is an error.
+func NewGlyphGenerator(seed int64, o GlyphOptions) (*GlyphGenerator, error) {
+	if o.Classes < 0 || o.Train < 0 || o.Test < 0 {
+		return nil, fmt.Errorf("glyphs: %d classes, %d and %d examples a class: want no negative number", o.Classes, o.Train, o.Test)
+	}
+	all := o.Characters
+	if all == "" {
+		if len(o.Scripts) == 0 {
+			o.Scripts = []string{"digits"}
+		}
+		for _, name := range o.Scripts {
+			chars, ok := scripts[name]
+			if !ok {
+				return nil, fmt.Errorf("glyphs: no script %q: want some of %s", name, strings.Join(ScriptNames, ", "))
+			}
+			all += chars
+		}
+	}
+	g := &GlyphGenerator{seed: seed, characters: []rune(all)}
+	seen := map[rune]bool{}
+	for _, r := range g.characters {
+		if seen[r] {
+			return nil, fmt.Errorf("glyphs: character %q twice: want each class once", r)
+		}
+		seen[r] = true
+	}
+	if o.Classes > len(g.characters) {
+		return nil, fmt.Errorf("glyphs: %d classes wanted, the characters chosen give %d: add scripts or characters", o.Classes, len(g.characters))
+	}
+	if o.Classes > 0 {
+		g.characters = g.characters[:o.Classes]
+	}
+	fonts, err := loadFonts()
+	if err != nil {
+		return nil, err
+	}
+	var buf sfnt.Buffer
+	for _, r := range g.characters {
+		var outlines []sfnt.Segments
+		for _, f := range fonts {
+			segments, err := outline(f, &buf, r)
+			if err != nil {
+				return nil, err
+			}
+			if len(segments) > 0 {
+				outlines = append(outlines, segments)
+			}
+		}
+		if len(outlines) == 0 {
+			return nil, fmt.Errorf("glyphs: no font has the character %q (%U)", r, r)
+		}
+		g.outlines = append(g.outlines, outlines)
+	}
+	return g, nil
+}
+
+// Classes returns the number of classes.
+func (g *GlyphGenerator) Classes() int { return len(g.characters) }
+
+// Set renders the examples from to from+n-1 of every class. Classes alternate, so that every run of examples is
+// balanced.
+func (g *GlyphGenerator) Set(split string, from, n int) (*Set, error) {
+	if from < 0 || n < 1 {
+		return nil, fmt.Errorf("glyphs: %d examples a class from %d: want a positive number from 0 or more", n, from)
+	}
+	k := g.Classes()
+	if n > math.MaxInt32/(k*glyphSide*glyphSide) {
+		return nil, fmt.Errorf("glyphs: %d examples of %d classes are too many for one set: make several", n, k)
+	}
+	size := glyphSide * glyphSide
+	pixels, labels := make([]uint8, n*k*size), make([]int32, n*k)
+	names := make([]string, k)
+	for c, r := range g.characters {
+		names[c] = string(r)
+	}
+	r := newRenderer()
+	for i := range n {
+		for c := range k {
+			at := i*k + c
+			labels[at] = int32(c)
+			g.render(r, pixels[at*size:(at+1)*size], c, from+i)
+		}
+	}
+	return New("glyphs", split, []int{glyphSide, glyphSide, 1}, pixels, labels, k, names)
+}
+
+// Image renders example index of a class, [28, 28], ink 255. It panics where the class is out of range.
+func (g *GlyphGenerator) Image(class, index int) []uint8 {
+	out := make([]uint8, glyphSide*glyphSide)
+	g.render(newRenderer(), out, class, index)
+	return out
+}
+
+// renderer holds what rendering uses again and again.
+type renderer struct {
+	raster *vector.Rasterizer
+	thick  []uint8
+}
+
+func newRenderer() *renderer {
+	return &renderer{raster: vector.NewRasterizer(glyphSide, glyphSide), thick: make([]uint8, glyphSide*glyphSide)}
+}
+
+// render draws one example into out.
+func (g *GlyphGenerator) render(r *renderer, out []uint8, class, index int) {
+	rng := rand.New(rand.NewPCG(mix(uint64(g.seed), uint64(class)), mix(uint64(index), 0x676c_7970_68))) // "glyph"
+	segments := g.outlines[class][rng.IntN(len(g.outlines[class]))]
+	between := func(lo, hi float64) float64 { return lo + (hi-lo)*rng.Float64() }
+
+	// An affine map takes the middle of the character to about the middle of the image, and its longer side to 17 to
+	// 21 pixels before rotation and shear.
+	box := segments.Bounds()
+	w, h := float64(box.Max.X-box.Min.X), float64(box.Max.Y-box.Min.Y)
+	cx, cy := float64(box.Max.X+box.Min.X)/2, float64(box.Max.Y+box.Min.Y)/2
+	side := between(17, 21) / max(w, h)
+	sx, sy := side*between(0.85, 1), side*between(0.85, 1)
+	angle, shear := between(-0.22, 0.22), between(-0.2, 0.2)
+	sin, cos := math.Sincos(angle)
+	dx, dy := glyphSide/2+between(-1.5, 1.5), glyphSide/2+between(-1.5, 1.5)
+	// A slow wave bends the strokes a little, as a hand would.
+	bend, phase, turn := between(0, 0.6), between(0, 2*math.Pi), between(0.15, 0.3)
+	weight, gain := between(-0.35, 0.8), between(0.8, 1)
+
+	at := func(p fixed.Point26_6) (float32, float32) {
+		x, y := (float64(p.X)-cx)*sx, (float64(p.Y)-cy)*sy
+		x += shear * y
+		x, y = x*cos-y*sin, x*sin+y*cos
+		x, y = x+bend*math.Sin(turn*y+phase), y+bend*math.Cos(turn*x+phase)
+		return float32(x + dx), float32(y + dy)
+	}
+	r.raster.Reset(glyphSide, glyphSide)
+	for _, s := range segments {
+		x, y := at(s.Args[0])
+		switch s.Op {
+		case sfnt.SegmentOpMoveTo:
+			r.raster.ClosePath()
+			r.raster.MoveTo(x, y)
+		case sfnt.SegmentOpLineTo:
+			r.raster.LineTo(x, y)
+		case sfnt.SegmentOpQuadTo:
+			x2, y2 := at(s.Args[1])
+			r.raster.QuadTo(x, y, x2, y2)
+		case sfnt.SegmentOpCubeTo:
+			x2, y2 := at(s.Args[1])
+			x3, y3 := at(s.Args[2])
+			r.raster.CubeTo(x, y, x2, y2, x3, y3)
+		}
+	}
+	r.raster.ClosePath()
+	clear(out)
+	img := &image.Alpha{Pix: out, Stride: glyphSide, Rect: image.Rect(0, 0, glyphSide, glyphSide)}
+	r.raster.DrawOp = draw.Src
+	r.raster.Draw(img, img.Rect, image.Opaque, image.Point{})
+	r.stroke(out, weight, gain)
+}
+
+// stroke mixes each pixel with the largest (weight > 0: thicker strokes) or smallest (weight < 0: thinner) of itself
+// and its four neighbors, and scales the ink.
+func (r *renderer) stroke(out []uint8, weight, gain float64) {
+	copy(r.thick, out)
+	pick := func(a, b uint8) uint8 { return max(a, b) }
+	if weight < 0 {
+		pick = func(a, b uint8) uint8 { return min(a, b) }
+	}
+	for y := range glyphSide {
+		for x := range glyphSide {
+			i := y*glyphSide + x
+			v := r.thick[i]
+			m := v
+			if x > 0 {
+				m = pick(m, r.thick[i-1])
+			}
+			if x < glyphSide-1 {
+				m = pick(m, r.thick[i+1])
+			}
+			if y > 0 {
+				m = pick(m, r.thick[i-glyphSide])
+			}
+			if y < glyphSide-1 {
+				m = pick(m, r.thick[i+glyphSide])
+			}
+			f := float64(v) + math.Abs(weight)*(float64(m)-float64(v))
+			out[i] = uint8(math.Round(gain * f))
+		}
+	}
+}
+
+// mix spreads two numbers over 64 bits (the finalizer of SplitMix64), so that neighbors start unrelated streams.
+func mix(a, b uint64) uint64 {
+	z := a*0x9e3779b97f4a7c15 + b + 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// loadFonts parses the fonts, once.
+var loadFonts = sync.OnceValues(func() ([]*sfnt.Font, error) {
+	var fonts []*sfnt.Font
+	for _, data := range [][]byte{
+		liberationsansregular.TTF, liberationsansbold.TTF, liberationsansitalic.TTF,
+		liberationserifregular.TTF, liberationserifbold.TTF, liberationserifitalic.TTF, liberationmonoregular.TTF,
+		lmroman10regular.TTF, lmroman10italic.TTF, lmsans10regular.TTF, lmmono10regular.TTF,
+		goregular.TTF, gobold.TTF, goitalic.TTF, gomono.TTF,
+	} {
+		f, err := sfnt.Parse(data)
+		if err != nil {
+			return nil, fmt.Errorf("glyphs: font: %w", err)
+		}
+		fonts = append(fonts, f)
+	}
+	return fonts, nil
+})
+
+// outline returns the outline of a character at 1,024 units an em, none where the font lacks it or leaves it blank.
+func outline(f *sfnt.Font, buf *sfnt.Buffer, r rune) (sfnt.Segments, error) {
+	id, err := f.GlyphIndex(buf, r)
+	if err == nil && id == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("glyphs: character %q: %w", r, err)
+	}
+	segments, err := f.LoadGlyph(buf, id, fixed.I(1024), nil)
+	if errors.Is(err, sfnt.ErrColoredGlyph) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("glyphs: character %q: %w", r, err)
+	}
+	if box := segments.Bounds(); box.Empty() {
+		return nil, nil
+	}
+	return slices.Clone(segments), nil // the buffer is used again
+}

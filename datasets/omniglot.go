@@ -1,0 +1,4 @@
+package datasets
+
+// OmniglotOptions adjusts the omniglot set.
+type OmniglotOptions struct{}
