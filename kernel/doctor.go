@@ -72,11 +72,11 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 	return strings.TrimSpace(line), err
 }
 
-// oldestGo fetches the exact toolchain that go.mod asks for; older ones do not build this module.
-var oldestGo = [2]int{1, 24}
+// oldestGo and newer fetch the exact toolchain that go.mod asks for; older ones do not build this module.
+var oldestGo = [2]int{1, 21}
 
 func checkGo(ctx context.Context) Check {
-	const name, fix = "go", "install Go 1.24 or newer: https://go.dev/dl"
+	const name, fix = "go", "install Go 1.21 or newer: https://go.dev/dl"
 	path, err := findGo("")
 	if err != nil {
 		return bad(name, "not on the PATH", fix)
