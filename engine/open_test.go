@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -124,4 +125,38 @@ func TestStandardErrorStaysClean(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, string(said))
 	assert.ErrorContains(t, openErr, "jax-cuda13-plugin")
+}
+
+// TestBrokenPluginDoesNotHideAWorkingOne puts a plugin that cannot load before the real one in the search.
+func TestBrokenPluginDoesNotHideAWorkingOne(t *testing.T) {
+	real := testengine.Get(t)
+	if real.Name() != "xla:cpu" {
+		t.Skip("needs the CPU plugin")
+	}
+	broken := filepath.Join(t.TempDir(), "lib/python3.12/site-packages/xla_plugins/xla_cpu_pjrt/xla_cpu_pjrt.so")
+	require.NoError(t, os.MkdirAll(filepath.Dir(broken), 0o755))
+	require.NoError(t, os.WriteFile(broken, []byte("\x7fELF"), 0o644))
+	t.Setenv("VIRTUAL_ENV", strings.TrimSuffix(broken, "/lib/python3.12/site-packages/xla_plugins/xla_cpu_pjrt/xla_cpu_pjrt.so"))
+	t.Setenv(engine.PluginPathEnv, filepath.Dir(real.Plugin()))
+	e, err := engine.Open("xla:cpu")
+	require.NoError(t, err)
+	defer e.Close()
+	assert.NotEqual(t, broken, e.Plugin())
+	sumOfSquares(t, e)
+}
+
+// TestOpenConcurrently opens, uses and closes from many goroutines at once.
+func TestOpenConcurrently(t *testing.T) {
+	spec := "xla:" + testengine.Get(t).Plugin() + ",tf32=true"
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			e, err := engine.Open(spec)
+			if assert.NoError(t, err) {
+				sumOfSquares(t, e)
+				e.Close()
+			}
+		})
+	}
+	all.Wait()
 }
