@@ -59,16 +59,16 @@ func NewCNN(c CNNConfig) (*Model, error) {
 	}
 	hidden := DenseLayer{Weight: b.weight("dense_0", height*width*depth, c.Dense), Bias: b.bias("dense_0", c.Dense)}
 	out := DenseLayer{Weight: b.weight("dense_1", c.Dense, c.Classes), Bias: b.bias("dense_1", c.Classes)}
-	// The maximum commutes with ReLU, so pooling first saves three quarters of the work; the mean does not.
-	activate, kind := func(x *Node) *Node { return ReLU(MaxPool2D(x, 2)) }, "max"
+	// Maximum, bias and ReLU commute, so the max-pool comes first and saves three quarters of their work; the mean does
+	// not commute with ReLU.
+	block, kind := func(x, kernel, bias *Node) *Node { return ReLU(Add(ConvMaxPool2D(x, kernel), bias)) }, "max"
 	if c.MeanPool {
-		activate, kind = func(x *Node) *Node { return MeanPool2D(ReLU(x), 2) }, "mean"
+		block, kind = func(x, kernel, bias *Node) *Node { return MeanPool2D(ReLU(Add(Conv2D(x, kernel), bias)), 2) }, "mean"
 	}
 	b.m.Name = fmt.Sprintf("CNN %dx%dx%d conv %v %s-pool dense %d-%d", c.Input[0], c.Input[1], c.Input[2], c.Channels, kind, c.Dense, c.Classes)
 	b.m.Logits = func(scope *model.Scope, x *Node) *Node {
 		for _, l := range blocks {
-			x = Conv2D(x, node(scope, l.Weight, x))
-			x = activate(Add(x, InsertAxes(node(scope, l.Bias, x), 0, 0, 0)))
+			x = block(x, node(scope, l.Weight, x), InsertAxes(node(scope, l.Bias, x), 0, 0, 0))
 		}
 		x = Reshape(x, x.Shape().Dimensions[0], -1)
 		return denseLayer(scope, out, ReLU(denseLayer(scope, hidden, x)))

@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
-	"github.com/trustbook/trustbook/datasets"
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
-	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"
 )
@@ -66,7 +63,7 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	data, err := load(ctx, c)
+	data, err := Load(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +71,7 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Config: c, Data: data.describe(), Backend: e.Name()}
+	r := &Result{Config: c, Data: data.Describe(), Backend: e.Name()}
 	for _, m := range methods {
 		for _, seed := range c.Seeds {
 			net, key, err := Train(ctx, e, m, seed, data, c)
@@ -93,19 +90,142 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 	return r, nil
 }
 
-// Data are the sets of a run.
-type Data struct {
-	pool, test *datasets.Set
-	images     *tensors.Tensor
-	labels     []int32
+// Train trains one network, or finds it in Config.Dir. The key identifies the run.
+func Train(ctx context.Context, e *engine.Engine, m Method, seed int64, d *Data, c Config) (net *nets.Model, key string, err error) {
+	c = c.withDefaults()
+	net, err = nets.NewMLP(nets.MLPConfig{Input: d.pool.Shape, Hidden: c.Hidden, Classes: d.pool.Classes, NoBias: true, Seed: seed})
+	if err != nil {
+		return nil, "", err
+	}
+	train, err := d.draw(c.Train, seed)
+	if err != nil {
+		return nil, "", err
+	}
+	cfg := fit.Config{BatchSize: c.BatchSize, LearningRate: c.LearningRate, Seed: seed,
+		Phases: []fit.Phase{{Epochs: c.WarmUp, Loss: m.WarmUp}, {Epochs: c.Epochs, Loss: m.Loss}}}
+	if key, err = fit.Key(net, e.Name(), train, cfg); err != nil {
+		return nil, "", err
+	}
+	_, err = fit.TrainOrLoad(ctx, e, net, train, cfg, fit.Options{Dir: c.Dir, Progress: c.Progress,
+		Label: fmt.Sprintf("train %s, seed %d", m.Name, seed)})
+	return net, key, err
 }
 
-// Load gets the data set of a configuration: the pool from which each seed draws its training examples, and the test
-// examples that all networks share.
-func Load(ctx context.Context, c Config) (*Data, error) {
+// Measure attacks and certifies one network.
+func Measure(ctx context.Context, e *engine.Engine, net *nets.Model, method string, seed int64, d *Data, c Config) (Measured, error) {
 	c = c.withDefaults()
-	if err := c.validate(); err != nil {
-		return nil, err
+	r := Measured{Method: method, Seed: seed}
+	at := c.VerifyAt()
+	c.Progress.Begin(fmt.Sprintf("attack %s, seed %d", method, seed), 0, len(c.EpsilonInput)*len(c.EpsilonWeight)+len(c.CertifyScales)+len(at))
+	defer c.Progress.End()
+
+	victim, err := robust.NewVictim(e, net, min(1000, len(d.labels)))
+	if err != nil {
+		return r, err
 	}
-	return load(ctx, c)
+	for _, input := range c.EpsilonInput {
+		var row []float64
+		for _, weight := range c.EpsilonWeight {
+			accuracy, err := Attacked(ctx, victim, d, c, seed, threat(input, weight))
+			if err != nil {
+				return r, err
+			}
+			row = append(row, accuracy)
+			c.Progress.Advance(1)
+		}
+		r.Accuracy = append(r.Accuracy, row)
+	}
+	for _, scale := range c.CertifyScales {
+		b, err := MarginBounds(e, net, d.images, d.labels, threat(c.CertifyInput*scale, c.CertifyWeight*scale))
+		if err != nil {
+			return r, err
+		}
+		r.Certified = append(r.Certified, share(b.Certified(d.labels)))
+		if scale == 1 {
+			r.terms(b)
+		}
+		r.Undercounts += b.undercounts()
+		c.Progress.Advance(1)
+	}
+	few, err := d.test.Take(min(c.VerifyImages, d.test.Len()), 1)
+	if err != nil {
+		return r, err
+	}
+	images, _ := few.Tensors()
+	for _, t := range at {
+		v, err := Verify(ctx, e, net, images, few.Labels, t, VerifyConfig{Random: c.VerifyRandom, Steps: c.Steps, Seed: seed})
+		if err != nil {
+			return r, err
+		}
+		r.Checks = append(r.Checks, *v)
+		c.Progress.Advance(1)
+	}
+	return r, nil
+}
+
+// Attacked returns the accuracy under JointPGD inside the threat; radii 0 give the clean accuracy.
+func Attacked(ctx context.Context, v *robust.Victim, d *Data, c Config, seed int64, t robust.Threat) (float64, error) {
+	c = c.withDefaults()
+	p := robust.Problem{Images: d.images, Goal: robust.Goal{Labels: d.labels}, Threat: t, Seed: seed}
+	o, err := robust.Evaluate(ctx, v, attack.JointPGD{Steps: c.Steps, Restarts: c.Restarts}, p)
+	if err != nil {
+		return 0, err
+	}
+	for _, check := range o.Checks {
+		if check.Raised && check.Name != "unmoved" {
+			return 0, errors.Errorf("check %s: %s", check.Name, check.Meaning)
+		}
+	}
+	right := 0
+	for i, y := range d.labels {
+		if o.Final[i] == y {
+			right++
+		}
+	}
+	return float64(right) / float64(len(d.labels)), nil
+}
+
+// terms splits the mean of the worst class's bound.
+func (r *Measured) terms(b *Bounds) {
+	n := float64(len(b.Total))
+	for i, row := range b.Total {
+		worst := 0
+		for j := range row {
+			if row[j] > row[worst] {
+				worst = j
+			}
+		}
+		r.InputTerm += b.Input[i][worst] / n
+		r.WeightTerm += b.Weight[i][worst] / n
+		r.CrossTerm += b.Cross[i][worst] / n
+	}
+}
+
+// undercounts counts where the two singular bounds add up to more than the joint one, beyond float64 rounding.
+func (b *Bounds) undercounts() (n int) {
+	for i, row := range b.Cross {
+		for j, cross := range row {
+			if cross < -1e-9*(1+b.Total[i][j]) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// measuring is the part of a configuration that Measure depends on, for cache keys.
+func (c Config) measuring() Config {
+	c.Seeds, c.Methods, c.Scale = nil, nil, ""
+	return c
+}
+
+// For returns the networks of one method, in the order of the seeds.
+func (r *Result) For(method string) []Measured {
+	return slices.Collect(func(yield func(Measured) bool) {
+		for _, m := range r.Models {
+			if m.Method == method && !yield(m) {
+				return
+			}
+		}
+	})
 }
