@@ -63,14 +63,14 @@ var ScriptNames = []string{"digits", "latin", "greek", "cyrillic"}
 const testFrom = 1 << 40
 
 // glyphs is the generated set.
-func glyphs() *source {
+func glyphs(o Options) *source {
 	return &source{
 		info: Info{
 			Name:   "glyphs",
 			What:   "printed characters, 28x28 gray, in varied fonts, poses and strokes; any number",
 			Source: "generated from the fonts Liberation, Latin Modern and Go",
 		},
-		load: func(_ string, o Options) (train, test *Set, err error) {
+		load: func(string) (train, test *Set, err error) {
 			g := o.Glyphs
 			if g.Train == 0 {
 				g.Train = 600

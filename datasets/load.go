@@ -42,23 +42,23 @@ type Info struct {
 // source is a data set that [Load] knows.
 type source struct {
 	info    Info
-	remotes []remote                                                // to download
-	folders []string                                                // below Options.Dir, where the files may lie
-	local   func(ctx context.Context) string                        // a folder outside the cache, "" where there is none
-	missing string                                                  // a further way to get the files, for the error
-	has     func(dir string) bool                                   // whether the files lie in dir
-	load    func(dir string, o Options) (train, test *Set, e error) // reads and checks them
+	remotes []remote                                     // to download
+	folders []string                                     // below Options.Dir, where the files may lie
+	local   func(ctx context.Context) string             // a folder outside the cache, "" where there is none
+	missing string                                       // a further way to get the files, for the error
+	has     func(dir string) bool                        // whether the files lie in dir
+	load    func(dir string) (train, test *Set, e error) // reads and checks them
 }
 
 // sources are all data sets, in the order of [List].
-func sources() []*source {
-	return []*source{mnist(), glyphs()}
+func sources(o Options) []*source {
+	return []*source{mnist(), glyphs(o)}
 }
 
 // lookup finds a data set by name.
-func lookup(name string) (*source, error) {
+func lookup(name string, o Options) (*source, error) {
 	var names []string
-	for _, s := range sources() {
+	for _, s := range sources(o) {
 		if s.info.Name == strings.ToLower(name) {
 			return s, nil
 		}
@@ -70,7 +70,7 @@ func lookup(name string) (*source, error) {
 // Load reads a data set: mnist, fashion-mnist, cifar10, svhn, omniglot or glyphs. It downloads nothing unless
 // [Options.Fetch] is set; where files are missing the error says how to get them.
 func Load(ctx context.Context, name string, o Options) (train, test *Set, err error) {
-	s, err := lookup(name)
+	s, err := lookup(name, o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -86,7 +86,7 @@ func Load(ctx context.Context, name string, o Options) (train, test *Set, err er
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	if train, test, err = s.load(dir, o); err != nil {
+	if train, test, err = s.load(dir); err != nil {
 		return nil, nil, fmt.Errorf("%s in %s: %w", s.info.Name, dir, err)
 	}
 	return train, test, nil
@@ -145,7 +145,7 @@ func (o Options) cacheDir(name string) (string, error) {
 // List describes the data sets, and says which are on this machine.
 func List(ctx context.Context, o Options) []Info {
 	var list []Info
-	for _, s := range sources() {
+	for _, s := range sources(o) {
 		info := s.info
 		if s.has == nil {
 			info.Available = "generated"

@@ -46,7 +46,7 @@ func mnist() *source {
 		}})
 		s.info.Files = append(s.info.Files, f+".gz")
 	}
-	s.load = func(dir string, _ Options) (train, test *Set, err error) {
+	s.load = func(dir string) (train, test *Set, err error) {
 		return loadIDX("mnist", dir, gz, raw, digitNames)
 	}
 	return s
