@@ -1,0 +1,229 @@
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"html"
+	"math"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// Table is a titled table of numbers and words. Cells may be strings, integers, floats, bools, an
+// [Estimate], a [Verdict] or a fmt.Stringer; nil is an empty cell.
+type Table struct {
+	// Title names the table; it also names its file in [Save].
+	Title string
+	// Caption says what to see in it.
+	Caption string
+	Columns []Column
+	// Rows holds one cell a column; a short row is filled with empty cells.
+	Rows [][]any
+}
+
+// Column describes how the cells of a column are shown. The zero value is fine for words and numbers alike.
+type Column struct {
+	Name string
+	// Format is a fmt verb for floats, such as "%.2f". Empty: four significant digits.
+	Format string
+	// Percent shows fractions as percentages, with one decimal unless Format says otherwise.
+	Percent bool
+	// Best emphasizes the best number of the column.
+	Best Best
+}
+
+// Best tells which number of a column is best.
+type Best int
+
+// The kinds of best number. NoBest, the zero value, emphasizes nothing.
+const (
+	NoBest Best = iota
+	Highest
+	Lowest
+)
+
+// Estimate is a mean over N runs with a confidence interval; Low and High are NaN where there is none. In
+// a table it shows as "0.93 [0.91, 0.95]", in CSV as three columns.
+type Estimate struct {
+	Mean, Low, High float64
+	N               int
+}
+
+// Check returns an error where a row has more cells than there are columns, or the table has no columns.
+func (t *Table) Check() error {
+	if len(t.Columns) == 0 {
+		return fmt.Errorf("table %q has no columns: describe them in Columns", t.Title)
+	}
+	for i, row := range t.Rows {
+		if len(row) > len(t.Columns) {
+			return fmt.Errorf("table %q, row %d: %d cells for %d columns", t.Title, i+1, len(row), len(t.Columns))
+		}
+	}
+	return nil
+}
+
+// HTML returns the table as an HTML fragment without styles or scripts; every text in it is escaped.
+func (t *Table) HTML() string {
+	w := t.writer(html.EscapeString, "<strong>", "</strong>")
+	w.Style().HTML.CSSClass = "tb-table"
+	w.Style().HTML.EscapeText = false // the cells are escaped above, before emphasis is added
+	var b strings.Builder
+	b.WriteString("<figure class=\"tb\">\n")
+	if t.Title != "" {
+		fmt.Fprintf(&b, "<div class=\"tb-title\"><b>%s</b></div>\n", html.EscapeString(t.Title))
+	}
+	fmt.Fprintf(&b, "<div class=\"tb-scroll\">%s</div>\n", w.RenderHTML())
+	if t.Caption != "" {
+		fmt.Fprintf(&b, "<figcaption>%s</figcaption>\n", html.EscapeString(t.Caption))
+	}
+	b.WriteString("</figure>\n")
+	return b.String()
+}
+
+// Markdown returns the table in GitHub's Markdown.
+func (t *Table) Markdown() string {
+	var b strings.Builder
+	if t.Title != "" {
+		fmt.Fprintf(&b, "**%s**\n\n", escapeMarkdown(t.Title))
+	}
+	b.WriteString(t.writer(escapeMarkdown, "**", "**").RenderMarkdown())
+	b.WriteString("\n")
+	if t.Caption != "" {
+		fmt.Fprintf(&b, "\n*%s*\n", escapeMarkdown(t.Caption))
+	}
+	return b.String()
+}
+
+// Text returns the table for a terminal or a log, its best cells marked with *.
+func (t *Table) Text() string {
+	w := t.writer(plainText, "", "*")
+	var b strings.Builder
+	if t.Title != "" {
+		fmt.Fprintf(&b, "%s\n", plainText(t.Title))
+	}
+	b.WriteString(w.Render())
+	b.WriteString("\n")
+	if t.Caption != "" {
+		fmt.Fprintf(&b, "%s\n", plainText(t.Caption))
+	}
+	return b.String()
+}
+
+// CSV returns the cells as RFC 4180 CSV with a header row, floats at full precision. A column that holds
+// an [Estimate] becomes three: NAME, NAME_low and NAME_high.
+func (t *Table) CSV() string {
+	estimates := make([]bool, len(t.Columns))
+	for j := range t.Columns {
+		for _, row := range t.Rows {
+			if j < len(row) {
+				_, ok := row[j].(Estimate)
+				estimates[j] = estimates[j] || ok
+			}
+		}
+	}
+	records := make([][]string, 1, len(t.Rows)+1)
+	for j, c := range t.Columns {
+		records[0] = append(records[0], c.Name)
+		if estimates[j] {
+			records[0] = append(records[0], c.Name+"_low", c.Name+"_high")
+		}
+	}
+	for _, row := range t.Rows {
+		var record []string
+		for j := range t.Columns {
+			cell := t.cell(row, j)
+			e, isEstimate := cell.(Estimate)
+			switch {
+			case isEstimate:
+				record = append(record, exactNumber(e.Mean), exactNumber(e.Low), exactNumber(e.High))
+			case estimates[j]:
+				record = append(record, exactCell(cell), "", "")
+			default:
+				record = append(record, exactCell(cell))
+			}
+		}
+		records = append(records, record)
+	}
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	_ = w.WriteAll(records) // a bytes.Buffer never fails
+	return b.String()
+}
+
+// writer fills go-pretty's table with formatted cells: escape makes a text safe, open and end surround the
+// best cells.
+func (t *Table) writer(escape func(string) string, open, end string) table.Writer {
+	w := table.NewWriter()
+	w.SetStyle(table.StyleRounded)
+	w.Style().Format = table.FormatOptions{}
+	header := make(table.Row, len(t.Columns))
+	configs := make([]table.ColumnConfig, len(t.Columns))
+	for j, c := range t.Columns {
+		header[j] = escape(c.Name)
+		align := text.AlignLeft
+		if t.numeric(j) {
+			align = text.AlignRight
+		}
+		configs[j] = table.ColumnConfig{Number: j + 1, Align: align, AlignHeader: align}
+	}
+	w.AppendHeader(header)
+	w.SetColumnConfigs(configs)
+	best := t.best()
+	for _, row := range t.Rows {
+		cells := make(table.Row, len(t.Columns))
+		for j, c := range t.Columns {
+			cell := t.cell(row, j)
+			s := escape(formatCell(cell, c))
+			if x, ok := number(cell); ok && c.Best != NoBest && x == best[j] {
+				s = open + s + end
+			}
+			cells[j] = s
+		}
+		w.AppendRow(cells)
+	}
+	return w
+}
+
+func (t *Table) cell(row []any, j int) any {
+	if j < len(row) {
+		return row[j]
+	}
+	return nil
+}
+
+// numeric tells whether a column holds numbers alone, so that it is aligned to the right.
+func (t *Table) numeric(j int) bool {
+	found := false
+	for _, row := range t.Rows {
+		cell := t.cell(row, j)
+		if cell == nil {
+			continue
+		}
+		if _, ok := number(cell); !ok {
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
+// best returns the best number of each column, NaN where none is asked for.
+func (t *Table) best() []float64 {
+	best := make([]float64, len(t.Columns))
+	for j, c := range t.Columns {
+		best[j] = math.NaN()
+		for _, row := range t.Rows {
+			x, ok := number(t.cell(row, j))
+			if !ok || c.Best == NoBest || math.IsNaN(x) {
+				continue
+			}
+			if math.IsNaN(best[j]) || c.Best == Highest && x > best[j] || c.Best == Lowest && x < best[j] {
+				best[j] = x
+			}
+		}
+	}
+	return best
+}
