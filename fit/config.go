@@ -87,10 +87,12 @@ type Data struct {
 
 // Options are what does not change the result.
 type Options struct {
-	Dir             string          // where checkpoints and results are kept; "": nowhere
-	Progress        report.Progress // nil shows nothing; it counts steps, one task a phase
-	Label           string          // of the progress; "": "train " and the model's name
-	CheckpointEvery time.Duration   // at most so much work is lost to a kill, and a step; zero: 2 s, negative: after every step
+	Dir      string          // where checkpoints and results are kept; "": nowhere
+	Progress report.Progress // nil shows nothing; it counts steps, one task a phase
+	Label    string          // of the progress; "": "train " and the model's name
+	// CheckpointEvery is the time between checkpoints, which fall between steps; zero: 2 s, negative: after every step.
+	// Where writing one takes long, the time grows so that no more than a tenth goes into it.
+	CheckpointEvery time.Duration
 }
 
 func (c Config) withDefaults() Config {

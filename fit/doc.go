@@ -9,4 +9,7 @@
 //
 // Data live on the device; a training step is one compiled call that gets the rows of its batch and leaves weights,
 // optimizer and the epoch's sums on the device.
+//
+// Equal bits are promised for XLA's CPU backend and tested there. On CUDA, XLA may pick other kernels in another
+// process, so that a resumed run can differ in the last bits.
 package fit

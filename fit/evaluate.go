@@ -22,6 +22,7 @@ func newEvaluator(e *engine.Engine, m *nets.Model, d Data) (*evaluator, error) {
 	if err != nil {
 		return nil, err
 	}
+	exec.WithName("validation")
 	images, err := d.Images.OnDeviceClone(e.Backend(), 0)
 	if err != nil {
 		return nil, err

@@ -78,8 +78,9 @@ type run struct {
 	train   Data
 	path    string // of the checkpoint, or ""
 	at      *checkpoint
-	resumed bool // at holds the variables of a phase that is under way
-	saved   time.Time
+	resumed bool          // at holds the variables of a phase that is under way
+	saved   time.Time     // when the last checkpoint was
+	cost    time.Duration // of writing it
 
 	m              *nets.Model // the copy, with the variables of the current phase
 	images, labels *tensors.Tensor
@@ -184,6 +185,7 @@ func (r *run) phase(ctx context.Context, m *nets.Model) error {
 	if err != nil {
 		return err
 	}
+	step.WithName("training step")
 	defer step.Finalize()
 	if r.c.Validation != nil {
 		if r.validation, err = newEvaluator(r.e, r.m, *r.c.Validation); err != nil {
@@ -222,7 +224,7 @@ func (r *run) epoch(ctx context.Context, step *model.Exec, steps int) error {
 		}
 		r.at.Step++
 		r.o.Progress.Advance(1)
-		if time.Since(r.saved) >= r.o.CheckpointEvery {
+		if every := r.o.CheckpointEvery; every < 0 || time.Since(r.saved) >= max(every, 10*r.cost) {
 			if err := r.save(); err != nil {
 				return err
 			}
@@ -289,6 +291,7 @@ func (r *run) save() error {
 	if r.path == "" {
 		return nil
 	}
+	begun := time.Now()
 	if _, err := r.check(); err != nil {
 		return err
 	}
@@ -299,6 +302,7 @@ func (r *run) save() error {
 		return err
 	}
 	r.saved = time.Now()
+	r.cost = r.saved.Sub(begun)
 	return nil
 }
 
