@@ -35,7 +35,7 @@ type Info struct {
 	What      string   // one line
 	Source    string   // who published it
 	Bytes     int64    // size of the download, 0 where nothing is downloaded
-	Files     []string // the files that [Options.Dir] must hold
+	Files     []string // the files to download, which [Options.Dir] may hold instead
 	Available string   // where it was found, or "generated"; "" where it must be fetched
 }
 
@@ -45,6 +45,7 @@ type source struct {
 	remotes []remote                                     // to download
 	folders []string                                     // below Options.Dir, where the files may lie
 	local   func(ctx context.Context) string             // a folder outside the cache, "" where there is none
+	orFiles string                                       // what may lie there instead
 	missing string                                       // a further way to get the files, for the error
 	has     func(dir string) bool                        // whether the files lie in dir
 	load    func(dir string) (train, test *Set, e error) // reads and checks them
@@ -52,7 +53,7 @@ type source struct {
 
 // sources are all data sets, in the order of [List].
 func sources(o Options) []*source {
-	return []*source{mnist(), glyphs(o)}
+	return []*source{mnist(), fashionMNIST(), cifar10(), glyphs(o)}
 }
 
 // lookup finds a data set by name.
@@ -125,7 +126,29 @@ func (s *source) find(ctx context.Context, o Options) (string, error) {
 }
 
 // wants names the files of s.
-func (s *source) wants() string { return strings.Join(s.info.Files, ", ") }
+func (s *source) wants() string {
+	var names []string
+	for _, r := range s.remotes {
+		names = append(names, r.name)
+	}
+	wants := strings.Join(names, ", ")
+	if s.orFiles != "" {
+		wants += " or " + s.orFiles
+	}
+	return wants
+}
+
+// hasRemotes says whether a folder holds all the files.
+func hasRemotes(remotes []remote) func(dir string) bool {
+	return func(dir string) bool {
+		for _, r := range remotes {
+			if !exists(filepath.Join(dir, r.name)) {
+				return false
+			}
+		}
+		return true
+	}
+}
 
 // cacheDir returns the folder of a data set in the cache.
 func (o Options) cacheDir(name string) (string, error) {
@@ -154,6 +177,7 @@ func List(ctx context.Context, o Options) []Info {
 		}
 		for _, r := range s.remotes {
 			info.Bytes += r.size
+			info.Files = append(info.Files, r.name)
 		}
 		list = append(list, info)
 	}

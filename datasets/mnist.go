@@ -44,7 +44,6 @@ func mnist() *source {
 			"https://ossci-datasets.s3.amazonaws.com/mnist/" + f + ".gz",
 			"https://storage.googleapis.com/cvdf-datasets/mnist/" + f + ".gz",
 		}})
-		s.info.Files = append(s.info.Files, f+".gz")
 	}
 	s.load = func(dir string) (train, test *Set, err error) {
 		return loadIDX("mnist", dir, gz, raw, digitNames)
