@@ -227,3 +227,8 @@ func (t *Table) best() []float64 {
 	}
 	return best
 }
+
+// notebookTable is the table's HTML for a notebook, where no style sheet of ours applies.
+func notebookTable(t *Table) string {
+	return "<div style=\"overflow-x:auto\">" + t.HTML() + "</div>"
+}

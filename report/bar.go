@@ -1,0 +1,230 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"time"
+
+	"github.com/janpfeifer/gonb/gonbui"
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// Bar is a [Progress] that shows how far a job is and how long it still takes: a moving bar on a terminal;
+// a line at the start and end of a task, and at most every 10 seconds, where standard error is no terminal;
+// one line at the end of each task, without times, in a notebook. Tasks follow one another.
+type Bar struct {
+	out     io.Writer
+	mode    barMode
+	now     func() time.Time
+	bar     *progressbar.ProgressBar
+	task    string
+	done    int // steps of the present task
+	total   int
+	start   time.Time // of the present task
+	resumed int       // steps of the present task that were finished before it began
+	last    time.Time // when the last line or job description was shown
+	job     job
+}
+
+// job is the progress over several weighted tasks.
+type job struct {
+	total    float64 // sum of all weights; 0: no view of the whole job
+	finished float64 // weight of the tasks that ended
+	weight   float64 // of the present task
+	skipped  float64 // weight that was finished before this run
+	start    time.Time
+}
+
+type barMode int
+
+const (
+	terminal barMode = iota
+	logLines
+	notebook
+)
+
+const lineEvery = 10 * time.Second
+
+// NewBar returns a Bar that shows each task by itself.
+func NewBar() *Bar {
+	b := &Bar{out: os.Stderr, now: time.Now, mode: logLines}
+	switch {
+	case gonbui.IsNotebook:
+		b.out, b.mode = os.Stdout, notebook // a notebook shows standard error as if it were an error
+	case term.IsTerminal(int(os.Stderr.Fd())):
+		b.mode = terminal
+	}
+	return b
+}
+
+// NewJob returns a Bar whose time left is that of a whole job: its tasks have weights, 1 unless [Bar.Weigh]
+// says otherwise, that add up to total.
+func NewJob(total float64) *Bar {
+	b := NewBar()
+	b.job.total = total
+	return b
+}
+
+// Weigh sets the weight of the next task: the share of the whole job's time that it is expected to take.
+func (b *Bar) Weigh(weight float64) {
+	if weight >= 0 && !math.IsInf(weight, 0) {
+		b.job.weight = weight
+	}
+}
+
+// Skip counts work of the given weight as done without any task: what an earlier run finished.
+func (b *Bar) Skip(weight float64) {
+	if weight > 0 && !math.IsInf(weight, 0) {
+		b.job.finished += weight
+		b.job.skipped += weight
+	}
+}
+
+// Begin implements Progress.
+func (b *Bar) Begin(task string, done, total int) {
+	if b.task != "" { // a task that was stopped half-way
+		b.End()
+	}
+	b.task, b.done, b.total, b.resumed = oneLine(task), max(done, 0), total, max(done, 0)
+	if b.task == "" {
+		b.task = "working"
+	}
+	b.start = b.now()
+	b.last = b.start
+	if b.job.start.IsZero() {
+		b.job.start = b.start
+	}
+	if b.job.weight == 0 {
+		b.job.weight = 1
+	}
+	if total > 0 {
+		b.job.skipped += b.job.weight * math.Min(1, float64(b.resumed)/float64(total))
+	}
+	switch b.mode {
+	case logLines:
+		fmt.Fprintf(b.out, "%s: started at %s\n", b.task, b.count())
+	case terminal:
+		n := int64(total)
+		if total <= 0 {
+			n = -1 // unknown
+		}
+		b.bar = progressbar.NewOptions64(n, progressbar.OptionSetWriter(b.out), progressbar.OptionSetDescription(b.describe()),
+			progressbar.OptionShowCount(), progressbar.OptionSetWidth(24), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetPredictTime(b.job.total == 0), progressbar.OptionUseANSICodes(true), progressbar.OptionSetElapsedTime(b.job.total == 0),
+			progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerPadding: "░", BarStart: "", BarEnd: ""}), progressbar.OptionClearOnFinish())
+		if b.done > 0 {
+			_ = b.bar.Set(min(b.done, max(total-1, 0)))
+		}
+	}
+}
+
+// Advance implements Progress.
+func (b *Bar) Advance(n int) {
+	if b.task == "" || n <= 0 {
+		return
+	}
+	b.done += n
+	now := b.now()
+	switch b.mode {
+	case terminal:
+		if b.job.total > 0 && now.Sub(b.last) >= time.Second {
+			b.last = now
+			b.bar.Describe(b.describe())
+		}
+		if b.total <= 0 || b.done < b.total { // the last step is shown by End
+			_ = b.bar.Add(n)
+		}
+	case logLines:
+		if now.Sub(b.last) >= lineEvery {
+			b.last = now
+			fmt.Fprintf(b.out, "%s: %s%s\n", b.task, b.count(), b.left())
+		}
+	}
+}
+
+// End implements Progress.
+func (b *Bar) End() {
+	if b.task == "" {
+		return
+	}
+	took := short(b.now().Sub(b.start))
+	stopped := b.total > 0 && b.done < b.total
+	b.job.finished += b.job.weight
+	b.job.weight = 0
+	what := "done"
+	if stopped {
+		what = "ended"
+	}
+	task, count := b.task, b.count()
+	b.task, b.done, b.total = "", 0, 0
+	switch b.mode {
+	case terminal:
+		_ = b.bar.Finish() // clears its line
+		fmt.Fprintf(b.out, "%s: %s, %s in %s%s\n", task, what, count, took, b.left())
+	case logLines:
+		fmt.Fprintf(b.out, "%s: %s, %s in %s%s\n", task, what, count, took, b.left())
+	case notebook:
+		fmt.Fprintf(b.out, "%s: %s, %s\n", task, what, count)
+	}
+}
+
+// count says how far the present task is: "30/300".
+func (b *Bar) count() string {
+	if b.total <= 0 {
+		return fmt.Sprintf("%d steps", b.done)
+	}
+	return fmt.Sprintf("%d/%d", b.done, b.total)
+}
+
+// describe names the present task, and says how far the whole job is where that is known.
+func (b *Bar) describe() string { return b.task + b.left() }
+
+// left says how long the job, or else the present task, still takes.
+func (b *Bar) left() string {
+	if b.job.total > 0 {
+		share, left, ok := b.whole()
+		s := fmt.Sprintf(" · job %.0f%%", math.Floor(100*share))
+		if ok && share < 1 {
+			s += ", " + short(left) + " left"
+		}
+		return s
+	}
+	if b.task == "" || b.total <= 0 || b.done <= b.resumed || b.done >= b.total {
+		return ""
+	}
+	spent := b.now().Sub(b.start)
+	return fmt.Sprintf(", %s left", short(time.Duration(float64(spent)*float64(b.total-b.done)/float64(b.done-b.resumed))))
+}
+
+// whole returns the finished share of the whole job, and the time left from the rate of this run alone.
+func (b *Bar) whole() (share float64, left time.Duration, ok bool) {
+	finished := b.job.finished
+	if b.task != "" && b.total > 0 {
+		finished += b.job.weight * math.Min(1, float64(b.done)/float64(b.total))
+	}
+	finished = math.Min(finished, b.job.total)
+	share = finished / b.job.total
+	worked := finished - b.job.skipped
+	spent := b.now().Sub(b.job.start)
+	if worked <= 0 || spent <= 0 {
+		return share, 0, false
+	}
+	seconds := spent.Seconds() * (b.job.total - finished) / worked
+	return share, time.Duration(math.Min(seconds, 1e9) * float64(time.Second)), true
+}
+
+// short rounds a duration for people: "3m10s", "45s", "0.4s".
+func short(d time.Duration) string {
+	switch {
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d >= 10*time.Second:
+		return fmt.Sprintf("%.0fs", d.Seconds())
+	}
+	return fmt.Sprintf("%.1fs", d.Seconds())
+}
