@@ -53,7 +53,7 @@ type source struct {
 
 // sources are all data sets, in the order of [List].
 func sources(o Options) []*source {
-	return []*source{mnist(), fashionMNIST(), cifar10(), glyphs(o)}
+	return []*source{mnist(), fashionMNIST(), cifar10(), svhn(), omniglot(o), glyphs(o)}
 }
 
 // lookup finds a data set by name.
