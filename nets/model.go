@@ -128,3 +128,28 @@ func dims(shape []int) string {
 	}
 	return s
 }
+
+// CopyWeights gives m the weights of another model of the same architecture. Compiled graphs of m go on working, with
+// the new weights.
+func (m *Model) CopyWeights(from *Model) error {
+	sources, targets := from.Weights(), m.Weights()
+	if len(sources) != len(targets) {
+		return errors.Errorf("nets: copying %d weight tensors of %s into %s, which has %d", len(sources), from.Name, m.Name, len(targets))
+	}
+	for i, s := range sources {
+		if !s.Shape().Equal(targets[i].Shape()) {
+			return errors.Errorf("nets: copying weight %s of shape %s into %s of shape %s", s.Path(), s.Shape(), targets[i].Path(), targets[i].Shape())
+		}
+		value, err := s.Value()
+		if err != nil {
+			return err
+		}
+		if value, err = value.LocalClone(); err != nil {
+			return err
+		}
+		if err := targets[i].SetValue(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}

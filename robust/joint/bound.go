@@ -31,16 +31,17 @@ type bounds struct {
 	ibp    *Node // interval lower bound on the perturbed margin
 }
 
-// boundGraph builds the bounds. x is [batch, inputs], labels int32 [batch]; one weight radius a layer. Panics on error.
-func boundGraph(layers []layer, x, labels *Node, epsilonInput float64, epsilonWeights []float64) bounds {
+// boundGraph builds the bounds. x is [batch, inputs], labels int32 [batch]; the radii are scalars, one a layer for the
+// weights. Panics on error.
+func boundGraph(layers []layer, x, labels, epsilonInput *Node, epsilonWeights []*Node) bounds {
 	if len(epsilonWeights) != len(layers) {
 		exceptions.Panicf("joint: %d weight radii for %d layers", len(epsilonWeights), len(layers))
 	}
 	inputs := float64(x.Shape().Dimensions[1])
 	last := len(layers) - 1
 	z, upper, lower := x, x, x
-	u := AddScalar(ReduceAndKeep(Abs(x), ReduceSum, -1), inputs*epsilonInput) // u_{k-1} [batch, 1]
-	e := MulScalar(OnesLike(u), epsilonInput)                                 // e_{k-1} [batch, 1]
+	u := Add(ReduceAndKeep(Abs(x), ReduceSum, -1), MulScalar(epsilonInput, inputs)) // u_{k-1} [batch, 1]
+	e := Mul(OnesLike(u), epsilonInput)                                             // e_{k-1} [batch, 1]
 	for k, l := range layers[:last] {
 		mass := u
 		if l.bias != nil {
@@ -48,12 +49,12 @@ func boundGraph(layers []layer, x, labels *Node, epsilonInput float64, epsilonWe
 		}
 		if k == 0 {
 			center := affine(l, x)
-			radius := Add(MulScalar(InsertAxes(ReduceSum(Abs(l.weight), 0), 0), epsilonInput), MulScalar(mass, epsilonWeights[0]))
+			radius := Add(Mul(InsertAxes(ReduceSum(Abs(l.weight), 0), 0), epsilonInput), Mul(mass, epsilonWeights[0]))
 			upper, lower = Add(center, radius), Sub(center, radius)
 		} else {
 			upper, lower = intervalStep(l, upper, lower, epsilonWeights[k])
 		}
-		e = Add(Mul(e, infinityNorm(l.weight)), MulScalar(mass, epsilonWeights[k]))
+		e = Add(Mul(e, infinityNorm(l.weight)), Mul(mass, epsilonWeights[k]))
 		z, upper, lower = relu(affine(l, z)), relu(upper), relu(lower)
 		u = ReduceAndKeep(upper, ReduceSum, -1)
 	}
@@ -71,33 +72,33 @@ func boundGraph(layers []layer, x, labels *Node, epsilonInput float64, epsilonWe
 	logits := affine(out, z)
 	margin := Sub(ReduceAndKeep(Mul(logits, hot), ReduceSum, -1), logits)
 	others := OneMinus(hot)
-	drop := Add(Mul(ReduceSum(Abs(d), 1), e), MulScalar(mass, 2*eps))
+	drop := Add(Mul(ReduceSum(Abs(d), 1), e), Mul(mass, MulScalar(eps, 2)))
 	result := bounds{logits: logits, margin: Mul(margin, others), drop: Mul(drop, others)}
 	if last == 0 { // a linear classifier: inputs may be negative, and the drop is exact but for the bounds of the box
 		result.ibp = Mul(Sub(margin, drop), others)
 		return result
 	}
-	worst := AddScalar(d, -2*eps)
+	worst := Sub(d, MulScalar(eps, 2))
 	ibp := ReduceSum(Sub(
 		Mul(MaxScalar(worst, 0), InsertAxes(lower, -1)),
 		Mul(MaxScalar(Neg(worst), 0), InsertAxes(upper, -1))), 1)
 	if out.bias != nil {
 		biases := BroadcastPrefix(out.bias, 1)
 		gap := Sub(ReduceAndKeep(Mul(hot, biases), ReduceSum, -1), biases)
-		ibp = Add(ibp, AddScalar(gap, -2*eps))
+		ibp = Add(ibp, Sub(gap, MulScalar(eps, 2)))
 	}
 	result.ibp = Mul(ibp, others)
 	return result
 }
 
 // intervalStep propagates an interval of non-negative activations through a layer whose weights move by epsilon.
-func intervalStep(l layer, upper, lower *Node, epsilon float64) (newUpper, newLower *Node) {
-	plus, minus := AddScalar(l.weight, epsilon), AddScalar(l.weight, -epsilon)
+func intervalStep(l layer, upper, lower, epsilon *Node) (newUpper, newLower *Node) {
+	plus, minus := Add(l.weight, epsilon), Sub(l.weight, epsilon)
 	newUpper = Sub(MatMul(upper, MaxScalar(plus, 0)), MatMul(lower, MaxScalar(Neg(plus), 0)))
 	newLower = Sub(MatMul(lower, MaxScalar(minus, 0)), MatMul(upper, MaxScalar(Neg(minus), 0)))
 	if l.bias != nil {
-		newUpper = Add(newUpper, InsertAxes(AddScalar(l.bias, epsilon), 0))
-		newLower = Add(newLower, InsertAxes(AddScalar(l.bias, -epsilon), 0))
+		newUpper = Add(newUpper, InsertAxes(Add(l.bias, epsilon), 0))
+		newLower = Add(newLower, InsertAxes(Sub(l.bias, epsilon), 0))
 	}
 	return newUpper, newLower
 }

@@ -38,7 +38,11 @@ func compute(t *testing.T, ms matrices, dtype dtypes.DType, x []float64, y int32
 		epsilonWeights = same(epsilonWeights[0], len(ms))
 	}
 	exec, err := NewExec(testengine.Get(t).Backend(), func(x, y *Node) []*Node {
-		b := boundGraph(ms.layersOf(x.Graph(), dtype), ConvertDType(x, dtype), y, epsilonInput, epsilonWeights)
+		var radii []*Node
+		for _, r := range epsilonWeights {
+			radii = append(radii, Scalar(x.Graph(), dtype, r))
+		}
+		b := boundGraph(ms.layersOf(x.Graph(), dtype), ConvertDType(x, dtype), y, Scalar(x.Graph(), dtype, epsilonInput), radii)
 		hot := OneHot(y, b.logits.Shape().Dimensions[1], dtype)
 		clean := Neg(ReduceSum(Mul(LogSoftmax(b.logits, -1), hot), -1))
 		outputs := []*Node{b.margin, b.drop, b.ibp, clean, upperLoss(b)}
@@ -97,7 +101,7 @@ func TestShortcutIsUnsound(t *testing.T) {
 		layers := matrices{{{1}, {1}}, {{1, -2}}}.layersOf(g, dtypes.Float64)
 		center := affine(layers[0], Const(g, [][]float64{{1}}))
 		radius := Const(g, [][]float64{{0.3, 0.3}})
-		upper, _ := intervalStep(layers[1], Add(center, radius), Sub(center, radius), 0.3)
+		upper, _ := intervalStep(layers[1], Add(center, radius), Sub(center, radius), Scalar(g, dtypes.Float64, 0.3))
 		return relu(upper)
 	})
 	require.NoError(t, err)

@@ -1,6 +1,8 @@
 package joint
 
 import (
+	"cmp"
+
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -24,35 +26,55 @@ type Bounds struct {
 	Upper  []float64   // bound on the cross-entropy under perturbation
 }
 
-// MarginBounds computes the bounds of a dense ReLU network for l-infinity perturbations of inputs (radius
-// t.Epsilon) and weights (t.Weights, one radius a weight tensor or one for all). images is [n, InputShape...], labels
-// one class an example. It fails for networks with other layers, wrong shapes, NaN and radii that are negative.
-func MarginBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, labels []int32, t robust.Threat) (*Bounds, error) {
-	if err := checkProblem(m, images, labels, t); err != nil {
-		return nil, err
+// Certifier computes bounds of one model: compiled once, used for any images and radii.
+type Certifier struct {
+	m      *nets.Model
+	exec   *model.Exec
+	victim *robust.Victim // for its batches
+}
+
+// NewCertifier prepares the bounds of a dense ReLU network; others are refused. Graphs run on batches of the given
+// size (0: 256).
+func NewCertifier(e *engine.Engine, m *nets.Model, batch int) (*Certifier, error) {
+	if m == nil {
+		return nil, errors.New("joint: give a model")
 	}
-	radii, err := layerRadii(m, t)
+	layers, err := layerTensors(m)
 	if err != nil {
 		return nil, err
 	}
-	none := make([]float64, len(radii))
-	exec, err := model.NewExec(e.Backend(), m.Store, func(scope *model.Scope, x, y *Node) []*Node {
-		layers := layerNodes(m, scope, x.Graph())
-		for i := range layers {
-			layers[i] = layers[i].as(dtypes.Float64)
+	v, err := robust.NewVictim(e, m, cmp.Or(batch, 256))
+	if err != nil {
+		return nil, err
+	}
+	exec, err := model.NewExec(e.Backend(), m.Store, func(scope *model.Scope, x, y, epsilonInput, epsilonWeights *Node) []*Node {
+		nodes := layerNodes(m, scope, x.Graph())
+		var radii, none []*Node
+		for i := range nodes {
+			nodes[i] = nodes[i].as(dtypes.Float64)
+			radii = append(radii, Reshape(Slice(epsilonWeights, AxisElem(i))))
+			none = append(none, ScalarZero(x.Graph(), dtypes.Float64))
 		}
 		x = ConvertDType(Reshape(x, x.Shape().Dimensions[0], -1), dtypes.Float64)
-		all := boundGraph(layers, x, y, t.Epsilon, radii)
-		input := boundGraph(layers, x, y, t.Epsilon, none).drop
-		weight := boundGraph(layers, x, y, 0, radii).drop
+		all := boundGraph(nodes, x, y, epsilonInput, radii)
+		input := boundGraph(nodes, x, y, epsilonInput, none).drop
+		weight := boundGraph(nodes, x, y, none[0], radii).drop
 		clean := robust.CrossEntropy.Graph(all.logits, y, false)
 		return []*Node{all.margin, all.drop, input, weight, all.ibp, clean, upperLoss(all)}
 	})
 	if err != nil {
+		return nil, errors.WithMessagef(err, "joint: bounds of %s with %d layers", m.Name, len(layers))
+	}
+	return &Certifier{m: m, exec: exec, victim: v}, nil
+}
+
+// Bounds computes the margin bounds for l-infinity perturbations of inputs (radius t.Epsilon) and weights (t.Weights,
+// one radius a weight tensor or one for all). images is [n, InputShape...], labels one class an example.
+func (c *Certifier) Bounds(images *tensors.Tensor, labels []int32, t robust.Threat) (*Bounds, error) {
+	if err := checkProblem(c.m, images, labels, t); err != nil {
 		return nil, err
 	}
-	defer exec.Finalize()
-	v, err := robust.NewVictim(e, m, min(256, len(labels)))
+	radii, err := layerRadii(c.m, t)
 	if err != nil {
 		return nil, err
 	}
@@ -61,31 +83,28 @@ func MarginBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, label
 		return nil, err
 	}
 	b := &Bounds{}
-	tables := []*[][]float64{&b.Margin, &b.Total, &b.Input, &b.Weight, &b.IBP}
-	for rows := range v.Batches(robust.Rows(len(labels))) {
-		out, err := exec.Call(v.Images(flat, rows), v.Ints(labels, rows))
+	tables, lists := []*[][]float64{&b.Margin, &b.Total, &b.Input, &b.Weight, &b.IBP}, []*[]float64{&b.Clean, &b.Upper}
+	for rows := range c.victim.Batches(robust.Rows(len(labels))) {
+		out, err := c.exec.Call(c.victim.Images(flat, rows), c.victim.Ints(labels, rows), t.Epsilon, radii)
 		if err != nil {
 			return nil, errors.WithMessage(err, "joint: margin bounds")
 		}
-		for i, table := range tables {
-			values, err := tensors.CopyFlatData[float64](out[i])
+		for i, o := range out {
+			values, err := tensors.CopyFlatData[float64](o)
 			if err != nil {
 				return nil, err
+			}
+			if i >= len(tables) {
+				*lists[i-len(tables)] = append(*lists[i-len(tables)], values[:len(rows)]...)
+				continue
 			}
 			for r := range rows {
-				*table = append(*table, values[r*m.Classes:(r+1)*m.Classes])
+				*tables[i] = append(*tables[i], values[r*c.m.Classes:(r+1)*c.m.Classes])
 			}
-		}
-		for i, list := range []*[]float64{&b.Clean, &b.Upper} {
-			values, err := tensors.CopyFlatData[float64](out[5+i])
-			if err != nil {
-				return nil, err
-			}
-			*list = append(*list, values[:len(rows)]...)
 		}
 	}
 	for i := range b.Total {
-		cross := make([]float64, m.Classes)
+		cross := make([]float64, c.m.Classes)
 		for j := range cross {
 			cross[j] = b.Total[i][j] - b.Input[i][j] - b.Weight[i][j]
 		}
@@ -93,6 +112,19 @@ func MarginBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, label
 	}
 	return b, nil
 }
+
+// MarginBounds is Certifier.Bounds for a single use.
+func MarginBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, labels []int32, t robust.Threat) (*Bounds, error) {
+	c, err := NewCertifier(e, m, min(256, max(1, len(labels))))
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.Bounds(images, labels, t)
+}
+
+// Close frees the compiled graph.
+func (c *Certifier) Close() { c.exec.Finalize() }
 
 // Certified reports for each example whether no perturbation inside the threat can change its (right) prediction:
 // margin - bound > 0 for every other class.

@@ -35,7 +35,7 @@ type Config struct {
 	CertifyWeight float64   `json:"certify_weight"`
 	CertifyScales []float64 `json:"certify_scales"` // multiples of them for the curves; zero: 0.1, 0.3, 1, 3, 10
 	VerifyImages  int       `json:"verify_images"`  // zero: 100
-	VerifyRandom  int       `json:"verify_random"`  // random perturbations a network and pair of radii; zero: 10,000
+	VerifyRandom  int       `json:"verify_random"`  // random perturbations a network and pair of radii (of 5 pairs); zero: 2,000
 
 	Dir      string          `json:"-"` // finished work is kept here and found again; zero: nothing is kept
 	Progress report.Progress `json:"-"` // nil shows nothing
@@ -69,7 +69,7 @@ func (c Config) withDefaults() Config {
 	c.BatchSize, c.LearningRate = cmp.Or(c.BatchSize, 64), cmp.Or(c.LearningRate, 1e-3)
 	c.Steps, c.Restarts = cmp.Or(c.Steps, 20), cmp.Or(c.Restarts, 1)
 	c.CertifyInput, c.CertifyWeight = cmp.Or(c.CertifyInput, 1e-3), cmp.Or(c.CertifyWeight, 1e-4)
-	c.VerifyImages, c.VerifyRandom = cmp.Or(c.VerifyImages, 100), cmp.Or(c.VerifyRandom, 10_000)
+	c.VerifyImages, c.VerifyRandom = cmp.Or(c.VerifyImages, 100), cmp.Or(c.VerifyRandom, 2_000)
 	if len(c.Hidden) == 0 {
 		c.Hidden = []int{128, 64, 32}
 	}

@@ -35,7 +35,8 @@ func Regularized(base fit.Loss, r Regularizer) fit.Loss {
 					return
 				}
 				layers := layerNodes(m, scope, images.Graph())
-				b := boundGraph(layers, x, labels, epsilonInput, same(epsilonWeight, len(layers)))
+				radius := func(r float64) *Node { return Scalar(x.Graph(), x.DType(), r) }
+				b := boundGraph(layers, x, labels, radius(epsilonInput), same(radius(epsilonWeight), len(layers)))
 				loss = Add(loss, MulScalar(ReduceAllMean(worstDrop(b)), lambda))
 			}
 			add(r.LambdaInput, r.EpsilonInput, 0)
@@ -57,8 +58,8 @@ func (r Regularizer) Validate() error {
 	return nil
 }
 
-func same(v float64, n int) []float64 {
-	all := make([]float64, n)
+func same[T any](v T, n int) []T {
+	all := make([]T, n)
 	for i := range all {
 		all[i] = v
 	}

@@ -72,6 +72,7 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Config: c, Data: data.Describe(), Backend: e.Name()}
+	var gauge *Gauge
 	for _, m := range methods {
 		for _, seed := range c.Seeds {
 			net, key, err := Train(ctx, e, m, seed, data, c)
@@ -79,7 +80,12 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 				return nil, errors.WithMessagef(err, "joint: training %s, seed %d", m.Name, seed)
 			}
 			measured, err := fit.Remember(c.Dir, "joint-measured-"+fit.Hash(key, c.measuring()), func() (Measured, error) {
-				return Measure(ctx, e, net, m.Name, seed, data, c)
+				if gauge == nil {
+					if gauge, err = NewGauge(e, net, data, c); err != nil {
+						return Measured{}, err
+					}
+				}
+				return gauge.Measure(ctx, net, m.Name, seed)
 			})
 			if err != nil {
 				return nil, errors.WithMessagef(err, "joint: measuring %s, seed %d", m.Name, seed)
@@ -111,22 +117,48 @@ func Train(ctx context.Context, e *engine.Engine, m Method, seed int64, d *Data,
 	return net, key, err
 }
 
+// Gauge measures networks of one architecture. It has a network of its own, whose graphs are compiled once and which
+// takes the weights of one measured network after the other.
+type Gauge struct {
+	c         Config
+	data      *Data
+	net       *nets.Model
+	victim    *robust.Victim
+	certifier *Certifier
+	verifier  *Verifier
+}
+
+// NewGauge prepares to measure networks like the given one.
+func NewGauge(e *engine.Engine, like *nets.Model, d *Data, c Config) (*Gauge, error) {
+	g := &Gauge{c: c.withDefaults(), data: d}
+	var err error
+	if g.net, err = like.Clone(); err != nil {
+		return nil, err
+	}
+	if g.victim, err = robust.NewVictim(e, g.net, min(1000, len(d.labels))); err != nil {
+		return nil, err
+	}
+	if g.certifier, err = NewCertifier(e, g.net, min(500, len(d.labels))); err != nil {
+		return nil, err
+	}
+	g.verifier, err = NewVerifier(e, g.net)
+	return g, err
+}
+
 // Measure attacks and certifies one network.
-func Measure(ctx context.Context, e *engine.Engine, net *nets.Model, method string, seed int64, d *Data, c Config) (Measured, error) {
-	c = c.withDefaults()
+func (g *Gauge) Measure(ctx context.Context, net *nets.Model, method string, seed int64) (Measured, error) {
+	c, d := g.c, g.data
 	r := Measured{Method: method, Seed: seed}
+	if err := g.net.CopyWeights(net); err != nil {
+		return r, err
+	}
 	at := c.VerifyAt()
 	c.Progress.Begin(fmt.Sprintf("attack %s, seed %d", method, seed), 0, len(c.EpsilonInput)*len(c.EpsilonWeight)+len(c.CertifyScales)+len(at))
 	defer c.Progress.End()
-
-	victim, err := robust.NewVictim(e, net, min(1000, len(d.labels)))
-	if err != nil {
-		return r, err
-	}
 	for _, input := range c.EpsilonInput {
 		var row []float64
 		for _, weight := range c.EpsilonWeight {
-			accuracy, err := Attacked(ctx, victim, d, c, seed, threat(input, weight))
+			accuracy, err := g.attacked(ctx, seed, threat(input, weight))
 			if err != nil {
 				return r, err
 			}
@@ -136,7 +168,7 @@ func Measure(ctx context.Context, e *engine.Engine, net *nets.Model, method stri
 		r.Accuracy = append(r.Accuracy, row)
 	}
 	for _, scale := range c.CertifyScales {
-		b, err := MarginBounds(e, net, d.images, d.labels, threat(c.CertifyInput*scale, c.CertifyWeight*scale))
+		b, err := g.certifier.Bounds(d.images, d.labels, threat(c.CertifyInput*scale, c.CertifyWeight*scale))
 		if err != nil {
 			return r, err
 		}
@@ -153,7 +185,7 @@ func Measure(ctx context.Context, e *engine.Engine, net *nets.Model, method stri
 	}
 	images, _ := few.Tensors()
 	for _, t := range at {
-		v, err := Verify(ctx, e, net, images, few.Labels, t, VerifyConfig{Random: c.VerifyRandom, Steps: c.Steps, Seed: seed})
+		v, err := g.verifier.Verify(ctx, images, few.Labels, t, VerifyConfig{Random: c.VerifyRandom, Steps: c.Steps, Seed: seed})
 		if err != nil {
 			return r, err
 		}
@@ -163,11 +195,17 @@ func Measure(ctx context.Context, e *engine.Engine, net *nets.Model, method stri
 	return r, nil
 }
 
-// Attacked returns the accuracy under JointPGD inside the threat; radii 0 give the clean accuracy.
-func Attacked(ctx context.Context, v *robust.Victim, d *Data, c Config, seed int64, t robust.Threat) (float64, error) {
-	c = c.withDefaults()
-	p := robust.Problem{Images: d.images, Goal: robust.Goal{Labels: d.labels}, Threat: t, Seed: seed}
-	o, err := robust.Evaluate(ctx, v, attack.JointPGD{Steps: c.Steps, Restarts: c.Restarts}, p)
+// Attacked returns a network's accuracy on the test set under JointPGD inside the threat; radii 0 give the clean one.
+func (g *Gauge) Attacked(ctx context.Context, net *nets.Model, seed int64, t robust.Threat) (float64, error) {
+	if err := g.net.CopyWeights(net); err != nil {
+		return 0, err
+	}
+	return g.attacked(ctx, seed, t)
+}
+
+func (g *Gauge) attacked(ctx context.Context, seed int64, t robust.Threat) (float64, error) {
+	p := robust.Problem{Images: g.data.images, Goal: robust.Goal{Labels: g.data.labels}, Threat: t, Seed: seed}
+	o, err := robust.Evaluate(ctx, g.victim, attack.JointPGD{Steps: g.c.Steps, Restarts: g.c.Restarts}, p)
 	if err != nil {
 		return 0, err
 	}
@@ -177,12 +215,12 @@ func Attacked(ctx context.Context, v *robust.Victim, d *Data, c Config, seed int
 		}
 	}
 	right := 0
-	for i, y := range d.labels {
+	for i, y := range g.data.labels {
 		if o.Final[i] == y {
 			right++
 		}
 	}
-	return float64(right) / float64(len(d.labels)), nil
+	return float64(right) / float64(len(g.data.labels)), nil
 }
 
 // terms splits the mean of the worst class's bound.
@@ -216,6 +254,7 @@ func (b *Bounds) undercounts() (n int) {
 // measuring is the part of a configuration that Measure depends on, for cache keys.
 func (c Config) measuring() Config {
 	c.Seeds, c.Methods, c.Scale = nil, nil, ""
+	c.Dir, c.DataDir, c.Progress = "", "", nil
 	return c
 }
 

@@ -39,29 +39,64 @@ type VerifyConfig struct {
 // slack absorbs float64 rounding of margins of size 1 to 1e3.
 const slack = 1e-9
 
-// Verify attacks the bounds of MarginBounds: random joint perturbations inside the threat (half of them corners of the
-// ball), and joint PGD with a weight perturbation for each example of its own. Everything is checked in float64.
+// Verify is Verifier.Verify for a single use.
 func Verify(ctx context.Context, e *engine.Engine, m *nets.Model, images *tensors.Tensor, labels []int32, t robust.Threat,
 	c VerifyConfig) (*Verification, error) {
-	b, err := MarginBounds(e, m, images, labels, t)
+	v, err := NewVerifier(e, m)
 	if err != nil {
 		return nil, err
 	}
-	radii, err := layerRadii(m, t)
-	if err != nil {
-		return nil, err
-	}
-	v := &verifier{e: e, m: m, t: t, radii: radii, bounds: b, y: labels, x: images}
-	result := &Verification{UpperLoss: b.Upper, Clean: mean(b.Clean), Upper: mean(b.Upper)}
-	if err := v.random(ctx, cmp.Or(c.Random, 10_000), c.Seed, result); err != nil {
-		return nil, err
-	}
-	return result, v.adversarial(ctx, cmp.Or(c.Steps, 20), result)
+	defer v.Close()
+	return v.Verify(ctx, images, labels, t, c)
 }
 
-type verifier struct {
-	e      *engine.Engine
-	m      *nets.Model
+// Verifier attacks the bounds of one model: compiled once for each number of images, used with any radii.
+type Verifier struct {
+	m                   *nets.Model
+	certifier           *Certifier
+	random, step, check *model.Exec
+}
+
+// NewVerifier prepares the attacks on the bounds of a dense ReLU network; others are refused.
+func NewVerifier(e *engine.Engine, m *nets.Model) (*Verifier, error) {
+	c, err := NewCertifier(e, m, 0)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verifier{m: m, certifier: c}
+	return v, v.compile(e)
+}
+
+// Close frees the compiled graphs.
+func (v *Verifier) Close() {
+	v.certifier.Close()
+	for _, e := range []*model.Exec{v.random, v.step, v.check} {
+		e.Finalize()
+	}
+}
+
+// Verify attacks the bounds: random joint perturbations inside the threat (half of them corners of the ball), and joint
+// PGD with a weight perturbation for each example of its own. Everything is checked in float64.
+func (v *Verifier) Verify(ctx context.Context, images *tensors.Tensor, labels []int32, t robust.Threat, c VerifyConfig) (*Verification, error) {
+	b, err := v.certifier.Bounds(images, labels, t)
+	if err != nil {
+		return nil, err
+	}
+	radii, err := layerRadii(v.m, t)
+	if err != nil {
+		return nil, err
+	}
+	j := &verification{v: v, t: t, radii: radii, bounds: b, y: labels, x: images}
+	result := &Verification{UpperLoss: b.Upper, Clean: mean(b.Clean), Upper: mean(b.Upper)}
+	if err := j.random(ctx, cmp.Or(c.Random, 10_000), c.Seed, result); err != nil {
+		return nil, err
+	}
+	return result, j.adversarial(ctx, cmp.Or(c.Steps, 20), result)
+}
+
+// verification is one call of Verify on its way.
+type verification struct {
+	v      *Verifier
 	t      robust.Threat
 	radii  []float64
 	bounds *Bounds
@@ -70,14 +105,14 @@ type verifier struct {
 }
 
 // limits are the bounds as tensors, arguments of the checking graphs.
-func (v *verifier) limits() []any {
+func (j *verification) limits() []any {
 	flat := func(rows [][]float64) *tensors.Tensor {
-		return tensors.FromFlatDataAndDimensions(slices.Concat(rows...), len(rows), v.m.Classes)
+		return tensors.FromFlatDataAndDimensions(slices.Concat(rows...), len(rows), j.v.m.Classes)
 	}
-	return []any{v.y, flat(v.bounds.Margin), flat(v.bounds.Total), flat(v.bounds.IBP), v.bounds.Upper}
+	return []any{j.y, flat(j.bounds.Margin), flat(j.bounds.Total), flat(j.bounds.IBP), j.bounds.Upper}
 }
 
-// violations counts in the graph what the perturbed logits [batch, classes] break; limits are those of verifier.
+// violations counts in the graph what the perturbed logits [batch, classes] break; limits are those of verification.
 func violations(logits *Node, limits []*Node) []*Node {
 	y, margin, drop, ibp, upper := limits[0], limits[1], limits[2], limits[3], limits[4]
 	hot := OneHot(y, logits.Shape().Dimensions[1], logits.DType())
@@ -102,47 +137,85 @@ func violations(logits *Node, limits []*Node) []*Node {
 	}
 }
 
-// random tries n random joint perturbations: one draw of Δ a call, with a ξ of its own for each example.
-func (v *verifier) random(ctx context.Context, n int, seed int64, r *Verification) error {
-	exec, err := model.NewExec(v.e.Backend(), v.m.Store, func(scope *model.Scope, args []*Node) []*Node {
-		x, state, corner := args[0], args[1], args[2]
+// compile builds the graphs. Radii are arguments: the input's a scalar, the weights' one a layer.
+func (v *Verifier) compile(e *engine.Engine) (err error) {
+	of := func(radii *Node, k int) *Node { return Reshape(Slice(radii, AxisElem(k))) }
+	// (x, rng state, corner?, epsilon, radii, limits...) → violations of one random draw of Δ, with a ξ each example
+	v.random, err = model.NewExec(e.Backend(), v.m.Store, func(scope *model.Scope, args []*Node) []*Node {
+		x, state, corner, epsilon, radii := args[0], args[1], args[2], args[3], args[4]
 		// A draw in [-1, 1]: uniform, or its sign (a corner of the ball).
 		draw := func(shape shapes.Shape) (u *Node) {
+			shape = shape.Clone()
+			shape.DType = dtypes.Float32
 			state, u = RandomUniform(state, shape)
 			u = MulScalar(AddScalar(u, -0.5), 2)
-			return Where(corner, SignPlusOrMinus(u), u)
+			return ConvertDType(Where(corner, SignPlusOrMinus(u), u), dtypes.Float64)
 		}
 		layers := layerNodes(v.m, scope, x.Graph())
 		for k, l := range layers {
 			l = l.as(dtypes.Float64)
-			l.weight = Add(l.weight, MulScalar(draw(l.weight.Shape()), v.radii[k]))
+			l.weight = Add(l.weight, Mul(draw(l.weight.Shape()), of(radii, k)))
 			if l.bias != nil {
-				l.bias = Add(l.bias, MulScalar(draw(l.bias.Shape()), v.radii[k]))
+				l.bias = Add(l.bias, Mul(draw(l.bias.Shape()), of(radii, k)))
 			}
 			layers[k] = l
 		}
 		x = ConvertDType(Reshape(x, x.Shape().Dimensions[0], -1), dtypes.Float64)
-		x = Add(x, MulScalar(draw(x.Shape()), v.t.Epsilon))
-		return append(violations(forward(layers, x), args[3:])[:3], state)
+		x = Add(x, Mul(draw(x.Shape()), epsilon))
+		return append(violations(forward(layers, x), args[5:])[:3], state)
 	})
 	if err != nil {
 		return err
 	}
-	defer exec.Finalize()
+	// (x, clean, y, 2.5/steps, epsilon, radii, Δ...) → one step of the per-example joint PGD
+	v.step, err = model.NewExec(e.Backend(), v.m.Store, func(scope *model.Scope, args []*Node) []*Node {
+		x, clean, y, size, epsilon, radii, deltas := args[0], args[1], args[2], args[3], args[4], args[5], args[6:]
+		layers := layerNodes(v.m, scope, x.Graph())
+		loss := ReduceAllSum(robust.CrossEntropy.Graph(forwardEach(layers, deltas, x), y, false))
+		g := Gradient(loss, append([]*Node{x}, deltas...)...)
+		ascend := func(at, gradient, radius *Node) *Node {
+			return Clip(Add(at, Mul(Sign(gradient), Mul(size, radius))), Neg(radius), radius)
+		}
+		outputs := []*Node{ClipScalar(Add(clean, ascend(Sub(x, clean), g[0], epsilon)), v.m.Lower, v.m.Upper)}
+		for i, d := range deltas {
+			outputs = append(outputs, ascend(d, g[1+i], of(radii, layerOf(layers, i))))
+		}
+		return outputs
+	})
+	if err != nil {
+		return err
+	}
+	// (x, limits..., Δ...) → violations
+	v.check, err = model.NewExec(e.Backend(), v.m.Store, func(scope *model.Scope, args []*Node) []*Node {
+		x, limits, deltas := args[0], args[1:6], slices.Clone(args[6:])
+		layers := layerNodes(v.m, scope, x.Graph())
+		for k := range layers {
+			layers[k] = layers[k].as(dtypes.Float64)
+		}
+		for i, d := range deltas {
+			deltas[i] = ConvertDType(d, dtypes.Float64)
+		}
+		return violations(forwardEach(layers, deltas, ConvertDType(x, dtypes.Float64)), limits)
+	})
+	return err
+}
+
+// random tries n random joint perturbations: one draw of Δ a call, with a ξ of its own for each example.
+func (j *verification) random(ctx context.Context, n int, seed int64, r *Verification) error {
 	state, err := RNGStateFromSeed(seed)
 	if err != nil {
 		return err
 	}
-	limits := v.limits()
+	limits := j.limits()
 	for trial := 0; r.Random < n; trial++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		out, err := exec.Call(append([]any{v.x, state, trial%2 == 1}, limits...)...)
+		out, err := j.v.random.Call(append([]any{j.x, state, trial%2 == 1, j.t.Epsilon, j.radii}, limits...)...)
 		if err != nil {
 			return err
 		}
-		r.Random += len(v.y)
+		r.Random += len(j.y)
 		r.count(out)
 		state = out[3]
 	}
@@ -157,57 +230,27 @@ func (r *Verification) count(out []*tensors.Tensor) {
 
 // adversarial runs joint PGD in which every example has a weight perturbation of its own: the strongest adversary that
 // the bound speaks of. It steps in float32 and is checked in float64.
-func (v *verifier) adversarial(ctx context.Context, steps int, r *Verification) error {
-	n := len(v.y)
-	step, err := model.NewExec(v.e.Backend(), v.m.Store, func(scope *model.Scope, args []*Node) []*Node {
-		x, clean, y, deltas := args[0], args[1], args[2], args[3:]
-		layers := layerNodes(v.m, scope, x.Graph())
-		loss := ReduceAllSum(robust.CrossEntropy.Graph(forwardEach(layers, deltas, x), y, false))
-		g := Gradient(loss, append([]*Node{x}, deltas...)...)
-		size := 2.5 / float64(steps)
-		xi := ClipScalar(Add(Sub(x, clean), MulScalar(Sign(g[0]), size*v.t.Epsilon)), -v.t.Epsilon, v.t.Epsilon)
-		outputs := []*Node{ClipScalar(Add(clean, xi), v.m.Lower, v.m.Upper)}
-		for i, d := range deltas {
-			radius := v.radii[layerOf(layers, i)]
-			outputs = append(outputs, ClipScalar(Add(d, MulScalar(Sign(g[1+i]), size*radius)), -radius, radius))
-		}
-		return outputs
-	})
+func (j *verification) adversarial(ctx context.Context, steps int, r *Verification) error {
+	n := len(j.y)
+	pixels, err := tensors.CopyFlatData[float32](j.x)
 	if err != nil {
 		return err
 	}
-	defer step.Finalize()
-	check, err := model.NewExec(v.e.Backend(), v.m.Store, func(scope *model.Scope, args []*Node) []*Node {
-		x, limits, deltas := args[0], args[1:6], args[6:]
-		layers := layerNodes(v.m, scope, x.Graph())
-		for k := range layers {
-			layers[k] = layers[k].as(dtypes.Float64)
-		}
-		for i, d := range deltas {
-			deltas[i] = ConvertDType(d, dtypes.Float64)
-		}
-		return violations(forwardEach(layers, deltas, ConvertDType(x, dtypes.Float64)), limits)
-	})
-	if err != nil {
-		return err
-	}
-	defer check.Finalize()
-
-	pixels, err := tensors.CopyFlatData[float32](v.x)
-	if err != nil {
-		return err
+	radii := make([]float32, len(j.radii))
+	for k, radius := range j.radii {
+		radii[k] = float32(radius)
 	}
 	clean := tensors.FromFlatDataAndDimensions(pixels, n, len(pixels)/n)
 	state := []any{clean}
-	for _, w := range v.m.Weights() {
-		dims := append([]int{n}, w.Shape().Dimensions...)
-		state = append(state, tensors.FromShape(shapes.Make(dtypes.Float32, dims...)))
+	for _, w := range j.v.m.Weights() {
+		state = append(state, tensors.FromShape(shapes.Make(dtypes.Float32, append([]int{n}, w.Shape().Dimensions...)...)))
 	}
 	for range steps {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		out, err := step.Call(slices.Concat([]any{state[0], clean, v.y}, state[1:])...)
+		args := []any{state[0], clean, j.y, float32(2.5 / float64(steps)), float32(j.t.Epsilon), radii}
+		out, err := j.v.step.Call(append(args, state[1:]...)...)
 		if err != nil {
 			return err
 		}
@@ -215,7 +258,7 @@ func (v *verifier) adversarial(ctx context.Context, steps int, r *Verification) 
 			state[i] = t
 		}
 	}
-	out, err := check.Call(slices.Concat([]any{state[0]}, v.limits(), state[1:])...)
+	out, err := j.v.check.Call(slices.Concat([]any{state[0]}, j.limits(), state[1:])...)
 	if err != nil {
 		return err
 	}
