@@ -49,6 +49,11 @@ func Fetch(ctx context.Context, name string, o Options) error {
 	if _, err := s.find(ctx, o); err == nil {
 		return nil
 	}
+	if s.install != nil && s.install(ctx) == nil {
+		if _, err := s.find(ctx, o); err == nil {
+			return nil
+		}
+	}
 	dir, err := o.cacheDir(s.info.Name)
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ type source struct {
 	info    Info
 	remotes []remote                                     // to download
 	folders []string                                     // below Options.Dir, where the files may lie
+	install func(ctx context.Context) error              // a way to get the files that is tried before the download
 	local   func(ctx context.Context) string             // a folder outside the cache, "" where there is none
 	orFiles string                                       // what may lie there instead
 	missing string                                       // a further way to get the files, for the error
@@ -165,7 +166,28 @@ func (o Options) cacheDir(name string) (string, error) {
 	return filepath.Join(dir, "trustbook", "datasets", name), nil
 }
 
-// List describes the data sets, and says which are on this machine.
+// Verify reads a data set from where [Load] would, checks it, and sums it up in one line. It downloads nothing.
+func Verify(ctx context.Context, name string, o Options) (summary string, err error) {
+	o.Fetch = false
+	s, err := lookup(name, o)
+	if err != nil {
+		return "", err
+	}
+	train, test, err := Load(ctx, name, o)
+	if err != nil {
+		return "", err
+	}
+	state := train.Note
+	switch {
+	case s.has == nil:
+		state = "generated"
+	case state == "":
+		state = "official checksums hold"
+	}
+	return fmt.Sprintf("%s: %d training and %d test examples of shape %v: %s", s.info.Name, train.Len(), test.Len(), train.Shape, state), nil
+}
+
+// List describes the data sets, and says which are on this machine: in [Options.Dir], in the cache, in Go's modules.
 func List(ctx context.Context, o Options) []Info {
 	var list []Info
 	for _, s := range sources(o) {
@@ -173,6 +195,8 @@ func List(ctx context.Context, o Options) []Info {
 		if s.has == nil {
 			info.Available = "generated"
 		} else if dir, err := s.find(ctx, o); err == nil {
+			info.Available = dir
+		} else if dir, err := s.find(ctx, Options{CacheDir: o.CacheDir}); err == nil {
 			info.Available = dir
 		}
 		for _, r := range s.remotes {

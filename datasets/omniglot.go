@@ -169,6 +169,10 @@ func ParseOmniglot(data []byte, split string, size int) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("omniglot: zip: %w", err)
 	}
+	// The library tolerates bytes before and after the zip; official files have none.
+	if end := len(data) - 22 - len(archive.Comment); !bytes.HasPrefix(data, []byte("PK")) || end < 0 || !bytes.HasPrefix(data[end:], []byte("PK\x05\x06")) {
+		return nil, fmt.Errorf("omniglot: zip: other bytes before or after it")
+	}
 	if len(archive.File) > maxDrawings {
 		return nil, fmt.Errorf("omniglot: %d files: want at most %d", len(archive.File), maxDrawings)
 	}
