@@ -32,7 +32,7 @@ func Show(x any) error {
 		if err := x.Check(); err != nil {
 			return err
 		}
-		return display(notebookTable(x), x.Markdown(), x.Text())
+		return display(x.HTML(), x.Markdown(), x.Text())
 	case Table:
 		return Show(&x)
 	case *Figure:

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"fmt"
 	"html"
@@ -75,7 +76,9 @@ func (t *Table) HTML() string {
 	if t.Title != "" {
 		fmt.Fprintf(&b, "<div class=\"tb-title\"><b>%s</b></div>\n", html.EscapeString(t.Title))
 	}
-	fmt.Fprintf(&b, "<div class=\"tb-scroll\">%s</div>\n", w.RenderHTML())
+	// The style stands here too because a notebook knows no style sheet of ours; the region can be scrolled by key.
+	fmt.Fprintf(&b, "<div class=\"tb-scroll\" style=\"overflow-x:auto\" role=\"region\" aria-label=\"%s\" tabindex=\"0\">%s</div>\n",
+		html.EscapeString(cmp.Or(t.Title, "Table")), w.RenderHTML())
 	if t.Caption != "" {
 		fmt.Fprintf(&b, "<figcaption>%s</figcaption>\n", html.EscapeString(t.Caption))
 	}
@@ -226,9 +229,4 @@ func (t *Table) best() []float64 {
 		}
 	}
 	return best
-}
-
-// notebookTable is the table's HTML for a notebook, where no style sheet of ours applies.
-func notebookTable(t *Table) string {
-	return "<div style=\"overflow-x:auto\">" + t.HTML() + "</div>"
 }
