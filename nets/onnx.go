@@ -1,0 +1,308 @@
+package nets
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute-onnx/support/protos"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/gobackend"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/support/exceptions"
+	"github.com/pkg/errors"
+)
+
+// ONNXOptions say about an ONNX file what the file itself does not.
+type ONNXOptions struct {
+	Lower, Upper float64 // pixel bounds; both zero: 0 and 1
+	// InputShape is the shape of one example, without the batch axis, where the file leaves dimensions open; where the
+	// file fixes them it must agree.
+	InputShape []int
+}
+
+// LoadONNX reads a classifier that another framework exported to ONNX, such as PyTorch's torch.onnx.export does, with
+// weights inside the file or in files beside it. The model takes float32 images [batch, ...] in the file's own layout
+// (PyTorch: channels, height, width) and any batch size, also where the export fixed one, as long as the graph allows.
+//
+// The weights become variables of the store: Model.WeightPaths lists the trainable ones in the order of the graph. A
+// plain chain of dense layers with ReLU also fills Model.Dense, its weights transposed to [inputs, outputs] where the
+// file has them the other way round.
+//
+// Gradients agree with PyTorch's: ReLU has slope 0 at 0, and of equal values in a pooling window the first counts.
+//
+// Every error is of one line: a missing, truncated or foreign file, weights that lie outside the file's folder or do not
+// fit their shapes, an operator that is not supported, an input that is no batch of images, a fixed batch that cannot be
+// made free.
+func LoadONNX(path string, o ONNXOptions) (*Model, error) {
+	var m *Model
+	var err error
+	if caught := exceptions.TryCatch[error](func() { m, err = loadONNX(path, o) }); caught != nil {
+		err = caught
+	}
+	if err != nil {
+		return nil, errors.Errorf("nets: loading %s: %s", path, oneLine(err))
+	}
+	return m, nil
+}
+
+func loadONNX(path string, o ONNXOptions) (*Model, error) {
+	p, err := readONNX(path)
+	if err != nil {
+		return nil, err
+	}
+	g := &onnxGraph{proto: p.Graph, opset: opset(p)}
+	input, err := g.imageInput(o.InputShape)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.normalize(); err != nil {
+		return nil, err
+	}
+	b, err := newBuilder(input, 0, o.Lower, o.Upper, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.variables(b); err != nil {
+		return nil, err
+	}
+	if err := g.plan(); err != nil {
+		return nil, err
+	}
+	m := b.m
+	m.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	m.Notes = g.notes
+	m.Dense = g.denseChain(m.Store)
+	m.Logits = g.logits
+	if m.Classes, err = countClasses(m); err != nil {
+		return nil, err
+	}
+	return m, b.err
+}
+
+// countClasses builds the graph once, without running it, for a batch that no file fixes: this finds what cannot be
+// built at load time rather than in the midst of an attack.
+func countClasses(m *Model) (int, error) {
+	const batch = 7
+	backend, err := gobackend.New("")
+	if err != nil {
+		return 0, err
+	}
+	defer backend.Finalize()
+	out, err := buildShape(backend, m, batch)
+	if err != nil {
+		return 0, err
+	}
+	if out.DType != dtypes.Float32 || out.Rank() != 2 || out.Dimensions[0] != batch || out.Dimensions[1] < 1 {
+		return 0, errors.Errorf("the output of a batch of %d is %s: want logits float32 [batch, classes]; if the export fixed the batch size, export with a dynamic batch axis", batch, out)
+	}
+	return out.Dimensions[1], nil
+}
+
+func buildShape(backend compute.Backend, m *Model, batch int) (out shapes.Shape, err error) {
+	err = exceptions.TryCatch[error](func() {
+		g := graph.NewGraph(backend, "shape of "+m.Name)
+		defer g.Finalize()
+		x := graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{batch}, m.InputShape...)...))
+		out = m.Logits(m.Store.RootScope(), x).Shape().Clone()
+	})
+	return out, err
+}
+
+// onnxGraph is the graph of an ONNX file on its way to a Model.
+type onnxGraph struct {
+	proto *protos.GraphProto
+	opset int64
+	input string // name of the image input
+	batch int64  // batch size that the file fixes; 0: none
+	notes []string
+	paths map[string]string // of the variables in the store, by initializer name
+	stages
+}
+
+const onnxScope = "ONNX"
+
+// imageInput finds the one input that is not a weight, and its shape without the batch axis.
+func (g *onnxGraph) imageInput(want []int) ([]int, error) {
+	weights := map[string]bool{}
+	for _, t := range g.proto.Initializer {
+		weights[t.Name] = true
+	}
+	var inputs []*protos.ValueInfoProto
+	for _, in := range g.proto.Input { // up to IR version 3 the weights are inputs too
+		if in != nil && !weights[in.Name] {
+			inputs = append(inputs, in)
+		}
+	}
+	if len(inputs) != 1 {
+		return nil, errors.Errorf("the network has %d inputs: want one, a batch of images", len(inputs))
+	}
+	in := inputs[0]
+	tensor := in.GetType().GetTensorType()
+	if tensor == nil {
+		return nil, errors.Errorf("input %q is no tensor: want a float32 batch of images", in.Name)
+	}
+	if tensor.ElemType != int32(protos.TensorProto_FLOAT) {
+		return nil, errors.Errorf("input %q holds %s: want a float32 batch of images", in.Name, protos.TensorProto_DataType(tensor.ElemType))
+	}
+	dims := tensor.GetShape().GetDim()
+	if len(dims) < 2 || len(dims) > 5 {
+		return nil, errors.Errorf("input %q has %d axes: want a batch of images such as [batch, channels, height, width]", in.Name, len(dims))
+	}
+	if len(want) > 0 && len(want) != len(dims)-1 {
+		return nil, errors.Errorf("input %q has %d axes after the batch: input shape %v has %d", in.Name, len(dims)-1, want, len(want))
+	}
+	g.batch = max(dims[0].GetDimValue(), 0)
+	shape := make([]int, len(dims)-1)
+	pixels := 1
+	for i, d := range dims[1:] {
+		size := d.GetDimValue()
+		switch {
+		case size < 0 || size > maxElements:
+			return nil, errors.Errorf("input %q: dimension %d is %d", in.Name, i+1, size)
+		case size == 0 && len(want) == 0:
+			return nil, errors.Errorf("input %q leaves dimension %d open: give the input shape", in.Name, i+1)
+		case size == 0:
+			size = int64(want[i])
+		case len(want) > 0 && int64(want[i]) != size:
+			return nil, errors.Errorf("input %q: dimension %d is %d in the file, but the given input shape is %v", in.Name, i+1, size, want)
+		}
+		if size < 1 || size > maxElements || pixels > maxElements/int(size) {
+			return nil, errors.Errorf("input %q: dimension %d is %d: one example must have 1 to %d values", in.Name, i+1, size, maxElements)
+		}
+		shape[i] = int(size)
+		pixels *= int(size)
+	}
+	g.input = in.Name
+	g.proto.Input = inputs
+	return shape, nil
+}
+
+// opset is the version of the standard operators that the file uses; 0 if it does not say.
+func opset(p *protos.ModelProto) int64 {
+	for _, o := range p.OpsetImport {
+		if o.GetDomain() == "" || o.GetDomain() == "ai.onnx" {
+			return o.GetVersion()
+		}
+	}
+	return 0
+}
+
+// oneLine keeps an error's first line: what lies below it, a stack or a dump of the graph, helps no user.
+func oneLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	if len(line) > 400 {
+		line = line[:400] + " ..."
+	}
+	return strings.ToValidUTF8(line, "?")
+}
+
+// variables puts every weight into the store and turns all other initializers into constants of the graph.
+func (g *onnxGraph) variables(b *builder) error {
+	kind := g.weightKinds()
+	g.paths = map[string]string{}
+	var kept []*protos.TensorProto
+	var constants []*protos.NodeProto
+	order := map[string]int{}
+	for _, n := range g.proto.Node {
+		for _, in := range n.Input {
+			if _, seen := order[in]; !seen {
+				order[in] = len(order)
+			}
+		}
+	}
+	slices.SortStableFunc(g.proto.Initializer, func(a, b *protos.TensorProto) int {
+		return position(order, a.Name) - position(order, b.Name)
+	})
+	for _, t := range g.proto.Initializer {
+		if _, used := order[t.Name]; !used {
+			continue
+		}
+		if kind[t.Name] == notWeight {
+			constants = append(constants, constantNode(t))
+			continue
+		}
+		value, err := tensorOf(t)
+		if err != nil {
+			return err
+		}
+		v, err := b.m.Store.RootScope().At(onnxScope).CreateVariable(variableName(t.Name), value)
+		if err != nil {
+			return errors.WithMessagef(err, "weight %q", t.Name)
+		}
+		g.paths[t.Name] = v.Path()
+		if kind[t.Name] == trainable {
+			b.m.WeightPaths = append(b.m.WeightPaths, v.Path())
+		} else {
+			v.SetTrainable(false)
+		}
+		kept = append(kept, t)
+	}
+	g.proto.Initializer = kept
+	g.proto.Node = append(constants, g.proto.Node...)
+	return nil
+}
+
+func position(order map[string]int, name string) int {
+	if i, ok := order[name]; ok {
+		return i
+	}
+	return math.MaxInt32
+}
+
+// variableName is how onnx-gomlx names the variable of an initializer.
+func variableName(name string) string { return strings.ReplaceAll(name, model.ScopeSeparator, "|") }
+
+type weightKind int
+
+const (
+	notWeight weightKind = iota
+	statistic            // the running mean and variance of a batch normalization
+	trainable
+)
+
+// weightKinds tells the weights from the constants by how they are used: ONNX files do not say.
+func (g *onnxGraph) weightKinds() map[string]weightKind {
+	kinds := map[string]weightKind{}
+	size := map[string]int{}
+	for _, t := range g.proto.Initializer {
+		if t.DataType == int32(protos.TensorProto_FLOAT) {
+			size[t.Name] = elements(t)
+		}
+	}
+	for _, n := range g.proto.Node {
+		for i, in := range n.Input {
+			if size[in] == 0 {
+				continue
+			}
+			switch n.OpType {
+			case "Conv", "Gemm", "MatMul", "LayerNormalization":
+				kinds[in] = trainable
+			case "BatchNormalization":
+				if i < 3 {
+					kinds[in] = trainable
+				} else {
+					kinds[in] = max(kinds[in], statistic)
+				}
+			case "Add", "Mul", "Concat", "Expand", "Gather", "Transpose", "PRelu", "Einsum", "Reshape", "Unsqueeze", "Identity":
+				if size[in] > 1 { // a lone number is a constant of the formula, such as GELU's 1/2
+					kinds[in] = trainable
+				}
+			}
+		}
+	}
+	return kinds
+}
+
+func nodeLabel(n *protos.NodeProto) string {
+	name := n.Name
+	if name == "" && len(n.Output) > 0 {
+		name = n.Output[0]
+	}
+	return fmt.Sprintf("%s node %q", n.OpType, name)
+}
