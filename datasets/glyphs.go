@@ -1,31 +1,13 @@
 package datasets
 
 import (
-	"errors"
 	"fmt"
 	"image"
 	"image/draw"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"strings"
-	"sync"
 
-	"codeberg.org/go-fonts/latin-modern/lmmono10regular"
-	"codeberg.org/go-fonts/latin-modern/lmroman10italic"
-	"codeberg.org/go-fonts/latin-modern/lmroman10regular"
-	"codeberg.org/go-fonts/latin-modern/lmsans10regular"
-	"codeberg.org/go-fonts/liberation/liberationmonoregular"
-	"codeberg.org/go-fonts/liberation/liberationsansbold"
-	"codeberg.org/go-fonts/liberation/liberationsansitalic"
-	"codeberg.org/go-fonts/liberation/liberationsansregular"
-	"codeberg.org/go-fonts/liberation/liberationserifbold"
-	"codeberg.org/go-fonts/liberation/liberationserifitalic"
-	"codeberg.org/go-fonts/liberation/liberationserifregular"
-	"golang.org/x/image/font/gofont/gobold"
-	"golang.org/x/image/font/gofont/goitalic"
-	"golang.org/x/image/font/gofont/gomono"
-	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
 	"golang.org/x/image/vector"
@@ -42,7 +24,8 @@ type GlyphOptions struct {
 	Scripts []string
 	// Characters replace Scripts: one class each, of the caller's choice.
 	Characters string
-	// Classes limits the classes to the first of these. Default: all.
+	// Classes is the number of classes: the first of these characters, and where there are fewer, pairs of them side by
+	// side, as many as it takes. Default: one for each character.
 	Classes int
 	// Train and Test are the examples of a class in either split. Default: 600 and 100.
 	Train, Test int
@@ -52,7 +35,7 @@ type GlyphOptions struct {
 var scripts = map[string]string{
 	"digits":   "0123456789",
 	"latin":    "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt",
-	"greek":    "ΓΔΘΛΞΠΣΦΨΩαβγδεζηθλμξπστφψω",
+	"greek":    "ΓΔΘΛΞΠΣΦΨΩαβγδεζηθλμξπσφω",
 	"cyrillic": "БДЖИЙЛЦЧШЩЪЫЬЭЮЯб",
 }
 
@@ -94,16 +77,83 @@ func glyphs(o Options) *source {
 // GlyphGenerator renders labelled images of printed characters. Every image is a function of seed, class and index
 // alone: it does not depend on how many others are made, or in which order. It may be used concurrently.
 type GlyphGenerator struct {
-	seed       int64
-	characters []rune
-	outlines   [][]sfnt.Segments // by class, one for each font that has the character
+	seed    int64
+	classes []glyphClass
+}
+
+// glyphClass is a character, or several side by side.
+type glyphClass struct {
+	name     string
+	outlines [][]sfnt.Segments // one for each font that has all its characters, one in it for each character
 }
 
 // NewGlyphGenerator prepares the classes of the options. A character that no font has is an error.
 func NewGlyphGenerator(seed int64, o GlyphOptions) (*GlyphGenerator, error) {
-	if o.Classes < 0 || o.Train < 0 || o.Test < 0 {
-		return nil, fmt.Errorf("glyphs: %d classes, %d and %d examples a class: want no negative number", o.Classes, o.Train, o.Test)
+	characters, err := o.characters()
+	if err != nil {
+		return nil, err
 	}
+	n := len(characters)
+	switch {
+	case o.Classes < 0:
+		return nil, fmt.Errorf("glyphs: %d classes: want a positive number, or 0 for one a character", o.Classes)
+	case o.Classes == 0:
+		o.Classes = n
+	case o.Classes > n+n*n:
+		return nil, fmt.Errorf("glyphs: %d classes wanted, %d characters and their pairs give %d: add scripts or characters", o.Classes, n, n+n*n)
+	}
+	fonts, err := loadFonts()
+	if err != nil {
+		return nil, err
+	}
+	// By character and font; none where a font lacks the character.
+	outlines := make([][]sfnt.Segments, n)
+	var buf sfnt.Buffer
+	for i, r := range characters {
+		some := false
+		for _, f := range fonts {
+			segments, err := outline(f, &buf, r)
+			if err != nil {
+				return nil, err
+			}
+			some = some || segments != nil
+			outlines[i] = append(outlines[i], segments)
+		}
+		if !some {
+			return nil, fmt.Errorf("glyphs: no font has the character %q (%U)", r, r)
+		}
+	}
+	g := &GlyphGenerator{seed: seed}
+	for c := range o.Classes {
+		members := []int{c}
+		if c >= n {
+			members = []int{(c - n) / n, (c - n) % n}
+		}
+		var class glyphClass
+		for _, m := range members {
+			class.name += string(characters[m])
+		}
+		for f := range fonts {
+			var parts []sfnt.Segments
+			for _, m := range members {
+				if outlines[m][f] != nil {
+					parts = append(parts, outlines[m][f])
+				}
+			}
+			if len(parts) == len(members) {
+				class.outlines = append(class.outlines, parts)
+			}
+		}
+		if len(class.outlines) == 0 {
+			return nil, fmt.Errorf("glyphs: no font has all characters of %q", class.name)
+		}
+		g.classes = append(g.classes, class)
+	}
+	return g, nil
+}
+
+// characters lists the characters chosen.
+func (o GlyphOptions) characters() ([]rune, error) {
 	all := o.Characters
 	if all == "" {
 		if len(o.Scripts) == 0 {
@@ -117,46 +167,19 @@ func NewGlyphGenerator(seed int64, o GlyphOptions) (*GlyphGenerator, error) {
 			all += chars
 		}
 	}
-	g := &GlyphGenerator{seed: seed, characters: []rune(all)}
+	characters := []rune(all)
 	seen := map[rune]bool{}
-	for _, r := range g.characters {
+	for _, r := range characters {
 		if seen[r] {
 			return nil, fmt.Errorf("glyphs: character %q twice: want each class once", r)
 		}
 		seen[r] = true
 	}
-	if o.Classes > len(g.characters) {
-		return nil, fmt.Errorf("glyphs: %d classes wanted, the characters chosen give %d: add scripts or characters", o.Classes, len(g.characters))
-	}
-	if o.Classes > 0 {
-		g.characters = g.characters[:o.Classes]
-	}
-	fonts, err := loadFonts()
-	if err != nil {
-		return nil, err
-	}
-	var buf sfnt.Buffer
-	for _, r := range g.characters {
-		var outlines []sfnt.Segments
-		for _, f := range fonts {
-			segments, err := outline(f, &buf, r)
-			if err != nil {
-				return nil, err
-			}
-			if len(segments) > 0 {
-				outlines = append(outlines, segments)
-			}
-		}
-		if len(outlines) == 0 {
-			return nil, fmt.Errorf("glyphs: no font has the character %q (%U)", r, r)
-		}
-		g.outlines = append(g.outlines, outlines)
-	}
-	return g, nil
+	return characters, nil
 }
 
 // Classes returns the number of classes.
-func (g *GlyphGenerator) Classes() int { return len(g.characters) }
+func (g *GlyphGenerator) Classes() int { return len(g.classes) }
 
 // Set renders the examples from to from+n-1 of every class. Classes alternate, so that every run of examples is
 // balanced.
@@ -171,8 +194,8 @@ func (g *GlyphGenerator) Set(split string, from, n int) (*Set, error) {
 	size := glyphSide * glyphSide
 	pixels, labels := make([]uint8, n*k*size), make([]int32, n*k)
 	names := make([]string, k)
-	for c, r := range g.characters {
-		names[c] = string(r)
+	for c, class := range g.classes {
+		names[c] = class.name
 	}
 	r := newRenderer()
 	for i := range n {
@@ -205,12 +228,12 @@ func newRenderer() *renderer {
 // render draws one example into out.
 func (g *GlyphGenerator) render(r *renderer, out []uint8, class, index int) {
 	rng := rand.New(rand.NewPCG(mix(uint64(g.seed), uint64(class)), mix(uint64(index), 0x676c_7970_68))) // "glyph"
-	segments := g.outlines[class][rng.IntN(len(g.outlines[class]))]
+	parts := g.classes[class].outlines[rng.IntN(len(g.classes[class].outlines))]
 	between := func(lo, hi float64) float64 { return lo + (hi-lo)*rng.Float64() }
 
 	// An affine map takes the middle of the character to about the middle of the image, and its longer side to 17 to
 	// 21 pixels before rotation and shear.
-	box := segments.Bounds()
+	shifts, box := sideBySide(parts)
 	w, h := float64(box.Max.X-box.Min.X), float64(box.Max.Y-box.Min.Y)
 	cx, cy := float64(box.Max.X+box.Min.X)/2, float64(box.Max.Y+box.Min.Y)/2
 	side := between(17, 21) / max(w, h)
@@ -222,37 +245,54 @@ func (g *GlyphGenerator) render(r *renderer, out []uint8, class, index int) {
 	bend, phase, turn := between(0, 0.6), between(0, 2*math.Pi), between(0.15, 0.3)
 	weight, gain := between(-0.35, 0.8), between(0.8, 1)
 
-	at := func(p fixed.Point26_6) (float32, float32) {
-		x, y := (float64(p.X)-cx)*sx, (float64(p.Y)-cy)*sy
+	at := func(p fixed.Point26_6, shift fixed.Int26_6) (float32, float32) {
+		x, y := (float64(p.X+shift)-cx)*sx, (float64(p.Y)-cy)*sy
 		x += shear * y
 		x, y = x*cos-y*sin, x*sin+y*cos
 		x, y = x+bend*math.Sin(turn*y+phase), y+bend*math.Cos(turn*x+phase)
 		return float32(x + dx), float32(y + dy)
 	}
 	r.raster.Reset(glyphSide, glyphSide)
-	for _, s := range segments {
-		x, y := at(s.Args[0])
-		switch s.Op {
-		case sfnt.SegmentOpMoveTo:
-			r.raster.ClosePath()
-			r.raster.MoveTo(x, y)
-		case sfnt.SegmentOpLineTo:
-			r.raster.LineTo(x, y)
-		case sfnt.SegmentOpQuadTo:
-			x2, y2 := at(s.Args[1])
-			r.raster.QuadTo(x, y, x2, y2)
-		case sfnt.SegmentOpCubeTo:
-			x2, y2 := at(s.Args[1])
-			x3, y3 := at(s.Args[2])
-			r.raster.CubeTo(x, y, x2, y2, x3, y3)
+	for i, segments := range parts {
+		for _, s := range segments {
+			x, y := at(s.Args[0], shifts[i])
+			switch s.Op {
+			case sfnt.SegmentOpMoveTo:
+				r.raster.ClosePath()
+				r.raster.MoveTo(x, y)
+			case sfnt.SegmentOpLineTo:
+				r.raster.LineTo(x, y)
+			case sfnt.SegmentOpQuadTo:
+				x2, y2 := at(s.Args[1], shifts[i])
+				r.raster.QuadTo(x, y, x2, y2)
+			case sfnt.SegmentOpCubeTo:
+				x2, y2 := at(s.Args[1], shifts[i])
+				x3, y3 := at(s.Args[2], shifts[i])
+				r.raster.CubeTo(x, y, x2, y2, x3, y3)
+			}
 		}
+		r.raster.ClosePath()
 	}
-	r.raster.ClosePath()
 	clear(out)
 	img := &image.Alpha{Pix: out, Stride: glyphSide, Rect: image.Rect(0, 0, glyphSide, glyphSide)}
 	r.raster.DrawOp = draw.Src
 	r.raster.Draw(img, img.Rect, image.Opaque, image.Point{})
 	r.stroke(out, weight, gain)
+}
+
+// sideBySide returns how far to the right each part moves, so that they follow one another with a gap, and the box
+// around all.
+func sideBySide(parts []sfnt.Segments) (shifts []fixed.Int26_6, box fixed.Rectangle26_6) {
+	const gap = 1024 * 64 / 8 // an eighth of an em
+	box = parts[0].Bounds()
+	shifts = append(shifts, 0)
+	for _, p := range parts[1:] {
+		b := p.Bounds()
+		shift := box.Max.X + gap - b.Min.X
+		shifts = append(shifts, shift)
+		box = box.Union(b.Add(fixed.Point26_6{X: shift}))
+	}
+	return shifts, box
 }
 
 // stroke mixes each pixel with the largest (weight > 0: thicker strokes) or smallest (weight < 0: thinner) of itself
@@ -292,44 +332,4 @@ func mix(a, b uint64) uint64 {
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31
-}
-
-// loadFonts parses the fonts, once.
-var loadFonts = sync.OnceValues(func() ([]*sfnt.Font, error) {
-	var fonts []*sfnt.Font
-	for _, data := range [][]byte{
-		liberationsansregular.TTF, liberationsansbold.TTF, liberationsansitalic.TTF,
-		liberationserifregular.TTF, liberationserifbold.TTF, liberationserifitalic.TTF, liberationmonoregular.TTF,
-		lmroman10regular.TTF, lmroman10italic.TTF, lmsans10regular.TTF, lmmono10regular.TTF,
-		goregular.TTF, gobold.TTF, goitalic.TTF, gomono.TTF,
-	} {
-		f, err := sfnt.Parse(data)
-		if err != nil {
-			return nil, fmt.Errorf("glyphs: font: %w", err)
-		}
-		fonts = append(fonts, f)
-	}
-	return fonts, nil
-})
-
-// outline returns the outline of a character at 1,024 units an em, none where the font lacks it or leaves it blank.
-func outline(f *sfnt.Font, buf *sfnt.Buffer, r rune) (sfnt.Segments, error) {
-	id, err := f.GlyphIndex(buf, r)
-	if err == nil && id == 0 {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("glyphs: character %q: %w", r, err)
-	}
-	segments, err := f.LoadGlyph(buf, id, fixed.I(1024), nil)
-	if errors.Is(err, sfnt.ErrColoredGlyph) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("glyphs: character %q: %w", r, err)
-	}
-	if box := segments.Bounds(); box.Empty() {
-		return nil, nil
-	}
-	return slices.Clone(segments), nil // the buffer is used again
 }
