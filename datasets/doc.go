@@ -1,4 +1,4 @@
-// Package datasets reads labelled images: MNIST, Fashion-MNIST, CIFAR-10, SVHN, Omniglot, and characters rendered from
+// Package datasets reads labeled images: MNIST, Fashion-MNIST, CIFAR-10, SVHN, Omniglot, and characters rendered from
 // fonts in any number of classes.
 //
 //	train, test, err := datasets.Load(ctx, "mnist", datasets.Options{})

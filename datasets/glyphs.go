@@ -74,7 +74,7 @@ func glyphs(o Options) *source {
 	}
 }
 
-// GlyphGenerator renders labelled images of printed characters. Every image is a function of seed, class and index
+// GlyphGenerator renders labeled images of printed characters. Every image is a function of seed, class and index
 // alone: it does not depend on how many others are made, or in which order. It may be used concurrently.
 type GlyphGenerator struct {
 	seed    int64

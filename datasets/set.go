@@ -15,7 +15,7 @@ import (
 // maxPixels bounds the pixels of one example: no data set of this package comes near, a damaged header does.
 const maxPixels = 1 << 24
 
-// Set is one split of a labelled image data set. Pixels are kept as bytes, eight bits each as they are published, and
+// Set is one split of a labeled image data set. Pixels are kept as bytes, eight bits each as they are published, and
 // become float32 in [0, 1] only when asked for. Treat a Set as read-only: subsets share memory with what they came from.
 type Set struct {
 	Name       string   // "mnist", "cifar10" ...
