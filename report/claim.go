@@ -6,7 +6,6 @@ import (
 	"math"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gonum.org/v1/gonum/stat"
@@ -291,11 +290,21 @@ func (t Test) target() string {
 }
 
 // number formats a value or threshold of the test.
-func (t Test) number(x float64) string {
-	if t.Percent {
-		return strconv.FormatFloat(100*x, 'f', 1, 64) + "%"
+func (t Test) number(x float64) string { return formatNumber(x, Column{Percent: t.Percent}) }
+
+// estimate formats the mean of the values, for counts their sum, and the interval where there is one.
+func (t Test) estimate() (mean, interval string) {
+	switch {
+	case len(t.Values) == 0:
+		return "", ""
+	case t.Relation == Zero:
+		sum := 0.0
+		for _, v := range t.Values {
+			sum += v
+		}
+		return t.number(sum), ""
 	}
-	return shortNumber(x)
+	return Interval(t.Values).format(Column{Percent: t.Percent})
 }
 
 func (r Relation) known() bool {

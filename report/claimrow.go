@@ -56,18 +56,8 @@ func (c Claim) row() claimRow {
 		if i == 0 && c.What != "" {
 			tr.What = c.What
 		}
+		tr.Estimate, tr.Interval = t.estimate()
 		if len(t.Values) > 0 {
-			tr.Estimate = t.number(o.Estimate.Mean)
-			if !math.IsNaN(o.Estimate.Low) && t.Relation != Zero {
-				tr.Interval = fmt.Sprintf("[%s, %s]", t.number(o.Estimate.Low), t.number(o.Estimate.High))
-			}
-			if t.Relation == Zero {
-				sum := 0.0
-				for _, v := range t.Values {
-					sum += v
-				}
-				tr.Estimate = shortNumber(sum)
-			}
 			tr.Chart = t.chart(o)
 		}
 		r.Tests = append(r.Tests, tr)

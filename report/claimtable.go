@@ -1,9 +1,6 @@
 package report
 
-import (
-	"math"
-	"strings"
-)
+import "strings"
 
 // ClaimTable lays claims out as a table: verdict, sentence, what was measured beside what it is compared
 // with, the interval over seeds, the number of examples and seeds, and the scale.
@@ -24,13 +21,7 @@ func (c Claim) headline() (measured, interval string) {
 	if len(c.Tests) == 0 || len(c.Tests[0].Values) == 0 {
 		return "", ""
 	}
-	t := c.Tests[0]
-	e := Interval(t.Values)
-	measured = t.number(e.Mean)
-	if !math.IsNaN(e.Low) {
-		interval = "[" + t.number(e.Low) + ", " + t.number(e.High) + "]"
-	}
-	return measured, interval
+	return c.Tests[0].estimate()
 }
 
 func joinNonEmpty(sep string, parts ...string) string {

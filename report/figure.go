@@ -56,9 +56,18 @@ type Mark interface {
 	check() error
 	add(p *plot.Plot, s *style) error
 	describe() string
+	// names returns the names that a legend must explain.
+	names() []string
+	// margins returns the room beside the data, as shares of the axes: left, right, below, above.
+	margins() [4]float64
 }
 
 const dotsPerInch = 160
+
+const (
+	panelTitle = 17 // height of a panel's title, in points
+	panelAxis  = 60 // width that a panel's y axis takes at most, for breaking its legend into rows
+)
 
 // Check returns an error that says what in the figure cannot be drawn.
 func (f *Figure) Check() error {
@@ -107,7 +116,12 @@ func (f *Figure) PNG() (data []byte, err error) {
 	}
 	cols = min(cols, len(f.Panels))
 	rows := (len(f.Panels) + cols - 1) / cols
+	width := vg.Length(f.Width) * vg.Inch
+	if width == 0 {
+		width = 7 * vg.Inch
+	}
 	plots := make([][]*plot.Plot, rows)
+	legends := make([][]legendEntry, len(f.Panels))
 	for r := range plots {
 		plots[r] = make([]*plot.Plot, cols)
 		for c := range plots[r] {
@@ -118,11 +132,21 @@ func (f *Figure) PNG() (data []byte, err error) {
 			if plots[r][c], err = f.Panels[i].plot(s); err != nil {
 				return nil, fmt.Errorf("figure %q, panel %d: %w", f.Title, i+1, err)
 			}
+			// Room for the panel's title and legend, which are drawn below.
+			room := vg.Length(0)
+			if !s.shared {
+				legends[i] = s.legend
+				room = s.legendHeight(legends[i], width/vg.Length(cols)-panelAxis)
+			}
+			if f.Panels[i].Title != "" {
+				room += panelTitle
+			}
+			if room > 0 {
+				plots[r][c].Title.Text = " "
+				plots[r][c].Title.TextStyle = s.text(1, draw.XCenter, draw.YTop, false)
+				plots[r][c].Title.Padding = room
+			}
 		}
-	}
-	width := vg.Length(f.Width) * vg.Inch
-	if width == 0 {
-		width = 7 * vg.Inch
 	}
 	height := vg.Length(f.PanelHeight) * vg.Inch
 	if height == 0 {
@@ -131,21 +155,26 @@ func (f *Figure) PNG() (data []byte, err error) {
 			height = width * 0.5
 		}
 	}
-	const margin = 8
-	legend := s.legendHeight(width - 2*margin)
+	const edge = 8
+	legend := vg.Length(0)
+	if s.shared {
+		legend = s.legendHeight(s.legend, width-2*edge)
+	}
 	title := vg.Length(0)
 	if f.Title != "" {
 		title = 22
 	}
-	total := height*vg.Length(rows) + legend + title + 2*margin
+	total := height*vg.Length(rows) + legend + title + 2*edge
 	img := vgimg.NewWith(vgimg.UseWH(width, total), vgimg.UseDPI(dotsPerInch), vgimg.UseBackgroundColor(color.White))
-	canvas := draw.Crop(draw.New(img), margin, -margin, margin, -margin)
+	canvas := draw.Crop(draw.New(img), edge, -edge, edge, -edge)
 	if f.Title != "" {
 		canvas.FillText(s.text(13, draw.XLeft, draw.YTop, true), vg.Point{X: canvas.Min.X + 2, Y: canvas.Max.Y}, f.Title)
 		canvas = draw.Crop(canvas, 0, 0, 0, -title)
 	}
-	s.drawLegend(canvas)
-	canvas = draw.Crop(canvas, 0, 0, 0, -legend)
+	if s.shared {
+		s.drawLegend(s.legend, canvas)
+		canvas = draw.Crop(canvas, 0, 0, 0, -legend)
+	}
 	if s.scale != nil {
 		const bar = 58
 		s.drawColorBar(draw.Crop(canvas, canvas.Max.X-canvas.Min.X-bar, 0, 0, 0))
@@ -154,8 +183,18 @@ func (f *Figure) PNG() (data []byte, err error) {
 	tiles := draw.Tiles{Rows: rows, Cols: cols, PadX: 12, PadY: 10}
 	for r, row := range plot.Align(plots, tiles, canvas) {
 		for c, dc := range row {
-			if plots[r][c] != nil {
-				plots[r][c].Draw(dc)
+			if plots[r][c] == nil {
+				continue
+			}
+			plots[r][c].Draw(dc)
+			data := plots[r][c].DataCanvas(dc)
+			i := r*cols + c
+			over := draw.Canvas{Canvas: dc.Canvas, Rectangle: vg.Rectangle{
+				Min: vg.Point{X: data.Min.X, Y: data.Max.Y},
+				Max: vg.Point{X: dc.Max.X, Y: data.Max.Y + s.legendHeight(legends[i], width/vg.Length(cols)-panelAxis)}}}
+			s.drawLegend(legends[i], over)
+			if f.Panels[i].Title != "" {
+				dc.FillText(s.text(10.5, draw.XLeft, draw.YBottom, true), vg.Point{X: data.Min.X, Y: over.Max.Y + 4}, f.Panels[i].Title)
 			}
 		}
 	}
@@ -196,22 +235,26 @@ func (f *Figure) AltText() string {
 // plot builds the axes and everything on them.
 func (p Panel) plot(s *style) (*plot.Plot, error) {
 	pl := plot.New()
-	pl.Title.Text = p.Title
-	pl.Title.TextStyle = s.text(11, draw.XCenter, draw.YTop, false)
-	pl.Title.Padding = 4
 	s.axis(&pl.X, p.X, false)
 	s.axis(&pl.Y, p.Y, true)
-	s.panel(p)
+	s.panel()
+	room := [4]float64{1, 1, 1, 1}
 	for _, m := range p.Marks {
 		if err := m.add(pl, s); err != nil {
 			return nil, err
+		}
+		if d := m.margins(); d[0] >= 0 {
+			for k := range room {
+				room[k] = math.Min(room[k], d[k])
+			}
 		}
 	}
 	for _, a := range []struct {
 		on   *plot.Axis
 		want Axis
 		name string
-	}{{&pl.X, p.X, "x"}, {&pl.Y, p.Y, "y"}} {
+		room []float64
+	}{{&pl.X, p.X, "x", room[:2]}, {&pl.Y, p.Y, "y", room[2:]}} {
 		if a.want.Log && !(a.on.Min > 0) {
 			return nil, fmt.Errorf("the %s axis is logarithmic but the data reach %v: use positive data or a linear axis", a.name, a.on.Min)
 		}
@@ -219,6 +262,8 @@ func (p Panel) plot(s *style) (*plot.Plot, error) {
 			a.on.Min, a.on.Max = a.want.Min, a.want.Max
 		} else if a.on.Min == a.on.Max && !math.IsInf(a.on.Min, 0) {
 			widen(a.on, a.want.Log)
+		} else if a.room[0] < 1 {
+			margin(a.on, a.room[0], a.room[1], a.want.Log)
 		}
 	}
 	return pl, nil
@@ -253,6 +298,14 @@ func checkSeries(name string, n int, optional ...[]float64) error {
 		}
 	}
 	return nil
+}
+
+// name returns a name as the list that [Mark.names] returns.
+func name(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
 }
 
 var errNothing = errors.New("nothing to draw: every number is NaN")

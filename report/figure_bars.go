@@ -43,7 +43,7 @@ func (b Bars) add(p *plot.Plot, s *style) error {
 	for k, series := range b.Series {
 		i := s.series(series.Name)
 		d.colors[k] = i
-		s.show(series.Name, boxThumbnail(i))
+		s.show(series.Name, boxThumb, boxThumbnail(i))
 	}
 	s.grid(p)
 	p.Add(d)
@@ -53,9 +53,7 @@ func (b Bars) add(p *plot.Plot, s *style) error {
 
 func boxThumbnail(i int) func(c *draw.Canvas) {
 	return func(c *draw.Canvas) {
-		box := c.Rectangle
-		box.Min.X, box.Max.X = c.Center().X-5, c.Center().X+5
-		c.FillPolygon(seriesColor(i), corners(box))
+		c.FillPolygon(seriesColor(i), corners(c.Rectangle))
 	}
 }
 
@@ -158,7 +156,7 @@ func (h Histogram) add(p *plot.Plot, s *style) error {
 	}
 	s.grid(p)
 	p.Add(d)
-	s.show(h.Name, boxThumbnail(i))
+	s.show(h.Name, boxThumb, boxThumbnail(i))
 	return nil
 }
 
@@ -226,3 +224,23 @@ func (d *histogramPlot) DataRange() (xmin, xmax, ymin, ymax float64) {
 	_, top := rangeOf(d.share)
 	return d.low, d.low + d.width*float64(len(d.share)), 0, top
 }
+
+func (b Bars) names() []string {
+	var all []string
+	for _, s := range b.Series {
+		all = append(all, name(s.Name)...)
+	}
+	return all
+}
+
+func (h Histogram) names() []string { return name(h.Name) }
+
+func (b Bars) margins() [4]float64 {
+	below := 0.0
+	if _, _, low, _ := (&barPlot{Bars: b}).DataRange(); low < 0 {
+		below = 0.06
+	}
+	return [4]float64{0, 0, below, 0.06}
+}
+
+func (h Histogram) margins() [4]float64 { return [4]float64{0, 0, 0, 0.06} }

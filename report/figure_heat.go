@@ -228,3 +228,6 @@ func (s *style) drawColorBar(c draw.Canvas) {
 		c.FillText(ls, vg.Point{X: c.Max.X - 11, Y: (bottom + top) / 2}, s.scale.label)
 	}
 }
+
+func (h Heat) names() []string     { return nil }
+func (h Heat) margins() [4]float64 { return [4]float64{} }

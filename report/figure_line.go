@@ -46,7 +46,7 @@ func (l Line) add(p *plot.Plot, s *style) error {
 	}
 	s.grid(p)
 	p.Add(d)
-	s.show(l.Name, func(c *draw.Canvas) {
+	s.show(l.Name, lineThumb, func(c *draw.Canvas) {
 		if len(l.Low) > 0 {
 			c.FillPolygon(pale(seriesColor(i)), corners(c.Rectangle))
 		}
@@ -163,7 +163,7 @@ func (m Points) add(p *plot.Plot, s *style) error {
 	}
 	s.grid(p)
 	p.Add(sc)
-	s.show(m.Name, func(c *draw.Canvas) { c.DrawGlyph(glyphStyle(i), c.Center()) })
+	s.show(m.Name, boxThumb, func(c *draw.Canvas) { c.DrawGlyph(glyphStyle(i), c.Center()) })
 	return nil
 }
 
@@ -225,7 +225,7 @@ func (m Level) add(p *plot.Plot, s *style) error {
 }
 
 func (s *style) showReference(name string) {
-	s.show(name, func(c *draw.Canvas) {
+	s.show(name, lineThumb, func(c *draw.Canvas) {
 		c.StrokeLine2(referenceStyle, c.Min.X, c.Center().Y, c.Max.X, c.Center().Y)
 	})
 }
@@ -242,3 +242,15 @@ func pale(c color.NRGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 50} }
 func corners(r vg.Rectangle) []vg.Point {
 	return []vg.Point{r.Min, {X: r.Max.X, Y: r.Min.Y}, r.Max, {X: r.Min.X, Y: r.Max.Y}}
 }
+
+func (l Line) names() []string     { return name(l.Name) }
+func (m Points) names() []string   { return name(m.Name) }
+func (m Diagonal) names() []string { return name(m.Name) }
+func (m Level) names() []string    { return name(m.Name) }
+
+func (l Line) margins() [4]float64   { return [4]float64{0.015, 0.015, 0.03, 0.04} }
+func (m Points) margins() [4]float64 { return [4]float64{0.03, 0.03, 0.03, 0.03} }
+
+// A reference leaves the margins to the other marks.
+func (m Diagonal) margins() [4]float64 { return [4]float64{-1} }
+func (m Level) margins() [4]float64    { return [4]float64{-1} }

@@ -3,7 +3,9 @@ package report
 import (
 	"image/color"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
@@ -33,43 +35,72 @@ var (
 	muted = color.NRGBA{0x77, 0x77, 0x77, 255}
 )
 
-// style holds what the panels of one figure share: the look of each named series, the legend, the color scale.
+// style holds what the panels of one figure share: the look of each named series, the legends, the color scale.
 type style struct {
-	index   map[string]int
-	unnamed int // index of the next unnamed series of the present panel
-	gridded *plot.Plot
+	shared  bool           // whether all panels share one legend
+	index   map[string]int // of the named series
+	unnamed int            // number of unnamed series in the present panel
+	gridded *plot.Plot     // panel that has its grid lines
 	legend  []legendEntry
 	scale   *colorScale
 }
 
 type legendEntry struct {
-	name string
-	draw func(c *draw.Canvas)
+	name  string
+	width vg.Length // of the thumbnail
+	draw  func(c *draw.Canvas)
 }
 
 func newStyle(f *Figure) *style {
-	return &style{index: map[string]int{}, scale: heatScale(f)}
+	return &style{shared: f.sharesLegend(), index: map[string]int{}, scale: heatScale(f)}
 }
 
-// panel starts a panel: its unnamed series begin with the first color again, and a grid comes first.
-func (s *style) panel(Panel) { s.unnamed = 0 }
+// sharesLegend tells whether the panels show the same series, so that one legend does for all. Otherwise
+// each panel has its own legend and its own colors.
+func (f *Figure) sharesLegend() bool {
+	var first string
+	for _, p := range f.Panels {
+		var all []string
+		for _, m := range p.Marks {
+			all = append(all, m.names()...)
+		}
+		slices.Sort(all)
+		key := strings.Join(slices.Compact(all), "\x00")
+		switch {
+		case key == "":
+		case first == "":
+			first = key
+		case first != key:
+			return false
+		}
+	}
+	return true
+}
+
+// panel starts a panel.
+func (s *style) panel() {
+	s.unnamed = 0
+	if !s.shared {
+		s.index, s.legend = map[string]int{}, nil
+	}
+}
 
 // series returns the number of a series, which chooses its color, dashes and glyph.
 func (s *style) series(name string) int {
 	if name == "" {
 		s.unnamed++
-		return s.unnamed - 1
+		return len(s.index) + s.unnamed - 1
 	}
 	i, ok := s.index[name]
 	if !ok {
-		i = len(s.index)
+		i = len(s.index) + s.unnamed
 		s.index[name] = i
 	}
 	return i
 }
 
 // show adds a series to the legend, once.
-func (s *style) show(name string, thumbnail func(c *draw.Canvas)) {
+func (s *style) show(name string, width vg.Length, thumbnail func(c *draw.Canvas)) {
 	if name == "" {
 		return
 	}
@@ -78,7 +109,7 @@ func (s *style) show(name string, thumbnail func(c *draw.Canvas)) {
 			return
 		}
 	}
-	s.legend = append(s.legend, legendEntry{name, thumbnail})
+	s.legend = append(s.legend, legendEntry{name, width, thumbnail})
 }
 
 func seriesColor(i int) color.NRGBA { return seriesColors[i%len(seriesColors)] }
@@ -119,16 +150,25 @@ func (s *style) axis(a *plot.Axis, want Axis, vertical bool) {
 	}
 }
 
-// ticks are the library's, with short labels.
+// ticks mark multiples of 1, 2, 2.5 or 5 times a power of ten, about five on an axis.
 type ticks struct{ percent bool }
 
 // Ticks implements plot.Ticker.
 func (t ticks) Ticks(low, high float64) []plot.Tick {
-	marks := plot.DefaultTicks{}.Ticks(low, high)
-	for i := range marks {
-		if !marks[i].IsMinor() {
-			marks[i].Label = tickLabel(marks[i].Value, (high-low)/1e4, t.percent)
+	if !(high > low) || math.IsInf(high-low, 0) {
+		return nil
+	}
+	power := math.Pow(10, math.Floor(math.Log10((high-low)/6)))
+	step := 10 * power
+	for _, m := range []float64{1, 2, 2.5, 5} {
+		if (high-low)/(m*power) <= 6 {
+			step = m * power
+			break
 		}
+	}
+	var marks []plot.Tick
+	for k := math.Ceil(low/step - 1e-9); k <= math.Floor(high/step+1e-9) && len(marks) < 20; k++ {
+		marks = append(marks, plot.Tick{Value: k * step, Label: tickLabel(k*step, step/1e4, t.percent)})
 	}
 	return marks
 }
@@ -157,6 +197,25 @@ func (t logTicks) Ticks(low, high float64) []plot.Tick {
 	return marks
 }
 
+// margin leaves room between the data and the ends of an axis that follows them.
+func margin(a *plot.Axis, below, above float64, log bool) {
+	if !(a.Max > a.Min) || math.IsInf(a.Max-a.Min, 0) {
+		return
+	}
+	if log {
+		if a.Min > 0 {
+			ratio := a.Max / a.Min
+			a.Min, a.Max = a.Min*math.Pow(ratio, -below), a.Max*math.Pow(ratio, above)
+		}
+		return
+	}
+	low := a.Min - below*(a.Max-a.Min)
+	if a.Min >= 0 && low < 0 { // numbers that cannot be negative do not look as if they were
+		low = 0
+	}
+	a.Min, a.Max = low, a.Max+above*(a.Max-a.Min)
+}
+
 func tickLabel(v, resolution float64, percent bool) string {
 	if math.Abs(v) < resolution {
 		v = 0
@@ -173,18 +232,19 @@ func tickLabel(v, resolution float64, percent bool) string {
 }
 
 const (
-	legendRow   = 15
-	legendThumb = 20
-	legendGap   = 16
+	legendRow = 15
+	lineThumb = 20 // widths of thumbnails
+	boxThumb  = 10
+	legendGap = 16
 )
 
 // legendRows breaks the legend into rows of at most the given width.
-func (s *style) legendRows(width vg.Length) [][]legendEntry {
+func (s *style) legendRows(legend []legendEntry, width vg.Length) [][]legendEntry {
 	var rows [][]legendEntry
 	ts := s.text(9.5, draw.XLeft, draw.YCenter, false)
 	x := vg.Length(0)
-	for _, e := range s.legend {
-		w := legendThumb + 5 + ts.Width(e.name) + legendGap
+	for _, e := range legend {
+		w := e.width + 5 + ts.Width(e.name) + legendGap
 		if len(rows) == 0 || x+w > width+legendGap {
 			rows, x = append(rows, nil), 0
 		}
@@ -194,8 +254,8 @@ func (s *style) legendRows(width vg.Length) [][]legendEntry {
 	return rows
 }
 
-func (s *style) legendHeight(width vg.Length) vg.Length {
-	rows := len(s.legendRows(width))
+func (s *style) legendHeight(legend []legendEntry, width vg.Length) vg.Length {
+	rows := len(s.legendRows(legend, width))
 	if rows == 0 {
 		return 0
 	}
@@ -203,17 +263,17 @@ func (s *style) legendHeight(width vg.Length) vg.Length {
 }
 
 // drawLegend draws the legend along the top of the canvas, outside the data.
-func (s *style) drawLegend(c draw.Canvas) {
+func (s *style) drawLegend(legend []legendEntry, c draw.Canvas) {
 	ts := s.text(9.5, draw.XLeft, draw.YCenter, false)
 	y := c.Max.Y
-	for _, row := range s.legendRows(c.Max.X - c.Min.X) {
+	for _, row := range s.legendRows(legend, c.Max.X-c.Min.X) {
 		x := c.Min.X + 2
 		for _, e := range row {
 			thumb := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
-				Min: vg.Point{X: x, Y: y - legendRow + 3}, Max: vg.Point{X: x + legendThumb, Y: y - 3}}}
+				Min: vg.Point{X: x, Y: y - legendRow + 3}, Max: vg.Point{X: x + e.width, Y: y - 3}}}
 			e.draw(&thumb)
-			c.FillText(ts, vg.Point{X: x + legendThumb + 5, Y: y - legendRow/2}, e.name)
-			x += legendThumb + 5 + ts.Width(e.name) + legendGap
+			c.FillText(ts, vg.Point{X: x + e.width + 5, Y: y - legendRow/2}, e.name)
+			x += e.width + 5 + ts.Width(e.name) + legendGap
 		}
 		y -= legendRow
 	}
@@ -242,6 +302,6 @@ func (s *style) nominal(a *plot.Axis, names []string) {
 		marks[i] = plot.Tick{Value: float64(i), Label: n}
 	}
 	a.Tick.Marker = marks
-	a.Tick.Width = 0
-	a.Tick.Length = 2
+	a.Tick.LineStyle = draw.LineStyle{Color: color.Transparent, Width: 0.1} // no mark, but its distance
+	a.Tick.Length = 3
 }

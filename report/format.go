@@ -48,11 +48,8 @@ func formatCell(cell any, c Column) string {
 		if x.N == 0 {
 			return "–"
 		}
-		s := formatNumber(x.Mean, c)
-		if math.IsNaN(x.Low) || math.IsNaN(x.High) {
-			return s
-		}
-		return fmt.Sprintf("%s [%s, %s]", s, formatNumber(x.Low, c), formatNumber(x.High, c))
+		mean, interval := x.format(c)
+		return joinNonEmpty(" ", mean, interval)
 	}
 	v := reflect.ValueOf(cell)
 	if v.CanFloat() || c.Percent && (v.CanInt() || v.CanUint()) {
@@ -60,6 +57,27 @@ func formatCell(cell any, c Column) string {
 		return formatNumber(x, c)
 	}
 	return fmt.Sprint(cell)
+}
+
+// format returns the mean and the interval; where the column has no format, with as many decimals as two
+// digits of half the interval's width need.
+func (e Estimate) format(c Column) (mean, interval string) {
+	if math.IsNaN(e.Low) || math.IsNaN(e.High) {
+		return formatNumber(e.Mean, c), ""
+	}
+	if half := (e.High - e.Low) / 2; c.Format == "" && half > 0 && !math.IsInf(half, 0) {
+		if c.Percent {
+			half *= 100
+		}
+		decimals := 1 - int(math.Floor(math.Log10(half)))
+		if c.Percent {
+			decimals = 1
+		}
+		if decimals <= 6 && math.Abs(e.Mean) < 1e7 {
+			c.Format = fmt.Sprintf("%%.%df", max(decimals, 0))
+		}
+	}
+	return formatNumber(e.Mean, c), "[" + formatNumber(e.Low, c) + ", " + formatNumber(e.High, c) + "]"
 }
 
 // formatNumber formats a float as its column asks.
@@ -70,21 +88,21 @@ func formatNumber(x float64, c Column) string {
 	case c.Percent && math.IsInf(x, 0):
 		return shortNumber(x)
 	case c.Percent && c.Format == "":
-		return strconv.FormatFloat(positiveZero(100*x, 1), 'f', 1, 64) + "%"
+		return unsignedZero(strconv.FormatFloat(100*x, 'f', 1, 64)) + "%"
 	case c.Percent:
-		return fmt.Sprintf(c.Format, 100*x) + "%"
+		return unsignedZero(fmt.Sprintf(c.Format, 100*x)) + "%"
 	case c.Format != "":
-		return fmt.Sprintf(c.Format, x)
+		return unsignedZero(fmt.Sprintf(c.Format, x))
 	}
 	return shortNumber(x)
 }
 
-// positiveZero removes the sign of a number that rounds to -0 at so many decimals.
-func positiveZero(x float64, decimals int) float64 {
-	if x < 0 && x > -0.5*math.Pow(10, -float64(decimals)) {
-		return 0
+// unsignedZero removes the sign of a number that was rounded to zero.
+func unsignedZero(s string) string {
+	if strings.HasPrefix(s, "-0") && strings.Trim(s, "-0.") == "" {
+		return s[1:]
 	}
-	return x
+	return s
 }
 
 // shortNumber formats a number with four significant digits, and an integer whole.

@@ -11,7 +11,7 @@ import (
 type Formula string
 
 func (f Formula) html() (template.HTML, error) {
-	return "<p class=\"formula\">" + inline(string(f)) + "</p>\n", nil
+	return template.HTML("<p class=\"formula\">" + render(plainText(string(f)), true, 0) + "</p>\n"), nil
 }
 
 // html renders paragraphs, separated by empty lines, and lists, whose lines begin with "- ". Within a
@@ -58,34 +58,79 @@ func (t Text) paragraphs() template.HTML {
 	return template.HTML(b.String())
 }
 
-// markup matches one piece of inline markup; code comes first because nothing is understood inside it.
-var markup = regexp.MustCompile("`([^`\n]+)`" + `|\[([^\[\]\n]+)\]\((https?://[^\s()<>"']+)\)|\*\*([^*\n]+)\*\*|\*([^*\s](?:[^*\n]*[^*\s])?)\*|_\{([^{}\n]+)\}|\^\{([^{}\n]+)\}`)
+// markup matches one piece of inline markup where it begins; code comes first because nothing is understood
+// inside it.
+var markup = regexp.MustCompile("^(?:`([^`\n]+)`" + `|\[([^\[\]\n]+)\]\((https?://[^\s()<>"']+)\)|\*\*([^*\n]+)\*\*|\*([^*\s](?:[^*\n]*[^*\s])?)\*)`)
 
 // inline renders inline markup; everything is escaped, and links lead to http and https alone.
-func inline(s string) template.HTML {
-	s = plainText(s)
+func inline(s string) template.HTML { return template.HTML(render(plainText(s), false, 0)) }
+
+// words are names such as max or log, which stand upright in a formula.
+var words = regexp.MustCompile(`[A-Za-z]{2,}`)
+
+func render(s string, formula bool, depth int) string {
 	var b strings.Builder
-	at := 0
-	for _, m := range markup.FindAllStringSubmatchIndex(s, -1) {
-		b.WriteString(template.HTMLEscapeString(s[at:m[0]]))
-		at = m[1]
-		group := func(i int) string { return s[m[2*i]:m[2*i+1]] }
-		has := func(i int) bool { return m[2*i] >= 0 }
-		switch {
-		case has(1):
-			b.WriteString("<code>" + template.HTMLEscapeString(group(1)) + "</code>")
-		case has(2):
-			b.WriteString("<a href=\"" + template.HTMLEscapeString(group(3)) + "\">" + string(inline(group(2))) + "</a>")
-		case has(4):
-			b.WriteString("<strong>" + string(inline(group(4))) + "</strong>")
-		case has(5):
-			b.WriteString("<em>" + string(inline(group(5))) + "</em>")
-		case has(6):
-			b.WriteString("<sub>" + string(inline(group(6))) + "</sub>")
-		case has(7):
-			b.WriteString("<sup>" + string(inline(group(7))) + "</sup>")
+	from := 0 // where plain text begins that is not yet written
+	flush := func(to int) {
+		text := template.HTMLEscapeString(s[from:to])
+		if formula {
+			text = words.ReplaceAllStringFunc(s[from:to], func(w string) string { return "\x02" + w + "\x03" })
+			text = strings.NewReplacer("\x02", "<span class=\"up\">", "\x03", "</span>").Replace(template.HTMLEscapeString(text))
+		}
+		b.WriteString(text)
+	}
+	for i := 0; i < len(s); {
+		var out string
+		n := 0
+		switch c := s[i]; {
+		case (c == '_' || c == '^') && depth < 8 && strings.HasPrefix(s[i+1:], "{"):
+			if end := closing(s[i+1:]); end > 1 {
+				tag := map[byte]string{'_': "sub", '^': "sup"}[c]
+				out, n = "<"+tag+">"+render(s[i+2:i+1+end], formula, depth+1)+"</"+tag+">", end+2
+			}
+		case c == '`' || c == '[' || c == '*':
+			m := markup.FindStringSubmatch(s[i:])
+			if m == nil {
+				break
+			}
+			n = len(m[0])
+			switch {
+			case m[1] != "":
+				out = "<code>" + template.HTMLEscapeString(m[1]) + "</code>"
+			case m[2] != "":
+				out = "<a href=\"" + template.HTMLEscapeString(m[3]) + "\">" + render(m[2], formula, depth+1) + "</a>"
+			case m[4] != "":
+				out = "<strong>" + render(m[4], formula, depth+1) + "</strong>"
+			default:
+				out = "<em>" + render(m[5], formula, depth+1) + "</em>"
+			}
+		}
+		if n == 0 {
+			i++
+			continue
+		}
+		flush(i)
+		b.WriteString(out)
+		i += n
+		from = i
+	}
+	flush(len(s))
+	return b.String()
+}
+
+// closing returns the index of the brace that closes the one that s begins with, -1 where there is none
+// within 500 bytes.
+func closing(s string) int {
+	depth := 0
+	for i := range min(len(s), 500) {
+		switch s[i] {
+		case '{':
+			depth++
+		case '}':
+			if depth--; depth == 0 {
+				return i
+			}
 		}
 	}
-	b.WriteString(template.HTMLEscapeString(s[at:]))
-	return template.HTML(b.String())
+	return -1
 }

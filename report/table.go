@@ -68,7 +68,7 @@ func (t *Table) Check() error {
 
 // HTML returns the table as an HTML fragment without styles or scripts; every text in it is escaped.
 func (t *Table) HTML() string {
-	w := t.writer(html.EscapeString, "<strong>", "</strong>")
+	w := t.writer(htmlCell, html.EscapeString, "<strong>", "</strong>")
 	w.Style().HTML.CSSClass = "tb-table"
 	w.Style().HTML.EscapeText = false // the cells are escaped above, before emphasis is added
 	var b strings.Builder
@@ -92,7 +92,7 @@ func (t *Table) Markdown() string {
 	if t.Title != "" {
 		fmt.Fprintf(&b, "**%s**\n\n", escapeMarkdown(t.Title))
 	}
-	b.WriteString(t.writer(escapeMarkdown, "**", "**").RenderMarkdown())
+	b.WriteString(t.writer(nil, escapeMarkdown, "**", "**").RenderMarkdown())
 	b.WriteString("\n")
 	if t.Caption != "" {
 		fmt.Fprintf(&b, "\n*%s*\n", escapeMarkdown(t.Caption))
@@ -102,7 +102,7 @@ func (t *Table) Markdown() string {
 
 // Text returns the table for a terminal or a log, its best cells marked with *.
 func (t *Table) Text() string {
-	w := t.writer(plainText, "", "*")
+	w := t.writer(nil, plainText, "", "*")
 	var b strings.Builder
 	if t.Title != "" {
 		fmt.Fprintf(&b, "%s\n", plainText(t.Title))
@@ -156,9 +156,22 @@ func (t *Table) CSV() string {
 	return b.String()
 }
 
-// writer fills go-pretty's table with formatted cells: escape makes a text safe, open and end surround the
-// best cells.
-func (t *Table) writer(escape func(string) string, open, end string) table.Writer {
+// htmlCell keeps a mean and its interval each on one line, so that a narrow column breaks between them.
+func htmlCell(cell any, c Column) (shown, more string) {
+	e, ok := cell.(Estimate)
+	if !ok || e.N == 0 {
+		return html.EscapeString(formatCell(cell, c)), ""
+	}
+	mean, interval := e.format(c)
+	if interval != "" {
+		more = " <span class=\"ci\">" + html.EscapeString(interval) + "</span>"
+	}
+	return html.EscapeString(mean), more
+}
+
+// writer fills go-pretty's table with formatted cells: format returns a safe text with what follows it
+// without emphasis (nil: escape makes the plain form safe), open and end surround the best cells.
+func (t *Table) writer(format func(any, Column) (string, string), escape func(string) string, open, end string) table.Writer {
 	w := table.NewWriter()
 	w.SetStyle(table.StyleRounded)
 	w.Style().Format = table.FormatOptions{}
@@ -179,11 +192,16 @@ func (t *Table) writer(escape func(string) string, open, end string) table.Write
 		cells := make(table.Row, len(t.Columns))
 		for j, c := range t.Columns {
 			cell := t.cell(row, j)
-			s := escape(formatCell(cell, c))
+			s, more := "", ""
+			if format != nil {
+				s, more = format(cell, c)
+			} else {
+				s = escape(formatCell(cell, c))
+			}
 			if x, ok := number(cell); ok && c.Best != NoBest && x == best[j] {
 				s = open + s + end
 			}
-			cells[j] = s
+			cells[j] = s + more
 		}
 		w.AppendRow(cells)
 	}
