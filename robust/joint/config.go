@@ -55,8 +55,8 @@ func Paper() Config {
 		EpsilonWeight: []float64{0, 0.001, 0.002, 0.005, 0.01, 0.02}}
 }
 
-// withDefaults fills in the zero fields.
-func (c Config) withDefaults() Config {
+// WithDefaults fills in the zero fields.
+func (c Config) WithDefaults() Config {
 	orList := func(have *[]float64, want ...float64) {
 		if len(*have) == 0 {
 			*have = want
@@ -90,8 +90,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate reports what cannot work, before anything runs.
-func (c Config) validate() error {
+// Validate reports what cannot work, before anything runs.
+func (c Config) Validate() error {
 	for name, n := range map[string]int{"train": c.Train, "test": c.Test, "warm_up": c.WarmUp, "epochs": c.Epochs,
 		"batch_size": c.BatchSize, "steps": c.Steps, "restarts": c.Restarts, "verify_images": c.VerifyImages, "verify_random": c.VerifyRandom} {
 		if n < 1 {

@@ -19,8 +19,8 @@ type Data struct {
 
 // Load gets the data of a configuration.
 func Load(ctx context.Context, c Config) (*Data, error) {
-	c = c.withDefaults()
-	if err := c.validate(); err != nil {
+	c = c.WithDefaults()
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	pool, test, err := datasets.Load(ctx, c.Dataset, datasets.Options{Dir: c.DataDir})

@@ -44,7 +44,7 @@ func (m Measured) Clean() float64 { return m.Accuracy[0][0] }
 
 // VerifyAt are the pairs of radii at which every network's bounds are attacked.
 func (c Config) VerifyAt() []robust.Threat {
-	c = c.withDefaults()
+	c = c.WithDefaults()
 	var pairs []robust.Threat
 	for _, scale := range []float64{0.1, 1, 10, 50} {
 		pairs = append(pairs, threat(c.CertifyInput*scale, c.CertifyWeight*scale))
@@ -59,8 +59,8 @@ func threat(input, weight float64) robust.Threat {
 // Run trains every method with every seed, attacks and certifies the networks. With Config.Dir, what is finished is
 // found again, so that a run that was stopped or killed goes on where it was, to the same result.
 func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
-	c = c.withDefaults()
-	if err := c.validate(); err != nil {
+	c = c.WithDefaults()
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	data, err := Load(ctx, c)
@@ -75,20 +75,9 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 	var gauge *Gauge
 	for _, m := range methods {
 		for _, seed := range c.Seeds {
-			net, key, err := Train(ctx, e, m, seed, data, c)
+			measured, err := measured(ctx, e, m, seed, data, c, &gauge)
 			if err != nil {
-				return nil, errors.WithMessagef(err, "joint: training %s, seed %d", m.Name, seed)
-			}
-			measured, err := fit.Remember(c.Dir, "joint-measured-"+fit.Hash(key, c.measuring()), func() (Measured, error) {
-				if gauge == nil {
-					if gauge, err = NewGauge(e, net, data, c); err != nil {
-						return Measured{}, err
-					}
-				}
-				return gauge.Measure(ctx, net, m.Name, seed)
-			})
-			if err != nil {
-				return nil, errors.WithMessagef(err, "joint: measuring %s, seed %d", m.Name, seed)
+				return nil, err
 			}
 			r.Models = append(r.Models, measured)
 		}
@@ -96,25 +85,63 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 	return r, nil
 }
 
-// Train trains one network, or finds it in Config.Dir. The key identifies the run.
-func Train(ctx context.Context, e *engine.Engine, m Method, seed int64, d *Data, c Config) (net *nets.Model, key string, err error) {
-	c = c.withDefaults()
-	net, err = nets.NewMLP(nets.MLPConfig{Input: d.pool.Shape, Hidden: c.Hidden, Classes: d.pool.Classes, NoBias: true, Seed: seed})
+// TasksPerNetwork is how many tasks Run reports to Config.Progress for each method and seed.
+const TasksPerNetwork = 3 // warm-up, training, measuring
+
+// measured trains and measures one network, unless that was done before. The gauge is made when first needed.
+func measured(ctx context.Context, e *engine.Engine, m Method, seed int64, d *Data, c Config, gauge **Gauge) (Measured, error) {
+	net, train, cfg, err := plan(m, seed, d, c)
 	if err != nil {
-		return nil, "", err
+		return Measured{}, err
+	}
+	key, err := fit.Key(net, e.Name(), train, cfg)
+	if err != nil {
+		return Measured{}, err
+	}
+	worked := false
+	result, err := fit.Remember(c.Dir, "joint-"+fit.Hash(key, c.measuring()), func() (Measured, error) {
+		worked = true
+		if err := runPlan(ctx, e, net, train, cfg, m, seed, c); err != nil {
+			return Measured{}, err
+		}
+		if *gauge == nil {
+			if *gauge, err = NewGauge(e, net, d, c); err != nil {
+				return Measured{}, err
+			}
+		}
+		return (*gauge).Measure(ctx, net, m.Name, seed)
+	})
+	if skipper, ok := c.Progress.(interface{ Skip(float64) }); ok && !worked {
+		skipper.Skip(TasksPerNetwork)
+	}
+	return result, errors.WithMessagef(err, "joint: %s, seed %d", m.Name, seed)
+}
+
+// plan returns an untrained network, its training examples and how to train it.
+func plan(m Method, seed int64, d *Data, c Config) (*nets.Model, fit.Data, fit.Config, error) {
+	net, err := nets.NewMLP(nets.MLPConfig{Input: d.pool.Shape, Hidden: c.Hidden, Classes: d.pool.Classes, NoBias: true, Seed: seed})
+	if err != nil {
+		return nil, fit.Data{}, fit.Config{}, err
 	}
 	train, err := d.draw(c.Train, seed)
-	if err != nil {
-		return nil, "", err
-	}
-	cfg := fit.Config{BatchSize: c.BatchSize, LearningRate: c.LearningRate, Seed: seed,
-		Phases: []fit.Phase{{Epochs: c.WarmUp, Loss: m.WarmUp}, {Epochs: c.Epochs, Loss: m.Loss}}}
-	if key, err = fit.Key(net, e.Name(), train, cfg); err != nil {
-		return nil, "", err
-	}
-	_, err = fit.TrainOrLoad(ctx, e, net, train, cfg, fit.Options{Dir: c.Dir, Progress: c.Progress,
+	return net, train, fit.Config{BatchSize: c.BatchSize, LearningRate: c.LearningRate, Seed: seed,
+		Phases: []fit.Phase{{Epochs: c.WarmUp, Loss: m.WarmUp}, {Epochs: c.Epochs, Loss: m.Loss}}}, err
+}
+
+func runPlan(ctx context.Context, e *engine.Engine, net *nets.Model, train fit.Data, cfg fit.Config, m Method, seed int64, c Config) error {
+	_, err := fit.TrainOrLoad(ctx, e, net, train, cfg, fit.Options{Dir: c.Dir, Progress: c.Progress,
 		Label: fmt.Sprintf("train %s, seed %d", m.Name, seed)})
-	return net, key, err
+	return err
+}
+
+// Train trains one network with a method, or finds it in Config.Dir.
+func Train(ctx context.Context, e *engine.Engine, m Method, seed int64, d *Data, c Config) (*nets.Model, error) {
+	c = c.WithDefaults()
+	net, train, cfg, err := plan(m, seed, d, c)
+	if err != nil {
+		return nil, err
+	}
+	return net, runPlan(ctx, e, net, train, cfg, m, seed, c)
 }
 
 // Gauge measures networks of one architecture. It has a network of its own, whose graphs are compiled once and which
@@ -130,7 +157,7 @@ type Gauge struct {
 
 // NewGauge prepares to measure networks like the given one.
 func NewGauge(e *engine.Engine, like *nets.Model, d *Data, c Config) (*Gauge, error) {
-	g := &Gauge{c: c.withDefaults(), data: d}
+	g := &Gauge{c: c.WithDefaults(), data: d}
 	var err error
 	if g.net, err = like.Clone(); err != nil {
 		return nil, err

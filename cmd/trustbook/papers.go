@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/trustbook/trustbook/engine"
+	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/robust/joint"
+)
+
+// paper is a replicated paper as the command line sees it.
+type paper struct {
+	id, slug, title string
+	notebook        string
+	run             func(ctx context.Context, e *engine.Engine, o runOptions) (replication, error)
+}
+
+// replication is what every paper's Run returns.
+type replication interface {
+	Tables() []*report.Table
+	Figures() []*report.Figure
+	Claims() []report.Claim
+	Document() *report.Document
+	Settings() any // the configuration, for result.json
+}
+
+// runOptions are what the command line knows of a run.
+type runOptions struct {
+	scale, dataset, dataDir string
+	seeds                   []int64
+	set                     []string // k=v
+	stateDir                string   // where unfinished work is kept
+	progress                func(tasks float64) report.Progress
+}
+
+// papers are all replicated papers.
+var papers = []paper{
+	{id: "2102.11935", slug: "robust/joint", title: "Non-Singular Adversarial Robustness of Neural Networks", notebook: "robust_joint.ipynb", run: runJoint},
+}
+
+func findPaper(name string) (paper, error) {
+	var known []string
+	for _, p := range papers {
+		if name == p.id || name == p.slug {
+			return p, nil
+		}
+		known = append(known, p.slug+" ("+p.id+")")
+	}
+	return paper{}, usagef("no paper %q: want one of %s", name, strings.Join(known, ", "))
+}
+
+func runJoint(ctx context.Context, e *engine.Engine, o runOptions) (replication, error) {
+	c, err := scaled(map[string]joint.Config{"smoke": joint.Smoke(), "quick": {}, "paper": joint.Paper()}, o)
+	if err != nil {
+		return nil, err
+	}
+	if o.dataset != "" {
+		c.Dataset = o.dataset
+	}
+	if len(o.seeds) > 0 {
+		c.Seeds = o.seeds
+	}
+	c = c.WithDefaults()
+	c.DataDir, c.Dir = o.dataDir, o.stateDir
+	if err := c.Validate(); err != nil {
+		return nil, usageError{err}
+	}
+	c.Progress = o.progress(float64(len(c.Methods) * len(c.Seeds) * joint.TasksPerNetwork))
+	r, err := joint.Run(ctx, e, c)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// scaled picks the configuration of a scale and applies k=v settings, whose keys are the configuration's JSON keys and
+// whose values are JSON or plain text.
+func scaled[C any](scales map[string]C, o runOptions) (C, error) {
+	c, ok := scales[o.scale]
+	if !ok {
+		return c, usagef("no scale %q: want smoke, quick or paper", o.scale)
+	}
+	known := map[string]json.RawMessage{}
+	if data, err := json.Marshal(c); err != nil || json.Unmarshal(data, &known) != nil {
+		return c, fmt.Errorf("configuration of scale %s: %w", o.scale, err)
+	}
+	for _, kv := range o.set {
+		key, value, ok := strings.Cut(kv, "=")
+		if _, exists := known[key]; !ok || !exists {
+			return c, usagef("--set %s: want KEY=VALUE with KEY one of %s", kv, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+		if !json.Valid([]byte(value)) {
+			quoted, _ := json.Marshal(value)
+			value = string(quoted)
+		}
+		decoder := json.NewDecoder(bytes.NewReader([]byte(fmt.Sprintf("{%q: %s}", key, value))))
+		if err := decoder.Decode(&c); err != nil {
+			return c, usagef("--set %s: %s", kv, err)
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,78 @@
+package joint
+
+import (
+	"fmt"
+
+	"github.com/trustbook/trustbook/report"
+)
+
+// Document is the run as a report that stands alone.
+func (r *Result) Document() *report.Document {
+	c := r.Config
+	figures, tables := r.Figures(), r.Tables()
+	d := &report.Document{
+		Title: "Robustness of inputs and weights together",
+		Subtitle: "Yu-Lin Tsai, Chia-Yi Hsu, Chia-Mu Yu, Pin-Yu Chen: *Non-Singular Adversarial Robustness of Neural Networks*, " +
+			"ICASSP 2021, [arXiv 2102.11935](https://arxiv.org/abs/2102.11935)",
+		Lead: report.Textf("A network can be attacked through its inputs, through its weights, or through both at once. The paper argues that "+
+			"robustness to one of them alone misleads, bounds what both together can do, and trains with that bound. Here %d networks "+
+			"(%d ways to train, %d seeds) are attacked and certified on %s.\n\nWe could read the paper's abstract and introduction only: the "+
+			"formulas and settings below are our operationalization of its claims.", len(r.Models), len(c.Methods), len(c.Seeds), r.Data),
+		Keys:   r.keys(),
+		Claims: r.Claims(),
+		Sections: []report.Section{
+			{Title: "One attack or both", Parts: []report.Part{
+				report.Text("Each network meets three adversaries: one that moves every pixel by up to εx, one that moves every weight by up to εw, " +
+					"and one that does both at once. The weight perturbation is one for the whole test set, the input perturbation one for each image."),
+				figures[0], tables[0], figures[1]}},
+			{Title: "The bound", Parts: []report.Part{
+				report.Text("With |ξ| ≤ εx on inputs and |Δ| ≤ ε_k on the weights of layer k, the margin between classes i and j of a dense ReLU network can fall by at most"),
+				report.Formula("B_{ij} = ||W^L_i − W^L_j||_1 · e_{L−1} + 2 ε_L u_{L−1},   e_k = ||W^k||_∞ e_{k−1} + ε_k u_{k−1},   e_0 = εx"),
+				report.Text("where u_k bounds the sum of activations. The bound of both is at least the sum of the bounds of each: their interaction is what two " +
+					"singular analyses miss. Cross-entropy under attack is at most ln Σ_j exp(B_{yj} − m_j), with m_j the clean margins."),
+				figures[2], tables[1], figures[4]}},
+			{Title: "Training with the bound", Parts: []report.Part{
+				report.Text("Reg adds the batch mean of the worst class's bound, one term for inputs and one for weights, to the loss. Networks trained so are the only ones with a certificate. " +
+					"Adversarial weight perturbation (AWP) resists more in practice, but nothing is certified; the paper does not claim otherwise."),
+				figures[3], tables[3]}},
+			{Title: "Every number", Parts: []report.Part{tables[2]}},
+		},
+		Settings: []report.Setting{
+			{Name: "scale", Value: c.Scale}, {Name: "data", Value: fmt.Sprintf("%s, %d training and %d test examples", r.Data, c.Train, c.Test)},
+			{Name: "network", Value: fmt.Sprintf("dense ReLU, hidden %v, no biases", c.Hidden)},
+			{Name: "training", Value: fmt.Sprintf("Adam %g, batch %d, %d + %d epochs", c.LearningRate, c.BatchSize, c.WarmUp, c.Epochs)},
+			{Name: "attack", Value: fmt.Sprintf("joint PGD, %d steps, %d runs", c.Steps, c.Restarts)}, {Name: "seeds", Value: fmt.Sprint(c.Seeds)},
+		},
+	}
+	return d
+}
+
+// Settings returns the configuration of the run, with all defaults filled in.
+func (r *Result) Settings() any { return r.Config }
+
+// keys are the figures at the top of the report.
+func (r *Result) keys() []report.Key {
+	percent := func(values []float64) string {
+		if len(values) == 0 {
+			return "–"
+		}
+		return fmt.Sprintf("%.1f%%", 100*mean(values))
+	}
+	broken, tried := 0, 0
+	for _, m := range r.Models {
+		for _, v := range m.Checks {
+			broken += v.Margin + v.IBP + v.Loss
+			tried += v.Random + v.Adversarial
+		}
+	}
+	var certified []float64
+	for _, m := range r.For(Reg) {
+		certified = append(certified, m.certifiedAt(r.Config))
+	}
+	return []report.Key{
+		{Label: "AT-x, inputs attacked", Value: percent(r.at(ATx, 0.1, 0)), Note: "accuracy at εx 0.1"},
+		{Label: "AT-x, weights attacked", Value: percent(r.at(ATx, 0, 0.01)), Note: "accuracy at εw 0.01"},
+		{Label: "Reg, certified", Value: percent(certified), Note: fmt.Sprintf("at (%g, %g)", r.Config.CertifyInput, r.Config.CertifyWeight)},
+		{Label: "Bounds broken", Value: fmt.Sprint(broken), Note: fmt.Sprintf("of %d perturbations", tried)},
+	}
+}

@@ -1,0 +1,111 @@
+package joint
+
+import (
+	"fmt"
+
+	"github.com/trustbook/trustbook/report"
+)
+
+// Tables returns the run's tables, means over seeds with 95 % intervals.
+func (r *Result) Tables() []*report.Table {
+	return []*report.Table{r.accuracyTable(), r.boundTable(), r.gridTable(), methodTable(r.Config.Methods)}
+}
+
+// shown are the pairs of radii of the main table, as far as the grid has them.
+var shown = [][2]float64{{0, 0}, {0, 0.002}, {0, 0.005}, {0, 0.01}, {0.05, 0}, {0.05, 0.002}, {0.05, 0.005}, {0.1, 0}, {0.1, 0.005}}
+
+func (r *Result) accuracyTable() *report.Table {
+	t := &report.Table{
+		Title: "Accuracy under joint attack",
+		Caption: fmt.Sprintf("Columns: radii (εx of inputs, εw of weights). One weight perturbation for the %d test examples, one input "+
+			"perturbation each; joint PGD, %d steps. Certified at (%g, %g).", r.Config.Test, r.Config.Steps, r.Config.CertifyInput, r.Config.CertifyWeight),
+		Columns: []report.Column{{Name: "model"}},
+	}
+	var pairs [][2]float64
+	for _, p := range shown {
+		if len(r.at(r.Config.Methods[0], p[0], p[1])) > 0 {
+			pairs = append(pairs, p)
+			t.Columns = append(t.Columns, report.Column{Name: fmt.Sprintf("(%g, %g)", p[0], p[1]), Percent: true, Best: report.Highest})
+		}
+	}
+	t.Columns = append(t.Columns, report.Column{Name: "certified", Percent: true, Best: report.Highest})
+	for _, method := range r.Config.Methods {
+		row := []any{method}
+		for _, p := range pairs {
+			row = append(row, report.Interval(r.at(method, p[0], p[1])))
+		}
+		var certified []float64
+		for _, m := range r.For(method) {
+			certified = append(certified, m.certifiedAt(r.Config))
+		}
+		t.Rows = append(t.Rows, append(row, report.Interval(certified)))
+	}
+	return t
+}
+
+// certifiedAt is the certified accuracy at (CertifyInput, CertifyWeight).
+func (m Measured) certifiedAt(c Config) float64 {
+	for i, s := range c.CertifyScales {
+		if s == 1 {
+			return m.Certified[i]
+		}
+	}
+	return 0
+}
+
+func (r *Result) boundTable() *report.Table {
+	c := r.Config
+	t := &report.Table{
+		Title: "The bound against attacks on it",
+		Caption: fmt.Sprintf("At (%g, %g), on %d test examples: mean cross-entropy without perturbation, under joint PGD with a weight "+
+			"perturbation for each example, and its bound; fall of the margin divided by its bound; perturbations that broke a bound at "+
+			"all %d pairs of radii, of all that were tried.", c.CertifyInput, c.CertifyWeight, c.VerifyImages, len(c.VerifyAt())),
+		Columns: []report.Column{{Name: "model"}, {Name: "clean loss"}, {Name: "attacked"}, {Name: "bound", Best: report.Lowest},
+			{Name: "median tightness", Format: "%.3f"}, {Name: "input term"}, {Name: "weight term"}, {Name: "cross term"},
+			{Name: "broken"}, {Name: "tried"}},
+	}
+	for _, method := range c.Methods {
+		var clean, attacked, bound, tight, input, weight, cross []float64
+		broken, tried := 0, 0
+		for _, m := range r.For(method) {
+			v := m.Checks[certifiedPair]
+			clean, attacked, bound = append(clean, v.Clean), append(attacked, v.Attacked), append(bound, v.Upper)
+			tight = append(tight, v.MedianTightness)
+			input, weight, cross = append(input, m.InputTerm), append(weight, m.WeightTerm), append(cross, m.CrossTerm)
+			for _, v := range m.Checks {
+				broken += v.Margin + v.IBP + v.Loss
+				tried += v.Random + v.Adversarial
+			}
+		}
+		t.Rows = append(t.Rows, []any{method, mean(clean), mean(attacked), mean(bound), mean(tight), mean(input), mean(weight), mean(cross), broken, tried})
+	}
+	return t
+}
+
+func (r *Result) gridTable() *report.Table {
+	t := &report.Table{
+		Title:   "Accuracy grid",
+		Caption: "Every pair of radii.",
+		Columns: []report.Column{{Name: "model"}, {Name: "input radius"}, {Name: "weight radius"}, {Name: "accuracy", Percent: true}},
+	}
+	for _, method := range r.Config.Methods {
+		for _, input := range r.Config.EpsilonInput {
+			for _, weight := range r.Config.EpsilonWeight {
+				t.Rows = append(t.Rows, []any{method, input, weight, report.Interval(r.at(method, input, weight))})
+			}
+		}
+	}
+	return t
+}
+
+func methodTable(names []string) *report.Table {
+	t := &report.Table{Title: "Compared methods", Columns: []report.Column{{Name: "model"}, {Name: "training"}}}
+	methods, err := methodsNamed(names)
+	if err != nil {
+		return t
+	}
+	for _, m := range methods {
+		t.Rows = append(t.Rows, []any{m.Name, m.About})
+	}
+	return t
+}
