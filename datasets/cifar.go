@@ -42,25 +42,30 @@ func cifar10() *source {
 		return exists(filepath.Join(dir, cifarArchive)) || exists(filepath.Join(dir, "test_batch.bin")) && len(cifarBatches(dir)) > 0
 	}
 	s.load = func(dir string) (train, test *Set, err error) {
-		file := filepath.Join(dir, cifarArchive)
-		if !exists(file) {
+		if !exists(filepath.Join(dir, cifarArchive)) {
 			return loadCIFARFolder(dir)
 		}
-		if err := archive.check(file); err != nil {
-			return nil, nil, err
-		}
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, nil, err
-		}
-		defer f.Close()
-		batches, err := readCIFARArchive(f)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", cifarArchive, err)
-		}
-		return joinCIFAR(batches)
+		return loadCIFARArchive(dir, archive)
 	}
 	return s
+}
+
+// loadCIFARArchive reads the archive, which must have its checksum.
+func loadCIFARArchive(dir string, archive remote) (train, test *Set, err error) {
+	file := filepath.Join(dir, archive.name)
+	if err := archive.check(file); err != nil {
+		return nil, nil, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	batches, err := readCIFARArchive(f)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", archive.name, err)
+	}
+	return joinCIFAR(batches)
 }
 
 // ParseCIFAR reads records of the binary version of CIFAR-10, one byte of label and 3,072 of pixels each, channel

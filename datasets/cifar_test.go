@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/md5"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -121,6 +123,13 @@ func TestCIFARArchive(t *testing.T) {
 	assert.Equal(t, []int32{3}, test.Labels)
 
 	whole := archive(good...)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, cifarArchive), whole, 0o600))
+	official := remote{name: cifarArchive, md5: fmt.Sprintf("%x", md5.Sum(whole))}
+	train, _, err = loadCIFARArchive(dir, official)
+	require.NoError(t, err)
+	assert.Empty(t, train.Note)
+
 	for name, data := range map[string][]byte{
 		"empty":     nil,
 		"no gzip":   []byte("hello"),

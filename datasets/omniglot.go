@@ -77,41 +77,51 @@ func omniglot(o Options) *source {
 		return slices.ContainsFunc(pairs, func(p []remote) bool { return hasRemotes(p)(dir) })
 	}
 	s.load = func(dir string) (train, test *Set, err error) {
-		var sets [2]*Set
 		for _, p := range pairs {
-			if !hasRemotes(p)(dir) {
-				continue
+			if hasRemotes(p)(dir) {
+				return loadOmniglot(dir, p[0], p[1], o.Omniglot.Size)
 			}
-			for i, split := range []string{"train", "test"} {
-				if p[i].md5 == "" {
-					return nil, nil, fmt.Errorf("%s is no official file: want images_background, images_evaluation, images_background_small1 or images_background_small2", p[i].name)
-				}
-				file := filepath.Join(dir, p[i].name)
-				if err := p[i].check(file); err != nil {
-					return nil, nil, err
-				}
-				data, err := readFile(file, maxRemote)
-				if err != nil {
-					return nil, nil, err
-				}
-				if sets[i], err = ParseOmniglot(data, split, o.Omniglot.Size); err != nil {
-					return nil, nil, fmt.Errorf("%s: %w", p[i].name, err)
-				}
-			}
-			note := ""
-			if p[0].name != "images_background.zip" || p[1].name != "images_evaluation.zip" {
-				note = strings.TrimSuffix(p[0].name, ".zip") + " for training, " + strings.TrimSuffix(p[1].name, ".zip") + " for testing, no alphabet in both"
-			}
-			test, err := withoutAlphabetsOf(sets[1], sets[0])
-			if err != nil {
-				return nil, nil, err
-			}
-			sets[0].Note, test.Note = note, note
-			return sets[0], test, nil
 		}
 		return nil, nil, fmt.Errorf("the files are gone: want %s", s.wants())
 	}
 	return s
+}
+
+// loadOmniglot reads the zips of both splits, which must have their checksums.
+func loadOmniglot(dir string, trainZip, testZip remote, size int) (train, test *Set, err error) {
+	read := func(r remote, split string) (*Set, error) {
+		if r.md5 == "" {
+			return nil, fmt.Errorf("%s is no official file: want images_background, images_evaluation, images_background_small1 or images_background_small2", r.name)
+		}
+		file := filepath.Join(dir, r.name)
+		if err := r.check(file); err != nil {
+			return nil, err
+		}
+		data, err := readFile(file, maxRemote)
+		if err != nil {
+			return nil, err
+		}
+		s, err := ParseOmniglot(data, split, size)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.name, err)
+		}
+		return s, nil
+	}
+	if train, err = read(trainZip, "train"); err != nil {
+		return nil, nil, err
+	}
+	if test, err = read(testZip, "test"); err != nil {
+		return nil, nil, err
+	}
+	if test, err = withoutAlphabetsOf(test, train); err != nil {
+		return nil, nil, err
+	}
+	if trainZip.name != omniglotZips[0].name || testZip.name != omniglotZips[1].name {
+		train.Note = fmt.Sprintf("%s for training, %s for testing, no alphabet in both",
+			strings.TrimSuffix(trainZip.name, ".zip"), strings.TrimSuffix(testZip.name, ".zip"))
+		test.Note = train.Note
+	}
+	return train, test, nil
 }
 
 // Alphabet returns the alphabet of an Omniglot class name, "Greek/character01", and of any other all of it.

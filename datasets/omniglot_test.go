@@ -4,7 +4,9 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/md5"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"image"
 	"image/color"
@@ -152,6 +154,20 @@ func TestOmniglotSplits(t *testing.T) {
 	for _, name := range []string{"images_background_small1.zip", "images_background_small2.zip"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), zipOf([]string{"a/Greek/c1/1.png"}, drawingPNG(105, 0, 0)), 0o600))
 	}
+	write := func(name string, data []byte) remote {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+		return remote{name: name, md5: fmt.Sprintf("%x", md5.Sum(data))}
+	}
+	background := write("1.zip", zipOf([]string{"a/Greek/c1/1.png", "a/Korean/c1/1.png"}, drawingPNG(105, 0, 0)))
+	evaluation := write("2.zip", zipOf([]string{"a/Greek/c1/1.png", "a/Malay/c1/1.png"}, drawingPNG(105, 0, 0)))
+	train, test, err := loadOmniglot(dir, background, evaluation, 28)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"Greek/c1", "Korean/c1"}, train.ClassNames)
+	assert.Equal(t, []string{"Malay/c1"}, test.ClassNames)
+	assert.Equal(t, "1 for training, 2 for testing, no alphabet in both", test.Note)
+	_, _, err = Load(context.Background(), "omniglot", Options{Dir: dir, Omniglot: OmniglotOptions{Train: "1", Test: "2"}})
+	assert.ErrorContains(t, err, "no official file")
+
 	_, _, err = Load(context.Background(), "omniglot", Options{Dir: dir})
 	assert.ErrorContains(t, err, "images_background_small1.zip: ")
 	assert.ErrorContains(t, err, "MD5")

@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"bytes"
+	"cmp"
 	"compress/zlib"
 	"encoding/binary"
 	"errors"
@@ -40,29 +41,32 @@ func svhn() *source {
 		r.urls = []string{"http://ufldl.stanford.edu/housenumbers/" + r.name, "https://ufldl.stanford.edu/housenumbers/" + r.name}
 	}
 	s.has = hasRemotes(s.remotes)
-	s.load = func(dir string) (train, test *Set, err error) {
-		var sets [2]*Set
-		for i, split := range []string{"train", "test"} {
-			r := s.remotes[i]
-			file := filepath.Join(dir, r.name)
-			if err := r.check(file); err != nil {
-				return nil, nil, err
-			}
-			data, err := readFile(file, maxRemote)
-			if err != nil {
-				return nil, nil, err
-			}
-			pixels, labels, err := ParseSVHN(data)
-			if err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", r.name, err)
-			}
-			if sets[i], err = New("svhn", split, []int{svhnSide, svhnSide, 3}, pixels, labels, 10, digitNames); err != nil {
-				return nil, nil, err
-			}
-		}
-		return sets[0], sets[1], nil
-	}
+	s.load = func(dir string) (train, test *Set, err error) { return loadSVHN(dir, s.remotes[0], s.remotes[1]) }
 	return s
+}
+
+// loadSVHN reads the files of both splits, which must have their checksums.
+func loadSVHN(dir string, trainFile, testFile remote) (train, test *Set, err error) {
+	read := func(r remote, split string) (*Set, error) {
+		file := filepath.Join(dir, r.name)
+		if err := r.check(file); err != nil {
+			return nil, err
+		}
+		data, err := readFile(file, maxRemote)
+		if err != nil {
+			return nil, err
+		}
+		pixels, labels, err := ParseSVHN(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.name, err)
+		}
+		return New("svhn", split, []int{svhnSide, svhnSide, 3}, pixels, labels, 10, digitNames)
+	}
+	if train, err = read(trainFile, "train"); err != nil {
+		return nil, nil, err
+	}
+	test, err = read(testFile, "test")
+	return train, test, err
 }
 
 // ParseSVHN reads a file of SVHN's cropped digits: a MATLAB file, version 5, with the images X, [32, 32, 3, n] of
@@ -212,14 +216,16 @@ func inflate(packed []byte, order binary.ByteOrder) (kind uint32, body []byte, e
 		return 0, nil, fmt.Errorf("compressed element: %w", err)
 	}
 	size := int64(order.Uint32(tag[4:]))
-	if size > maxMAT {
-		return 0, nil, fmt.Errorf("compressed element promises %d bytes: want at most %d", size, maxMAT)
+	// Deflate packs 1,032 bytes into one at best: no more is believed, and allocated.
+	if size > maxMAT || size > 1032*int64(len(packed)) {
+		return 0, nil, fmt.Errorf("compressed element of %d bytes promises %d: want at most %d", len(packed), size, min(maxMAT, 1032*int64(len(packed))))
 	}
-	if body, err = readAll(z, int(size)); err != nil {
-		return 0, nil, fmt.Errorf("compressed element: %w", err)
+	body = make([]byte, size)
+	if n, err := io.ReadFull(z, body); err != nil {
+		return 0, nil, fmt.Errorf("compressed element promises %d bytes, gives %d: %w", size, n, err)
 	}
-	if int64(len(body)) != size {
-		return 0, nil, fmt.Errorf("compressed element promises %d bytes, unpacks to %d", size, len(body))
+	if n, err := io.Copy(io.Discard, io.LimitReader(z, 1)); err != nil || n > 0 { // the end verifies the checksum
+		return 0, nil, fmt.Errorf("compressed element promises %d bytes, then does not end well: %w", size, cmp.Or(err, errors.New("it gives more")))
 	}
 	if in.Len() >= 8 { // less may be padding
 		return 0, nil, fmt.Errorf("compressed element: %d bytes follow the compressed data", in.Len())

@@ -34,6 +34,19 @@ func TestParseSVHNGolden(t *testing.T) {
 	}
 }
 
+func TestLoadSVHN(t *testing.T) {
+	train := remote{name: "svhn_compressed.mat", md5: "57b0d30d16ef8d248f62df26fbc0e27c"}
+	test := remote{name: "svhn_double.mat", md5: "de7d3c5fc3e8e79f4818543637eda13b"}
+	a, b, err := loadSVHN("testdata", train, test)
+	require.NoError(t, err)
+	assert.Equal(t, []int32{1, 0, 3, 9}, a.Labels)
+	assert.Equal(t, []int32{1, 0}, b.Labels)
+	assert.Equal(t, []int{32, 32, 3}, a.Shape)
+	_, _, err = loadSVHN("testdata", test, remote{name: test.name, md5: train.md5})
+	assert.ErrorContains(t, err, "svhn_double.mat")
+	assert.ErrorContains(t, err, "MD5")
+}
+
 // element makes a data element.
 func element(kind uint32, body []byte) []byte {
 	out := binary.LittleEndian.AppendUint32(nil, kind)
