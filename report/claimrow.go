@@ -62,18 +62,7 @@ func (c Claim) row() claimRow {
 		}
 		r.Tests = append(r.Tests, tr)
 	}
-	var basis []string
-	if c.N > 0 {
-		basis = append(basis, fmt.Sprintf("n = %d", c.N))
-	}
-	switch len(c.Seeds) {
-	case 0:
-	case 1:
-		basis = append(basis, fmt.Sprintf("seed %d", c.Seeds[0]))
-	default:
-		basis = append(basis, fmt.Sprintf("%d seeds", len(c.Seeds)))
-	}
-	r.Basis = strings.Join(append(basis, strings.Fields(c.Scale+" "+c.Dataset)...), " · ")
+	r.Basis = c.basis()
 	return r
 }
 

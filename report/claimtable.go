@@ -1,19 +1,39 @@
 package report
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
-// ClaimTable lays claims out as a table: verdict, sentence, what was measured beside what it is compared
-// with, the interval over seeds, the number of examples and seeds, and the scale.
+// ClaimTable lays claims out as a table: verdict, sentence, what was measured with its interval over seeds
+// beside what it is compared with, and what the numbers rest on. Claims with several tests show the first;
+// the note names a test that fails.
 func ClaimTable(claims []Claim) *Table {
-	t := &Table{Title: "Claims", Columns: []Column{{Name: "Verdict"}, {Name: "Claim"}, {Name: "Measured"},
-		{Name: "95% interval"}, {Name: "Compared with"}, {Name: "n"}, {Name: "Seeds"}, {Name: "Scale"}, {Name: "Note"}}}
+	t := &Table{Title: "Claims", Columns: []Column{{Name: "Verdict"}, {Name: "Claim"}, {Name: "Measured [95% interval]"},
+		{Name: "Compared with"}, {Name: "Basis"}, {Name: "Note"}}}
 	for _, c := range claims {
-		d := c.Decide()
 		measured, interval := c.headline()
-		t.Rows = append(t.Rows, []any{d.Verdict, c.ID + " " + c.Sentence, joinNonEmpty(" = ", c.what(), measured),
-			interval, c.comparedWith(), c.N, len(c.Seeds), joinNonEmpty(", ", c.Scale, c.Dataset), d.Note})
+		d := c.Decide()
+		t.Rows = append(t.Rows, []any{d.Verdict, c.ID + " " + c.Sentence, joinNonEmpty(": ", c.what(), joinNonEmpty(" ", measured, interval)),
+			c.comparedWith(), c.basis(), d.Note})
 	}
 	return t
+}
+
+// basis says what the numbers rest on: "n = 500, 5 seeds, quick, mnist".
+func (c Claim) basis() string {
+	var n, seeds string
+	if c.N > 0 {
+		n = fmt.Sprintf("n = %d", c.N)
+	}
+	switch len(c.Seeds) {
+	case 0:
+	case 1:
+		seeds = fmt.Sprintf("seed %d", c.Seeds[0])
+	default:
+		seeds = fmt.Sprintf("%d seeds", len(c.Seeds))
+	}
+	return joinNonEmpty(", ", n, seeds, c.Scale, c.Dataset)
 }
 
 // headline formats the mean and the interval of the first test.

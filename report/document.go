@@ -183,7 +183,7 @@ func picture(class, caption, alt string, draw func() ([]byte, error)) (template.
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "<figure class=\"%s\">\n<img src=\"data:image/png;base64,%s\" alt=\"%s\" width=\"%d\" height=\"%d\">\n",
-		class, base64.StdEncoding.EncodeToString(data), template.HTMLEscapeString(oneLine(alt)), config.Width, config.Height)
+		class, base64.StdEncoding.EncodeToString(data), escapeHTML(oneLine(alt)), config.Width, config.Height)
 	if caption != "" {
 		fmt.Fprintf(&b, "<figcaption>%s</figcaption>\n", inline(caption))
 	}

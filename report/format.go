@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"html"
 	"math"
 	"reflect"
 	"strconv"
@@ -155,11 +156,14 @@ func plainText(s string) string {
 	}, s)
 }
 
-var markdownEscapes = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`,
+var markdownEscapes = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "](", `]\(`,
 	"$", `\$`, "~", `\~`, "#", `\#`, "&", "&amp;", "<", "&lt;", ">", "&gt;", "\r", " ")
 
 // escapeMarkdown makes a text that shows as it is in Markdown and its embedded HTML and formulas.
 func escapeMarkdown(s string) string { return markdownEscapes.Replace(plainText(s)) }
+
+// escapeHTML makes a text safe in HTML, in elements as in attributes.
+func escapeHTML(s string) string { return html.EscapeString(plainText(s)) }
 
 // slug returns a short file name for a title: lower-case letters, digits and hyphens.
 func slug(title string) string {

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/csv"
 	"fmt"
-	"html"
 	"math"
 	"strings"
 
@@ -68,19 +67,19 @@ func (t *Table) Check() error {
 
 // HTML returns the table as an HTML fragment without styles or scripts; every text in it is escaped.
 func (t *Table) HTML() string {
-	w := t.writer(htmlCell, html.EscapeString, "<strong>", "</strong>")
+	w := t.writer(htmlCell, escapeHTML, "<strong>", "</strong>")
 	w.Style().HTML.CSSClass = "tb-table"
 	w.Style().HTML.EscapeText = false // the cells are escaped above, before emphasis is added
 	var b strings.Builder
 	b.WriteString("<figure class=\"tb\">\n")
 	if t.Title != "" {
-		fmt.Fprintf(&b, "<div class=\"tb-title\"><b>%s</b></div>\n", html.EscapeString(t.Title))
+		fmt.Fprintf(&b, "<div class=\"tb-title\"><b>%s</b></div>\n", escapeHTML(t.Title))
 	}
 	// The style stands here too because a notebook knows no style sheet of ours; the region can be scrolled by key.
 	fmt.Fprintf(&b, "<div class=\"tb-scroll\" style=\"overflow-x:auto\" role=\"region\" aria-label=\"%s\" tabindex=\"0\">%s</div>\n",
-		html.EscapeString(cmp.Or(t.Title, "Table")), w.RenderHTML())
+		escapeHTML(cmp.Or(t.Title, "Table")), w.RenderHTML())
 	if t.Caption != "" {
-		fmt.Fprintf(&b, "<figcaption>%s</figcaption>\n", html.EscapeString(t.Caption))
+		fmt.Fprintf(&b, "<figcaption>%s</figcaption>\n", escapeHTML(t.Caption))
 	}
 	b.WriteString("</figure>\n")
 	return b.String()
@@ -103,6 +102,14 @@ func (t *Table) Markdown() string {
 // Text returns the table for a terminal or a log, its best cells marked with *.
 func (t *Table) Text() string {
 	w := t.writer(nil, plainText, "", "*")
+	const widest = 34 // of a column of words, which wraps
+	configs := t.alignment()
+	for j := range configs {
+		if !t.numeric(j) {
+			configs[j].WidthMax, configs[j].WidthMaxEnforcer = widest, text.WrapSoft
+		}
+	}
+	w.SetColumnConfigs(configs)
 	var b strings.Builder
 	if t.Title != "" {
 		fmt.Fprintf(&b, "%s\n", plainText(t.Title))
@@ -160,13 +167,13 @@ func (t *Table) CSV() string {
 func htmlCell(cell any, c Column) (shown, more string) {
 	e, ok := cell.(Estimate)
 	if !ok || e.N == 0 {
-		return html.EscapeString(formatCell(cell, c)), ""
+		return escapeHTML(formatCell(cell, c)), ""
 	}
 	mean, interval := e.format(c)
 	if interval != "" {
-		more = " <span class=\"ci\">" + html.EscapeString(interval) + "</span>"
+		more = " <span class=\"ci\">" + escapeHTML(interval) + "</span>"
 	}
-	return html.EscapeString(mean), more
+	return escapeHTML(mean), more
 }
 
 // writer fills go-pretty's table with formatted cells: format returns a safe text with what follows it
@@ -176,17 +183,11 @@ func (t *Table) writer(format func(any, Column) (string, string), escape func(st
 	w.SetStyle(table.StyleRounded)
 	w.Style().Format = table.FormatOptions{}
 	header := make(table.Row, len(t.Columns))
-	configs := make([]table.ColumnConfig, len(t.Columns))
 	for j, c := range t.Columns {
 		header[j] = escape(c.Name)
-		align := text.AlignLeft
-		if t.numeric(j) {
-			align = text.AlignRight
-		}
-		configs[j] = table.ColumnConfig{Number: j + 1, Align: align, AlignHeader: align}
 	}
 	w.AppendHeader(header)
-	w.SetColumnConfigs(configs)
+	w.SetColumnConfigs(t.alignment())
 	best := t.best()
 	for _, row := range t.Rows {
 		cells := make(table.Row, len(t.Columns))
@@ -206,6 +207,19 @@ func (t *Table) writer(format func(any, Column) (string, string), escape func(st
 		w.AppendRow(cells)
 	}
 	return w
+}
+
+// alignment puts numbers to the right.
+func (t *Table) alignment() []table.ColumnConfig {
+	configs := make([]table.ColumnConfig, len(t.Columns))
+	for j := range t.Columns {
+		align := text.AlignLeft
+		if t.numeric(j) {
+			align = text.AlignRight
+		}
+		configs[j] = table.ColumnConfig{Number: j + 1, Align: align, AlignHeader: align}
+	}
+	return configs
 }
 
 func (t *Table) cell(row []any, j int) any {
