@@ -64,6 +64,7 @@ func loadONNX(path string, o ONNXOptions) (*Model, error) {
 	if err := g.normalize(); err != nil {
 		return nil, err
 	}
+	g.transposeDense()
 	b, err := newBuilder(input, 0, o.Lower, o.Upper, 0)
 	if err != nil {
 		return nil, err
@@ -77,10 +78,15 @@ func loadONNX(path string, o ONNXOptions) (*Model, error) {
 	m := b.m
 	m.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	m.Notes = g.notes
-	m.Dense = g.denseChain(m.Store)
+	m.Dense = g.denseChain(m.Store, product(m.InputShape))
 	m.Logits = g.logits
 	if m.Classes, err = countClasses(m); err != nil {
 		return nil, err
+	}
+	if g.batch > 0 {
+		if err := independent(m); err != nil {
+			return nil, err
+		}
 	}
 	return m, b.err
 }
@@ -120,6 +126,7 @@ type onnxGraph struct {
 	opset int64
 	input string // name of the image input
 	batch int64  // batch size that the file fixes; 0: none
+	names int    // made by newName
 	notes []string
 	paths map[string]string // of the variables in the store, by initializer name
 	stages
