@@ -127,7 +127,7 @@ func (d *Document) HTML() ([]byte, error) {
 	if err := page.Execute(&b, p); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return []byte(plainText(b.String())), nil // HTML allows no control characters
 }
 
 // WriteFile writes the document to a file, whole or not at all.
