@@ -56,7 +56,7 @@ func findPaper(name string) (paper, error) {
 }
 
 func runJoint(ctx context.Context, e *engine.Engine, o runOptions) (replication, error) {
-	c, err := scaled(map[string]joint.Config{"smoke": joint.Smoke(), "quick": {}, "paper": joint.Paper()}, o)
+	c, err := scaled(joint.AtScale, o)
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +81,10 @@ func runJoint(ctx context.Context, e *engine.Engine, o runOptions) (replication,
 
 // scaled picks the configuration of a scale and applies k=v settings, whose keys are the configuration's JSON keys and
 // whose values are JSON or plain text.
-func scaled[C any](scales map[string]C, o runOptions) (C, error) {
-	c, ok := scales[o.scale]
-	if !ok {
-		return c, usagef("no scale %q: want smoke, quick or paper", o.scale)
+func scaled[C any](at func(scale string) (C, error), o runOptions) (C, error) {
+	c, err := at(o.scale)
+	if err != nil {
+		return c, usageError{err}
 	}
 	known := map[string]json.RawMessage{}
 	if data, err := json.Marshal(c); err != nil || json.Unmarshal(data, &known) != nil {

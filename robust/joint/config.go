@@ -116,3 +116,16 @@ func (c Config) Validate() error {
 	_, err := methodsNamed(c.Methods)
 	return err
 }
+
+// AtScale returns the configuration of a scale: "smoke", "quick" or "paper".
+func AtScale(scale string) (Config, error) {
+	switch scale {
+	case "smoke":
+		return Smoke(), nil
+	case "quick", "":
+		return Config{Scale: "quick"}, nil
+	case "paper":
+		return Paper(), nil
+	}
+	return Config{}, errors.Errorf("joint: scale %q: want smoke, quick or paper", scale)
+}

@@ -42,6 +42,16 @@ func Load(ctx context.Context, c Config) (*Data, error) {
 // Test returns the shared test images [n, height, width, channels] and their labels.
 func (d *Data) Test() (images *tensors.Tensor, labels []int32) { return d.images, d.labels }
 
+// Sample returns n of the shared test examples, the same at each call and drawn from all classes alike.
+func (d *Data) Sample(n int) (images *tensors.Tensor, labels []int32, err error) {
+	few, err := d.test.Take(min(n, d.test.Len()), 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	images, _ = few.Tensors()
+	return images, few.Labels, nil
+}
+
 // Describe names the data set, with its note if it has one.
 func (d *Data) Describe() string {
 	if d.pool.Note != "" {

@@ -206,13 +206,12 @@ func (g *Gauge) Measure(ctx context.Context, net *nets.Model, method string, see
 		r.Undercounts += b.undercounts()
 		c.Progress.Advance(1)
 	}
-	few, err := d.test.Take(min(c.VerifyImages, d.test.Len()), 1)
+	images, labels, err := d.Sample(c.VerifyImages)
 	if err != nil {
 		return r, err
 	}
-	images, _ := few.Tensors()
 	for _, t := range at {
-		v, err := g.verifier.Verify(ctx, images, few.Labels, t, VerifyConfig{Random: c.VerifyRandom, Steps: c.Steps, Seed: seed})
+		v, err := g.verifier.Verify(ctx, images, labels, t, VerifyConfig{Random: c.VerifyRandom, Steps: c.Steps, Seed: seed})
 		if err != nil {
 			return r, err
 		}
