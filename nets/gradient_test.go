@@ -58,9 +58,6 @@ func TestGradients(t *testing.T) {
 	}
 	for name, m := range cases {
 		for backend, b := range backends(t) {
-			if backend == "go" && name != "MLP" {
-				continue // a check of the graph, once is enough: the pure-Go convolution takes minutes
-			}
 			t.Run(name+" "+backend, func(t *testing.T) {
 				weights := float64Weights(t, m)
 				store := float64Store(t, m, weights)

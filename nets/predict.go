@@ -62,7 +62,8 @@ func (p *Predictor) Logits(images *tensors.Tensor) ([][]float32, error) {
 	return logits, nil
 }
 
-// Classes returns the class with the largest logit of each image.
+// Classes returns the class with the largest logit of each image, the first of equal ones. A logit that is NaN or
+// infinite is an error.
 func (p *Predictor) Classes(images *tensors.Tensor) ([]int32, error) {
 	logits, err := p.Logits(images)
 	if err != nil {
@@ -71,6 +72,9 @@ func (p *Predictor) Classes(images *tensors.Tensor) ([]int32, error) {
 	classes := make([]int32, len(logits))
 	for i, row := range logits {
 		for j, z := range row {
+			if z-z != 0 {
+				return nil, errors.Errorf("nets: logit %d of image %d is %g, not finite: %s has bad weights; was its training stable?", j, i, z, p.m.Name)
+			}
 			if z > row[classes[i]] {
 				classes[i] = int32(j)
 			}
@@ -79,8 +83,11 @@ func (p *Predictor) Classes(images *tensors.Tensor) ([]int32, error) {
 	return classes, nil
 }
 
-// Accuracy is the share of images whose predicted class is the label.
+// Accuracy is the share of images [n, InputShape...] whose predicted class is the label.
 func (p *Predictor) Accuracy(images *tensors.Tensor, labels []int32) (float64, error) {
+	if err := p.m.CheckLabels(labels); err != nil {
+		return 0, err
+	}
 	classes, err := p.Classes(images)
 	if err != nil {
 		return 0, err
