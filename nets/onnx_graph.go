@@ -21,6 +21,8 @@ type stages struct {
 	producer map[string]*protos.NodeProto
 	static   map[string]bool // values known while the graph is built: constants and what follows from shapes
 	order    []stage
+	fusions  map[*protos.NodeProto]fusion // by their pooling
+	fused    map[*protos.NodeProto]bool   // built by a fusion
 }
 
 // stage is one operator built here, or one group.
@@ -71,6 +73,7 @@ func (g *onnxGraph) plan() error {
 			put(&groups, at, n)
 		}
 	}
+	g.findFusions()
 	out := g.proto.Output[0].Name
 	if g.static[out] {
 		return errors.New("the output does not depend on the image")

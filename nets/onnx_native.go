@@ -31,10 +31,13 @@ func (g *onnxGraph) isNative(n *protos.NodeProto) bool {
 
 // native builds one operator.
 func (v *values) native(n *protos.NodeProto) {
+	if v.g.fused[n] {
+		return
+	}
 	out := n.Output[0]
 	switch n.OpType {
 	case "Conv":
-		v.conv(n)
+		v.last[out] = v.conv(n)
 	case "MaxPool":
 		v.last[out] = v.maxPool(n)
 	case "AveragePool":

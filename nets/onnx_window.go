@@ -54,17 +54,28 @@ func (p padding) pad(x, value *Node) *Node {
 	return Pad(x, value, PadAxis{}, PadAxis{Start: p[0][0], End: p[0][1]}, PadAxis{Start: p[1][0], End: p[1][1]}, PadAxis{})
 }
 
-// conv builds a convolution without its bias and tells v.maxPool, which may take its place.
-func (v *values) conv(n *protos.NodeProto) {
-	x, kernel := v.image(n.Input[0]), v.get(n.Input[1])
-	if kernel.Rank() != 4 {
-		exceptions.Panicf("kernel shape %s: only convolutions of images [batch, channels, height, width] are supported", kernel.Shape())
-	}
-	y := convolve(n, x, TransposeAllAxes(kernel, 2, 3, 1, 0))
+func (v *values) conv(n *protos.NodeProto) *Node {
+	y := convolve(n, v.image(n.Input[0]), v.kernel(n))
 	if len(n.Input) > 2 && n.Input[2] != "" {
 		y = Add(y, InsertAxes(v.get(n.Input[2]), 0, 0, 0))
 	}
-	v.last[n.Output[0]] = y
+	return y
+}
+
+// kernel returns a convolution's kernel as [rows, columns, inputs, outputs].
+func (v *values) kernel(n *protos.NodeProto) *Node {
+	kernel := v.get(n.Input[1])
+	if kernel.Rank() != 4 {
+		exceptions.Panicf("kernel shape %s: only convolutions of images [batch, channels, height, width] are supported", kernel.Shape())
+	}
+	return TransposeAllAxes(kernel, 2, 3, 1, 0)
+}
+
+func checkChannels(x, kernel *Node, groups int) {
+	channels, k := x.Shape().Dimensions[3], kernel.Shape().Dimensions
+	if groups < 1 || channels%groups != 0 || k[3]%groups != 0 || k[2] != channels/groups {
+		exceptions.Panicf("kernel %v (rows, columns, inputs, outputs) in %d groups does not fit %d channels", k, groups, channels)
+	}
 }
 
 // convolve is the convolution of x [batch, height, width, inputs] with kernel [rows, columns, inputs/groups, outputs].
@@ -77,9 +88,7 @@ func convolve(n *protos.NodeProto, x, kernel *Node) *Node {
 	d, k := x.Shape().Dimensions, kernel.Shape().Dimensions
 	extent := [2]int{(k[0]-1)*dilation[0] + 1, (k[1]-1)*dilation[1] + 1}
 	pads := padsOf(n, [2]int{d[1], d[2]}, extent, stride)
-	if groups < 1 || d[3]%groups != 0 || k[3]%groups != 0 || k[2] != d[3]/groups {
-		exceptions.Panicf("kernel %v (rows, columns, inputs, outputs) in %d groups does not fit %d channels", k, groups, d[3])
-	}
+	checkChannels(x, kernel, groups)
 	for i := range 2 {
 		if d[1+i]+pads[i][0]+pads[i][1] < extent[i] {
 			exceptions.Panicf("kernel of extent %v is larger than the image %v", extent, d[1:3])
@@ -180,6 +189,9 @@ func (p pooling) windows(x, fill *Node) []*Node {
 
 // maxPool gives the whole gradient to the first of equal values, as PyTorch.
 func (v *values) maxPool(n *protos.NodeProto) *Node {
+	if f, ok := v.g.fusions[n]; ok {
+		return v.convMaxPool(f)
+	}
 	x := v.image(n.Input[0])
 	p := poolingOf(n, x)
 	d := x.Shape().Dimensions
