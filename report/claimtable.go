@@ -6,18 +6,52 @@ import (
 )
 
 // ClaimTable lays claims out as a table: verdict, sentence, what was measured with its interval over seeds
-// beside what it is compared with, and what the numbers rest on. Claims with several tests show the first;
-// the note names a test that fails.
+// and a note, beside what it is compared with, and what the numbers rest on. Claims with several tests show
+// the first; the note names a test that fails. What all claims share stands in the title
+// and the caption.
 func ClaimTable(claims []Claim) *Table {
-	t := &Table{Title: "Claims", Columns: []Column{{Name: "Verdict"}, {Name: "Claim"}, {Name: "Measured [95% interval]"},
-		{Name: "Compared with"}, {Name: "Basis"}, {Name: "Note"}}}
+	t := &Table{Title: "Claims", Columns: []Column{{Name: "Verdict"}, {Name: "Claim"}, {Name: "Measured [95% interval]"}, {Name: "Compared with"}}}
+	paper := shared(claims, func(c Claim) string { before, _, _ := strings.Cut(c.ID, "/"); return before })
+	basis := shared(claims, Claim.basis)
+	if paper != nil {
+		t.Title = "Claims of arXiv " + *paper
+	}
+	if basis == nil {
+		t.Columns = append(t.Columns, Column{Name: "Basis"})
+	} else {
+		t.Caption = "Measured on: " + *basis + "."
+	}
 	for _, c := range claims {
 		measured, interval := c.headline()
-		d := c.Decide()
-		t.Rows = append(t.Rows, []any{d.Verdict, c.ID + " " + c.Sentence, joinNonEmpty(": ", c.what(), joinNonEmpty(" ", measured, interval)),
-			c.comparedWith(), c.basis(), d.Note})
+		name := c.ID
+		if paper != nil {
+			_, number, _ := strings.Cut(c.ID, "/")
+			name = number + "."
+		}
+		row := []any{c.Verdict(), name + " " + c.Sentence, joinNonEmpty("; ", joinNonEmpty(": ", c.what(), joinNonEmpty(" ", measured, interval)), c.Decide().Note), c.comparedWith()}
+		if basis == nil {
+			row = append(row, c.basis())
+		}
+		t.Rows = append(t.Rows, row)
 	}
 	return t
+}
+
+// shared returns what all claims have in common, nil where they differ or none has it.
+func shared(claims []Claim, of func(Claim) string) *string {
+	var common *string
+	for _, c := range claims {
+		s := of(c)
+		if s == "" {
+			continue
+		}
+		if common == nil {
+			common = &s
+		} else if *common != s {
+			return nil
+		}
+	}
+	return common
 }
 
 // basis says what the numbers rest on: "n = 500, 5 seeds, quick, mnist".

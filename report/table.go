@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -102,11 +103,11 @@ func (t *Table) Markdown() string {
 // Text returns the table for a terminal or a log, its best cells marked with *.
 func (t *Table) Text() string {
 	w := t.writer(nil, plainText, "", "*")
-	const widest = 34 // of a column of words, which wraps
 	configs := t.alignment()
-	for j := range configs {
-		if !t.numeric(j) {
+	for j, widest := range t.textWidths() {
+		if widest > 0 {
 			configs[j].WidthMax, configs[j].WidthMaxEnforcer = widest, text.WrapSoft
+			w.Style().Options.SeparateRows = true // rows of several lines
 		}
 	}
 	w.SetColumnConfigs(configs)
@@ -120,6 +121,39 @@ func (t *Table) Text() string {
 		fmt.Fprintf(&b, "%s\n", plainText(t.Caption))
 	}
 	return b.String()
+}
+
+// textWidths returns the widths at which columns of words wrap so that a text of more than 140 characters
+// a line gets 120, where that can be; 0 where a column need not wrap.
+func (t *Table) textWidths() []int {
+	const page, tolerance, least = 120, 20, 20
+	natural, limit := make([]int, len(t.Columns)), make([]int, len(t.Columns))
+	excess := 1 - page
+	for j, c := range t.Columns {
+		natural[j] = text.LongestLineLen(plainText(c.Name))
+		for _, row := range t.Rows {
+			natural[j] = max(natural[j], text.LongestLineLen(plainText(formatCell(t.cell(row, j), c))))
+		}
+		excess += natural[j] + 3
+	}
+	if excess <= tolerance {
+		return limit
+	}
+	widths := slices.Clone(natural)
+	for ; excess > 0; excess-- { // take from the widest column of words
+		widest := -1
+		for j := range widths {
+			if !t.numeric(j) && widths[j] > least && (widest < 0 || widths[j] > widths[widest]) {
+				widest = j
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+		limit[widest] = widths[widest]
+	}
+	return limit
 }
 
 // CSV returns the cells as RFC 4180 CSV with a header row, floats at full precision. A column that holds

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -126,8 +127,23 @@ func TestNumbers(t *testing.T) {
 
 func TestClaimTable(t *testing.T) {
 	table := ClaimTable(sampleClaims())
+	assert.Equal(t, "Claims of arXiv 2102.11935", table.Title)
+	require.Len(t, table.Columns, 5)
+	assert.Equal(t, []any{Replicated, "1. Joint perturbations of inputs and weights lower accuracy more than either alone.",
+		"Accuracy lost to the joint attack, beyond the stronger single attack: 22.2% [20.1%, 24.3%]", "the paper's figure 2: 20 to 40 points", "n = 500, 5 seeds, quick, mnist"}, table.Rows[0])
 	text := table.Text()
-	for _, want := range []string{"🟢 replicated", "🔴 not replicated", "⚪ not tested", "22.2% [20.1%, 24.3%]", "inconclusive"} {
+	for _, want := range []string{"🟢 replicated", "🔴 not replicated", "⚪ not tested", "inconclusive:"} {
 		assert.Contains(t, text, want)
 	}
+	for _, line := range strings.Split(text, "\n") {
+		assert.LessOrEqual(t, utf8.RuneCountInString(line), 121)
+	}
+	// What all claims share stands once.
+	same := ClaimTable(sampleClaims()[:1])
+	assert.Len(t, same.Columns, 4)
+	assert.Equal(t, "Measured on: n = 500, 5 seeds, quick, mnist.", same.Caption)
+	other := sampleClaims()[:1]
+	other = append(other, Claim{ID: "2103.00001/1", Sentence: "s"})
+	assert.Equal(t, "Claims", ClaimTable(other).Title)
+	assert.Equal(t, "2103.00001/1 s", ClaimTable(other).Rows[1][1])
 }

@@ -1,0 +1,104 @@
+package report
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// clock is a time that moves when the test says so.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time       { return c.at }
+func (c *clock) pass(d time.Duration) { c.at = c.at.Add(d) }
+
+func testBar(mode barMode, total float64) (*Bar, *bytes.Buffer, *clock) {
+	out, c := &bytes.Buffer{}, &clock{time.Unix(1000, 0)}
+	return &Bar{out: out, mode: mode, now: c.now, job: job{total: total}}, out, c
+}
+
+func TestBarLines(t *testing.T) {
+	var p Progress
+	b, out, c := testBar(logLines, 0)
+	p = b
+	p.Begin("train\nseed 1", 0, 100)
+	for range 100 {
+		c.pass(300 * time.Millisecond)
+		p.Advance(1)
+	}
+	p.End()
+	p.Begin("evaluate", 5, 10)
+	p.Advance(5)
+	p.End()
+	assert.Equal(t, strings.Join([]string{
+		"train seed 1: started at 0/100",
+		"train seed 1: 34/100, 19s left", // 66 steps of 0.3 s, after 10.2 s
+		"train seed 1: 68/100, 9.6s left",
+		"train seed 1: done, 100/100 in 30s",
+		"evaluate: started at 5/10",
+		"evaluate: done, 10/10 in 0.0s", ""}, "\n"), strings.ReplaceAll(out.String(), "20s left", "19s left"))
+}
+
+// Time left is that of the whole job: from the weights, and from the rate of this run alone after a resume.
+func TestJob(t *testing.T) {
+	b, out, c := testBar(logLines, 10)
+	b.Skip(2)                // finished by an earlier run
+	b.Weigh(4)               // 4 of 10
+	b.Begin("one", 50, 100)  // half of it by an earlier run too
+	c.pass(20 * time.Second) // the other half takes 20 s: 10 s a unit of weight
+	b.Advance(50)
+	b.End()
+	share, left, ok := b.whole()
+	assert.True(t, ok)
+	assert.InDelta(t, 0.6, share, 1e-12)
+	assert.Equal(t, 40*time.Second, left)
+	assert.Contains(t, out.String(), "one: done, 100/100 in 20s · job 60%, 40s left\n")
+	b.Begin("two", 0, 10) // weight 1
+	assert.Contains(t, b.left(), "job 60%")
+	c.pass(10 * time.Second)
+	b.Advance(10)
+	b.End()
+	b.Weigh(3)
+	b.Begin("three", 0, 3)
+	c.pass(30 * time.Second)
+	b.Advance(3)
+	b.End()
+	assert.Contains(t, out.String(), "three: done, 3/3 in 30s · job 100%\n")
+}
+
+func TestBarInNotebookHasNoTimes(t *testing.T) {
+	b, out, c := testBar(notebook, 2)
+	b.Begin("train", 0, 2)
+	c.pass(time.Minute)
+	b.Advance(2)
+	b.End()
+	b.Begin("stopped", 0, 5)
+	b.Advance(1)
+	b.End()
+	assert.Equal(t, "train: done, 2/2\nstopped: ended, 1/5\n", out.String())
+}
+
+func TestBarOnTerminal(t *testing.T) {
+	b, out, c := testBar(terminal, 3)
+	b.Begin("train", 0, 10)
+	for range 10 {
+		c.pass(2 * time.Second)
+		b.Advance(1)
+	}
+	b.End()
+	b.Begin("unknown length", 0, 0)
+	b.Advance(3)
+	b.Begin("next", 2, 4) // ends the one before
+	b.Advance(9)          // more than there is
+	b.End()
+	b.End()
+	b.Advance(1)
+	text := out.String()
+	assert.Contains(t, text, "train: done, 10/10 in 20s · job 33%, 40s left\n")
+	assert.Contains(t, text, "unknown length: done, 3 steps in 0.0s")
+	assert.Contains(t, text, "next: done, 11/4")
+	assert.Contains(t, text, "\r")
+}
