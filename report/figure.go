@@ -66,7 +66,8 @@ const dotsPerInch = 160
 
 const (
 	panelTitle = 17 // height of a panel's title, in points
-	panelAxis  = 60 // width that a panel's y axis takes at most, for breaking its legend into rows
+	panelAxis  = 60 // width of a panel that its y axis takes at most
+	colorBar   = 58 // width of the color bar
 )
 
 // Check returns an error that says what in the figure cannot be drawn.
@@ -120,6 +121,10 @@ func (f *Figure) PNG() (data []byte, err error) {
 	if width == 0 {
 		width = 7 * vg.Inch
 	}
+	s.width = width/vg.Length(cols) - panelAxis
+	if s.scale != nil {
+		s.width -= colorBar / vg.Length(cols)
+	}
 	plots := make([][]*plot.Plot, rows)
 	legends := make([][]legendEntry, len(f.Panels))
 	for r := range plots {
@@ -136,7 +141,7 @@ func (f *Figure) PNG() (data []byte, err error) {
 			room := vg.Length(0)
 			if !s.shared {
 				legends[i] = s.legend
-				room = s.legendHeight(legends[i], width/vg.Length(cols)-panelAxis)
+				room = s.legendHeight(legends[i], s.width)
 			}
 			if f.Panels[i].Title != "" {
 				room += panelTitle
@@ -176,9 +181,8 @@ func (f *Figure) PNG() (data []byte, err error) {
 		canvas = draw.Crop(canvas, 0, 0, 0, -legend)
 	}
 	if s.scale != nil {
-		const bar = 58
-		s.drawColorBar(draw.Crop(canvas, canvas.Max.X-canvas.Min.X-bar, 0, 0, 0))
-		canvas = draw.Crop(canvas, 0, -bar, 0, 0)
+		s.drawColorBar(draw.Crop(canvas, canvas.Max.X-canvas.Min.X-colorBar, 0, 0, 0))
+		canvas = draw.Crop(canvas, 0, -colorBar, 0, 0)
 	}
 	tiles := draw.Tiles{Rows: rows, Cols: cols, PadX: 12, PadY: 10}
 	for r, row := range plot.Align(plots, tiles, canvas) {
@@ -191,7 +195,7 @@ func (f *Figure) PNG() (data []byte, err error) {
 			i := r*cols + c
 			over := draw.Canvas{Canvas: dc.Canvas, Rectangle: vg.Rectangle{
 				Min: vg.Point{X: data.Min.X, Y: data.Max.Y},
-				Max: vg.Point{X: dc.Max.X, Y: data.Max.Y + s.legendHeight(legends[i], width/vg.Length(cols)-panelAxis)}}}
+				Max: vg.Point{X: dc.Max.X, Y: data.Max.Y + s.legendHeight(legends[i], s.width)}}}
 			s.drawLegend(legends[i], over)
 			if f.Panels[i].Title != "" {
 				dc.FillText(s.text(10.5, draw.XLeft, draw.YBottom, true), vg.Point{X: data.Min.X, Y: over.Max.Y + 4}, f.Panels[i].Title)

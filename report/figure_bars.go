@@ -47,7 +47,7 @@ func (b Bars) add(p *plot.Plot, s *style) error {
 	}
 	s.grid(p)
 	p.Add(d)
-	s.nominal(&p.X, b.Groups)
+	s.nominal(&p.X, b.Groups, true)
 	return nil
 }
 

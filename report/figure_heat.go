@@ -62,8 +62,8 @@ func (h Heat) add(p *plot.Plot, s *style) error {
 		return errNothing
 	}
 	p.Add(&heatPlot{h, s})
-	s.nominal(&p.X, h.X)
-	s.nominal(&p.Y, h.Y)
+	s.nominal(&p.X, h.X, true)
+	s.nominal(&p.Y, h.Y, false)
 	return nil
 }
 

@@ -43,6 +43,7 @@ type style struct {
 	gridded *plot.Plot     // panel that has its grid lines
 	legend  []legendEntry
 	scale   *colorScale
+	width   vg.Length // that the data of a panel have at least
 }
 
 type legendEntry struct {
@@ -296,12 +297,22 @@ func (s *style) grid(p *plot.Plot) {
 }
 
 // nominal labels the places 0, 1, 2 ... of an axis.
-func (s *style) nominal(a *plot.Axis, names []string) {
+func (s *style) nominal(a *plot.Axis, names []string, horizontal bool) {
 	marks := make(plot.ConstantTicks, len(names))
 	for i, n := range names {
 		marks[i] = plot.Tick{Value: float64(i), Label: n}
 	}
 	a.Tick.Marker = marks
+	if horizontal { // labels that would touch are slanted
+		total := vg.Length(0)
+		for _, n := range names {
+			total += a.Tick.Label.Width(n) + 6
+		}
+		if total > s.width {
+			a.Tick.Label.Rotation = math.Pi / 6
+			a.Tick.Label.XAlign, a.Tick.Label.YAlign = draw.XRight, draw.YTop
+		}
+	}
 	a.Tick.LineStyle = draw.LineStyle{Color: color.Transparent, Width: 0.1} // no mark, but its distance
 	a.Tick.Length = 3
 }
