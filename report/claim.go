@@ -286,7 +286,10 @@ func (t Test) target() string {
 	if t.Relation == Zero {
 		return "= 0"
 	}
-	return signs[t.Relation] + " " + t.number(t.Threshold)
+	if t.Percent {
+		return signs[t.Relation] + " " + shortNumber(100*t.Threshold) + "%"
+	}
+	return signs[t.Relation] + " " + shortNumber(t.Threshold)
 }
 
 // number formats a value or threshold of the test.

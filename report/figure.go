@@ -66,7 +66,7 @@ const dotsPerInch = 160
 
 const (
 	panelTitle = 17 // height of a panel's title, in points
-	panelAxis  = 60 // width of a panel that its y axis takes at most
+	panelAxis  = 56 // width of a panel that its y axis takes at most
 	colorBar   = 58 // width of the color bar
 )
 

@@ -306,7 +306,7 @@ func (s *style) nominal(a *plot.Axis, names []string, horizontal bool) {
 	if horizontal { // labels that would touch are slanted
 		total := vg.Length(0)
 		for _, n := range names {
-			total += a.Tick.Label.Width(n) + 6
+			total += a.Tick.Label.Width(n) + 3
 		}
 		if total > s.width {
 			a.Tick.Label.Rotation = math.Pi / 6

@@ -64,7 +64,7 @@ func TestLedger(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, text, again)
 	for _, want := range []string{"🟢 2 replicated · 🔴 2 not replicated · ⚪ 2 not tested", "## 2102.11935 · robust/joint", "## 2103.00001",
-		"| 🟢 replicated | 1. Joint perturbations of inputs and weights lower accuracy more than either alone. | the paper's figure 2: 20 to 40 points | Accuracy lost to the joint attack, beyond the stronger single attack: 22.2% | [20.1%, 24.3%] | ≥ 10.0% | 500 | 1, 2, 3, 4, 5 | quick, mnist |",
+		"| 🟢 replicated | 1. Joint perturbations of inputs and weights lower accuracy more than either alone. | the paper's figure 2: 20 to 40 points | Accuracy lost to the joint attack, beyond the stronger single attack: 22.2% | [20.1%, 24.3%] | ≥ 10% | 500 | 1, 2, 3, 4, 5 | quick, mnist |",
 		"[1.88, 2.36]", "Backend xla:cpu · go go1.26 · gomlx v0.28.8.", "A &lt;b&gt;bold&lt;/b&gt; \\| claim."} {
 		assert.Contains(t, text, want)
 	}

@@ -227,7 +227,7 @@ func (t *Table) writer(format func(any, Column) (string, string), escape func(st
 		cells := make(table.Row, len(t.Columns))
 		for j, c := range t.Columns {
 			cell := t.cell(row, j)
-			s, more := "", ""
+			var s, more string
 			if format != nil {
 				s, more = format(cell, c)
 			} else {
