@@ -186,6 +186,15 @@ func TestGridPixels(t *testing.T) {
 	assert.Equal(t, 16, count(img, color.NRGBA{255, 0, 255, 255}))
 }
 
+func TestDifference(t *testing.T) {
+	clean, perturbed := NewImage([]float32{0, 0.5}, 1, 2), NewImage([]float32{0.25, 0.25}, 1, 2, 1)
+	assert.Equal(t, Image{Height: 1, Width: 2, Channels: 1, Pixels: []float32{0.25, -0.25}, Diverging: true}, Difference(perturbed, clean))
+	_, err := (&Grid{Rows: [][]Image{{Difference(NewImage([]float32{0}, 1, 1), clean)}}}).PNG()
+	assert.ErrorContains(t, err, "0 numbers for an image of 1x2x1")
+	_, err = (&Grid{Rows: [][]Image{{NewImage([]float32{0}, 1)}}}).PNG()
+	assert.ErrorContains(t, err, "0x0x1")
+}
+
 func TestBadGrids(t *testing.T) {
 	ok := Image{Height: 1, Width: 1, Channels: 1, Pixels: []float32{0}}
 	for want, g := range map[string]*Grid{

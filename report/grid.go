@@ -30,6 +30,33 @@ type Image struct {
 	Caption string
 }
 
+// NewImage returns an image of the given shape, [height, width], [height, width, 1] or [height, width, 3],
+// over pixels, which it keeps. A shape that does not fit is reported when the grid is drawn.
+func NewImage(pixels []float32, shape ...int) Image {
+	m := Image{Channels: 1, Pixels: pixels}
+	if len(shape) == 2 || len(shape) == 3 {
+		m.Height, m.Width = shape[0], shape[1]
+	}
+	if len(shape) == 3 {
+		m.Channels = shape[2]
+	}
+	return m
+}
+
+// Difference returns perturbed minus clean as a diverging image. Images of different shapes are reported
+// when the grid is drawn.
+func Difference(perturbed, clean Image) Image {
+	d := Image{Height: clean.Height, Width: clean.Width, Channels: clean.Channels, Diverging: true}
+	if perturbed.Height != d.Height || perturbed.Width != d.Width || perturbed.Channels != d.Channels || len(perturbed.Pixels) != len(clean.Pixels) {
+		return d
+	}
+	d.Pixels = make([]float32, len(clean.Pixels))
+	for i := range d.Pixels {
+		d.Pixels[i] = perturbed.Pixels[i] - clean.Pixels[i]
+	}
+	return d
+}
+
 // Grid is a table of images in one picture, such as clean, perturbed and difference side by side.
 type Grid struct {
 	// Title names the grid; it also names its file in [Save].
