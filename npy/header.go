@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"regexp"
 
 	"github.com/pkg/errors"
 	"github.com/sbinet/npyio/npy"
@@ -78,6 +79,9 @@ func parseHeader(f io.Reader, fileSize int64) (header, int64, error) {
 	if _, err := io.ReadFull(f, whole[12:]); err != nil {
 		return none, 0, errors.New("truncated within its header")
 	}
+	if !form.Match(whole[start:]) {
+		return none, 0, errors.New("its header does not parse: want a single array in the form that numpy.save writes")
+	}
 	r, err := parse(whole)
 	if err != nil {
 		return none, 0, err
@@ -114,6 +118,10 @@ func parseHeader(f io.Reader, fileSize int64) (header, int64, error) {
 	}
 	return h, start + length, nil
 }
+
+// form is what numpy.save writes. The library finds the parts of other dictionaries by their distances, and so takes
+// some for what they are not.
+var form = regexp.MustCompile(`^\{'descr': '[^']*', 'fortran_order': (True|False), 'shape': \([-0-9, ]*\), \}\s*\n$`)
 
 var known = map[string]bool{"f4": true, "f8": true, "i4": true, "i8": true}
 

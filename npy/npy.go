@@ -89,7 +89,10 @@ func WriteImages(path string, t *tensors.Tensor) error {
 	}
 	// The header: magic, version 1.0, length, then a Python dictionary, padded so that the data starts at a multiple of 64.
 	dims := strings.ReplaceAll(strings.Trim(fmt.Sprint(t.Shape().Dimensions), "[]"), " ", ", ")
-	dict := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%s,), }", dims)
+	if t.Rank() == 1 {
+		dims += "," // Python's tuple of one
+	}
+	dict := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", dims)
 	dict += strings.Repeat(" ", 63-(10+len(dict))%64) + "\n"
 	var head bytes.Buffer
 	head.WriteString("\x93NUMPY\x01\x00")
