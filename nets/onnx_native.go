@@ -15,8 +15,9 @@ import (
 // isNative tells whether the operator is built here rather than by onnx-gomlx.
 func (g *onnxGraph) isNative(n *protos.NodeProto) bool {
 	switch n.OpType {
-	case "Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization", "Relu", "LeakyRelu", "Gemm",
-		"Flatten", "Sigmoid", "Tanh", "Identity", "LogSoftmax", "Gelu", "Add", "Sub", "Mul", "Div":
+	case "Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization", "InstanceNormalization",
+		"Gemm", "Flatten", "Pad", "DepthToSpace", "LogSoftmax", "Add", "Sub", "Mul", "Div", "Relu", "LeakyRelu", "PRelu", "Elu", "Celu",
+		"Selu", "Softplus", "Mish", "HardSigmoid", "HardSwish", "Sigmoid", "Tanh", "Gelu", "Identity":
 		return true
 	case "Clip":
 		for _, in := range n.Input[1:] {
@@ -54,6 +55,16 @@ func (v *values) native(n *protos.NodeProto) {
 		v.plain[out] = v.gemm(n)
 	case "Flatten":
 		v.plain[out] = flatten(v.get(n.Input[0]), int(intOr(n, "axis", 1)))
+	case "LogSoftmax":
+		v.plain[out] = LogSoftmax(v.get(n.Input[0]), int(intOr(n, "axis", -1)))
+	case "InstanceNormalization":
+		v.plain[out] = v.instanceNorm(n)
+	case "Pad":
+		v.plain[out] = v.pad(n)
+	case "DepthToSpace":
+		v.plain[out] = v.depthToSpace(n)
+	case "PRelu":
+		v.prelu(n)
 	case "Add", "Sub", "Mul", "Div":
 		v.binary(n)
 	default:
@@ -63,71 +74,12 @@ func (v *values) native(n *protos.NodeProto) {
 
 // elementwise keeps the layout of its input.
 func (v *values) elementwise(n *protos.NodeProto) {
-	var f func(x *Node) *Node
-	switch n.OpType {
-	case "Relu":
-		f = relu
-	case "LeakyRelu":
-		alpha := floatOr(n, "alpha", 0.01)
-		f = func(x *Node) *Node {
-			return Where(GreaterThan(x, ScalarZero(x.Graph(), x.DType())), x, MulScalar(x, alpha))
-		}
-	case "Sigmoid":
-		f = Sigmoid
-	case "Tanh":
-		f = Tanh
-	case "Identity":
-		f = Identity
-	case "Gelu":
-		tanh := attribute(n, "approximate") != nil && string(attribute(n, "approximate").S) == "tanh"
-		f = func(x *Node) *Node { return gelu(x, tanh) }
-	case "LogSoftmax":
-		v.plain[n.Output[0]] = LogSoftmax(v.get(n.Input[0]), int(intOr(n, "axis", -1)))
-		return
-	case "Clip":
-		f = func(x *Node) *Node { return v.clip(n, x) }
-	default:
-		exceptions.Panicf("not built")
-	}
+	f := v.activation(n)
 	if x := v.last[n.Input[0]]; x != nil {
 		v.last[n.Output[0]] = f(x)
 	} else {
 		v.plain[n.Output[0]] = f(v.get(n.Input[0]))
 	}
-}
-
-// relu has slope 0 at 0, as PyTorch's: black pixels without bias land exactly there.
-func relu(x *Node) *Node {
-	return Where(GreaterThan(x, ScalarZero(x.Graph(), x.DType())), x, ZerosLike(x))
-}
-
-func gelu(x *Node, tanh bool) *Node {
-	var y *Node
-	if tanh {
-		y = Tanh(MulScalar(Add(x, MulScalar(Mul(x, Mul(x, x)), 0.044715)), 0.7978845608028654)) // sqrt(2/pi)
-	} else {
-		y = Erf(MulScalar(x, 0.7071067811865476)) // 1/sqrt(2)
-	}
-	return Mul(MulScalar(x, 0.5), AddScalar(y, 1))
-}
-
-// clip has slope 0 at its bounds, as PyTorch's ReLU6 and Hardtanh.
-func (v *values) clip(n *protos.NodeProto, x *Node) *Node {
-	for i, name := range n.Input[1:] {
-		if name == "" || i > 1 {
-			continue
-		}
-		bound := v.get(name)
-		if !bound.IsScalar() {
-			bound = Reshape(bound)
-		}
-		inside := GreaterThan(x, bound)
-		if i == 1 {
-			inside = LessThan(x, bound)
-		}
-		x = Where(inside, x, Add(ZerosLike(x), bound))
-	}
-	return x
 }
 
 // binary is arithmetic with ONNX's broadcasting: shapes are aligned at their last axes.

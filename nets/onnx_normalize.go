@@ -15,6 +15,12 @@ func (g *onnxGraph) normalize() error {
 	if err := g.checkGraph(); err != nil {
 		return err
 	}
+	for _, n := range g.proto.Node {
+		if n.OpType == "Pad" {
+			g.torchPads(n)
+		}
+	}
+	g.prune()
 	g.freeBatch()
 	var nodes []*protos.NodeProto
 	for _, n := range g.proto.Node {
@@ -134,13 +140,13 @@ func operatorName(n *protos.NodeProto) string {
 // supported lists the operators that the importer can build with gradients.
 var supported = func() map[string]bool {
 	set := map[string]bool{}
-	for _, op := range []string{"Abs", "Add", "And", "ArgMax", "ArgMin", "AveragePool", "BatchNormalization", "Cast", "Ceil", "Clip",
-		"Concat", "ConstantOfShape", "Conv", "Cos", "CumSum", "Div", "Dropout", "Einsum", "Equal", "Erf", "Exp", "Expand",
+	for _, op := range []string{"Abs", "Add", "And", "ArgMax", "ArgMin", "AveragePool", "BatchNormalization", "Cast", "Ceil", "Celu", "Clip",
+		"Concat", "ConstantOfShape", "Conv", "Cos", "CumSum", "DepthToSpace", "Div", "Dropout", "Einsum", "Elu", "Equal", "Erf", "Exp", "Expand",
 		"Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gelu", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Greater",
-		"GreaterOrEqual", "HardSwish", "Identity", "LayerNormalization", "LeakyRelu", "Less", "LessOrEqual", "Log", "LogSoftmax",
-		"MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pad", "Pow", "Range", "Reciprocal",
+		"GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "LayerNormalization", "LeakyRelu", "Less", "LessOrEqual", "Log", "LogSoftmax",
+		"MatMul", "Max", "MaxPool", "Min", "Mish", "Mod", "Mul", "Neg", "Not", "Or", "PRelu", "Pad", "Pow", "Range", "Reciprocal",
 		"ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceL2", "Relu", "Reshape", "Shape", "Sigmoid",
-		"Sign", "Sin", "Size", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Tile", "Transpose", "Trilu",
+		"Sign", "Sin", "Selu", "Size", "Slice", "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Tile", "Transpose", "Trilu",
 		"Unsqueeze", "Where", "Xor"} {
 		set[op] = true
 	}
@@ -151,10 +157,11 @@ func minInputs(op string) int {
 	switch op {
 	case "BatchNormalization":
 		return 5
-	case "Where", "Range":
+	case "Where", "Range", "InstanceNormalization", "Slice":
 		return 3
 	case "Add", "Sub", "Mul", "Div", "Pow", "Mod", "MatMul", "Gemm", "Conv", "Gather", "GatherElements", "GatherND", "Reshape", "Expand",
-		"And", "Or", "Xor", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "LayerNormalization", "Tile", "CumSum":
+		"And", "Or", "Xor", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "LayerNormalization", "Tile", "CumSum",
+		"PRelu", "Pad":
 		return 2
 	}
 	return 1
@@ -197,8 +204,93 @@ func (g *onnxGraph) rewrite(n *protos.NodeProto) ([]*protos.NodeProto, error) {
 		}
 	case "LayerNormalization":
 		n.Output = n.Output[:1]
+	case "Slice":
+		return []*protos.NodeProto{n}, g.checkSlice(n)
 	}
 	return []*protos.NodeProto{n}, nil
+}
+
+// torchPads works out the widths of a Pad that PyTorch's older exporter writes as arithmetic: its own list, from the last
+// axis to the first, padded with zeros, its pairs reversed and transposed.
+func (g *onnxGraph) torchPads(n *protos.NodeProto) {
+	name := n.Input[1]
+	for _, op := range []string{"Cast", "Reshape", "Transpose", "Slice", "Reshape"} {
+		before := g.node(name)
+		if before == nil || before.OpType != op {
+			return
+		}
+		name = before.Input[0]
+	}
+	join := g.node(name)
+	if join == nil || join.OpType != "Concat" || len(join.Input) != 2 {
+		return
+	}
+	zeros := g.node(join.Input[1])
+	own := intsOf(g.initializer(join.Input[0]))
+	if len(own) == 0 || zeros == nil || zeros.OpType != "ConstantOfShape" {
+		return
+	}
+	more := intsOf(g.initializer(zeros.Input[0]))
+	if len(more) != 1 || more[0] < 0 || more[0] > 64 {
+		return
+	}
+	own = append(slices.Clone(own), make([]int64, more[0])...)
+	if len(own)%2 != 0 {
+		return
+	}
+	rank := len(own) / 2
+	pads := make([]int64, len(own))
+	for axis := range rank {
+		pads[axis], pads[axis+rank] = own[2*(rank-1-axis)], own[2*(rank-1-axis)+1]
+	}
+	n.Input[1] = g.addConstant(intTensor("", pads, int64(len(pads))))
+}
+
+// prune drops the nodes that the output does not need.
+func (g *onnxGraph) prune() {
+	needed := map[string]bool{g.proto.Output[0].Name: true}
+	var kept []*protos.NodeProto
+	for _, n := range slices.Backward(g.proto.Node) {
+		if slices.ContainsFunc(n.Output, func(out string) bool { return needed[out] }) {
+			for _, in := range n.Input {
+				needed[in] = true
+			}
+			kept = append(kept, n)
+		}
+	}
+	slices.Reverse(kept)
+	g.proto.Node = kept
+}
+
+// checkSlice refuses negative steps, which the importer would get wrong.
+func (g *onnxGraph) checkSlice(n *protos.NodeProto) error {
+	if len(n.Input) < 5 || n.Input[4] == "" {
+		return nil
+	}
+	for _, step := range intsOf(g.initializer(n.Input[4])) {
+		if step < 1 {
+			return errors.Errorf("step %d is not supported", step)
+		}
+	}
+	return nil
+}
+
+func (g *onnxGraph) node(output string) *protos.NodeProto {
+	for _, n := range g.proto.Node {
+		if slices.Contains(n.Output, output) {
+			return n
+		}
+	}
+	return nil
+}
+
+func (g *onnxGraph) initializer(name string) *protos.TensorProto {
+	for _, t := range g.proto.Initializer {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
 }
 
 func (g *onnxGraph) used(name string) bool {
