@@ -203,6 +203,9 @@ func opset(p *protos.ModelProto) int64 {
 // oneLine keeps an error's first line: what lies below it, a stack or a dump of the graph, helps no user.
 func oneLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
+	if before, _, inside := strings.Cut(line, "runtime panic: "); inside {
+		line = before + "an operator's inputs do not fit it: the file is damaged, or uses the operator in a way that is not supported"
+	}
 	if len(line) > 400 {
 		line = line[:400] + " ..."
 	}

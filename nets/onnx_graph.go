@@ -147,8 +147,12 @@ func (g *onnxGraph) logits(scope *model.Scope, images *Node) *Node {
 			if err := exceptions.TryCatch[error](func() { v.native(s.native) }); err != nil {
 				exceptions.Panicf("%s: %s", nodeLabel(s.native), oneLine(err))
 			}
+			v.checkSize(s.native.Output[0])
 		} else {
 			v.group(s)
+			for _, out := range s.outputs {
+				v.checkSize(out)
+			}
 		}
 	}
 	return v.get(g.proto.Output[0].Name)
@@ -184,6 +188,22 @@ func (v *values) get(name string) *Node {
 	}
 	exceptions.Panicf("%q has no value", name)
 	return nil
+}
+
+// checkSize refuses values that no image classifier has, before anything of their size is allocated.
+func (v *values) checkSize(name string) {
+	for _, x := range []*Node{v.plain[name], v.last[name]} {
+		if x == nil {
+			continue
+		}
+		size := 1.0
+		for _, d := range x.Shape().Dimensions {
+			size *= float64(d)
+		}
+		if batch := max(v.plain[v.g.input].Shape().Dimensions[0], 1); size/float64(batch) > maxElements {
+			exceptions.Panicf("value %q has impossible shape %s", name, x.Shape())
+		}
+	}
 }
 
 // image returns a four-dimensional value with its channels last.

@@ -2,6 +2,7 @@ package nets
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/gomlx/compute-onnx/support/protos"
@@ -204,6 +205,8 @@ func (g *onnxGraph) rewrite(n *protos.NodeProto) ([]*protos.NodeProto, error) {
 		}
 	case "LayerNormalization":
 		n.Output = n.Output[:1]
+	case "Expand", "Tile", "ConstantOfShape", "Range":
+		return []*protos.NodeProto{n}, g.checkCounts(n)
 	case "Slice":
 		return []*protos.NodeProto{n}, g.checkSlice(n)
 	}
@@ -260,6 +263,20 @@ func (g *onnxGraph) prune() {
 	}
 	slices.Reverse(kept)
 	g.proto.Node = kept
+}
+
+// checkCounts refuses constants that would make values of impossible size.
+func (g *onnxGraph) checkCounts(n *protos.NodeProto) error {
+	for _, in := range n.Input {
+		size := 1.0
+		for _, d := range intsOf(g.initializer(in)) {
+			size *= math.Abs(float64(d))
+		}
+		if size > maxElements {
+			return errors.Errorf("makes %g values: impossible", size)
+		}
+	}
+	return nil
 }
 
 // checkSlice refuses negative steps, which the importer would get wrong.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute-onnx/support/protos"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -81,4 +82,112 @@ func relativeError(t *testing.T, a, b *tensors.Tensor) float64 {
 	}
 	require.Positive(t, scale)
 	return largestDifference(t, a, b) / scale
+}
+
+// TestONNXDense: a chain of dense layers lists them, weights turned to [inputs, outputs]; other networks list none.
+func TestONNXDense(t *testing.T) {
+	for _, name := range []string{"mlp_old", "mlp_new"} {
+		m, err := nets.LoadONNX("testdata/"+name+".onnx", nets.ONNXOptions{})
+		require.NoError(t, err)
+		require.Len(t, m.Dense, 3)
+		widths := []int{36, 12, 8, 3}
+		for i, l := range m.Dense {
+			require.Equal(t, widths[i:i+2], m.Store.GetVariable(l.Weight).Shape().Dimensions)
+			require.Equal(t, widths[i+1:i+2], m.Store.GetVariable(l.Bias).Shape().Dimensions)
+			require.Equal(t, []string{l.Weight, l.Bias}, m.WeightPaths[2*i:2*i+2])
+		}
+		require.Equal(t, 36*12+12+12*8+8+8*3+3, m.NumParameters())
+		require.Equal(t, []int{1, 6, 6}, m.InputShape)
+		// The listed layers, multiplied on the host, are the network.
+		x := read(t, "testdata/"+name+"_x.npy")
+		rows := tensors.MustCopyFlatData[float32](x)
+		want := tensors.MustCopyFlatData[float32](read(t, "testdata/"+name+"_logits.npy"))
+		for n := range x.Shape().Dimensions[0] {
+			h := rows[n*36 : (n+1)*36]
+			for i, l := range m.Dense {
+				w := tensors.MustCopyFlatData[float32](m.Store.GetVariable(l.Weight).MustValue())
+				b := tensors.MustCopyFlatData[float32](m.Store.GetVariable(l.Bias).MustValue())
+				next := make([]float32, len(b))
+				for j := range next {
+					for k, v := range h {
+						next[j] += v * w[k*len(b)+j]
+					}
+					if next[j] += b[j]; i < 2 {
+						next[j] = max(next[j], 0)
+					}
+				}
+				h = next
+			}
+			require.InDeltaSlice(t, want[3*n:3*n+3], h, 1e-5)
+		}
+	}
+	m, err := nets.LoadONNX("testdata/cnn_old.onnx", nets.ONNXOptions{})
+	require.NoError(t, err)
+	require.Nil(t, m.Dense)
+}
+
+// TestONNXWeights: the network is called twice in one graph, the second time with weights replaced; gradients by the
+// weights, what weight attacks need, agree with finite differences of the loss.
+func TestONNXWeights(t *testing.T) {
+	m, err := nets.LoadONNX("testdata/cnn_new.onnx", nets.ONNXOptions{})
+	require.NoError(t, err)
+	require.Len(t, m.WeightPaths, 8)
+	x := read(t, "testdata/cnn_new_x.npy")
+	exec, err := model.NewExec(testengine.Get(t).Backend(), m.Store, func(scope *model.Scope, x *Node) []*Node {
+		before := m.Logits(scope, x)
+		var out []*Node
+		for _, path := range m.WeightPaths {
+			v := scope.Store().GetVariable(path)
+			w := v.NodeValue(x.Graph())
+			direction := Cos(IotaFull(x.Graph(), w.Shape()))
+			slope := ReduceAllSum(Mul(Gradient(ReduceAllSum(Square(before)), w)[0], direction))
+			const h = 3e-4 // smaller than the distance to most kinks of ReLU and pooling
+			v.SetNodeValue(Add(w, MulScalar(direction, h)))
+			up := ReduceAllSum(Square(m.Logits(scope, x)))
+			v.SetNodeValue(Sub(w, MulScalar(direction, h)))
+			down := ReduceAllSum(Square(m.Logits(scope, x)))
+			v.SetNodeValue(w)
+			out = append(out, slope, DivScalar(Sub(up, down), 2*h))
+		}
+		return append(out, before)
+	})
+	require.NoError(t, err)
+	out, err := exec.Call(x)
+	require.NoError(t, err)
+	for i, path := range m.WeightPaths {
+		got, want := tensors.ToScalar[float32](out[2*i]), tensors.ToScalar[float32](out[2*i+1])
+		require.NotZero(t, got, path)
+		require.InEpsilon(t, want, got, 0.02, path)
+	}
+	require.Less(t, largestDifference(t, out[len(out)-1], read(t, "testdata/cnn_new_logits.npy")), 1e-4)
+}
+
+func TestONNXNotes(t *testing.T) {
+	m, err := nets.LoadONNX("testdata/sdpa_new.onnx", nets.ONNXOptions{Lower: -1, Upper: 2})
+	require.NoError(t, err)
+	require.Len(t, m.Notes, 1)
+	require.Contains(t, m.Notes[0], "softmax")
+	require.Equal(t, -1.0, m.Lower)
+	require.Equal(t, 2.0, m.Upper)
+	m, err = nets.LoadONNX("testdata/vit_new.onnx", nets.ONNXOptions{})
+	require.NoError(t, err)
+	require.Empty(t, m.Notes)
+	require.Equal(t, 1.0, m.Upper)
+}
+
+// TestONNXFixedBatch: a file that mixes the images of its fixed batch is refused, not loaded wrongly.
+func TestONNXFixedBatch(t *testing.T) {
+	path := edit(t, "cnn_fixed1", func(p *protos.ModelProto) {
+		// Normalize over the batch: the reshape to [1, ...] looks like one of a fixed batch of 1.
+		node := p.Graph.Node[len(p.Graph.Node)-1]
+		out := node.Output[0]
+		node.Output[0] = "raw"
+		shift := &protos.NodeProto{OpType: "ReduceMax", Input: []string{"raw", "axes"}, Output: []string{"top"},
+			Attribute: []*protos.AttributeProto{{Name: "keepdims", Type: protos.AttributeProto_INT, I: 1}}}
+		sub := &protos.NodeProto{OpType: "Sub", Input: []string{"raw", "top"}, Output: []string{out}}
+		p.Graph.Node = append(p.Graph.Node, shift, sub)
+		p.Graph.Initializer = append(p.Graph.Initializer, &protos.TensorProto{Name: "axes", DataType: 7, Dims: []int64{1}, Int64Data: []int64{0}})
+	})
+	_, err := nets.LoadONNX(path, nets.ONNXOptions{})
+	require.ErrorContains(t, err, "export with a dynamic batch axis")
 }

@@ -88,21 +88,23 @@ func Steepest(norm Norm, gradient, x, size *Node, box Box) *Node {
 	}
 }
 
-// RandomInBall draws points uniformly from {z : ||z-clean|| <= epsilon}, then clips them to the box. It returns the
-// new state of the random number generator.
+// RandomInBall draws points from {z : ||z-clean|| <= epsilon}, then clips them to the box: uniformly for linf and l1;
+// for l2 in a uniform direction at a length uniform in [0, epsilon], as torchattacks does (uniform in volume would put
+// nearly all points of an image's many dimensions on the sphere, from where the steps do not find back). It returns
+// the new state of the random number generator.
 func RandomInBall(norm Norm, state, clean, epsilon *Node, box Box) (newState, x *Node) {
-	shape, values := clean.Shape(), float64(clean.Shape().Dimensions[1])
+	shape := clean.Shape()
 	column := ReduceAndKeep(clean, ReduceSum, -1).Shape()
 	var u *Node
 	switch norm {
 	case Linf:
 		state, u = RandomUniform(state, shape)
 		u = MulScalar(AddScalar(u, -0.5), 2)
-	case L2: // a Gaussian direction at a radius whose density grows as r^(values-1)
+	case L2: // a Gaussian direction
 		var r *Node
 		state, u = RandomNormal(state, shape)
 		state, r = RandomUniform(state, column)
-		u = Mul(u, Div(PowScalar(r, 1/values), MaxScalar(Sqrt(ReduceAndKeep(Square(u), ReduceSum, -1)), 1e-30)))
+		u = Mul(u, Div(r, MaxScalar(Sqrt(ReduceAndKeep(Square(u), ReduceSum, -1)), 1e-30)))
 	default: // L1: exponential spacings with random signs; the extra exponential makes it uniform inside the ball
 		var sign, rest *Node
 		state, u = RandomUniform(state, shape)
