@@ -102,7 +102,7 @@ func readCheckpoint(path, key string) (*checkpoint, error) {
 	}
 	c, err := decode(body[sha256.Size:])
 	if err != nil || c.Key != key {
-		return nil, nil
+		return nil, nil //nolint:nilerr // what cannot be used is as good as absent: training starts anew
 	}
 	return c, nil
 }

@@ -52,7 +52,6 @@ func (g *onnxGraph) denseChain(store *model.Store, inputs int) []DenseLayer {
 			}
 			return n.Input[0]
 		}
-		path := ""
 		switch n.OpType {
 		case "Identity":
 		case "Flatten":
@@ -80,12 +79,14 @@ func (g *onnxGraph) denseChain(store *model.Store, inputs int) []DenseLayer {
 			}
 			layers, relu = append(layers, layer), false
 		case "MatMul":
-			if path = g.paths[n.Input[1]]; !relu || path == "" {
+			path := g.paths[n.Input[1]]
+			if !relu || path == "" {
 				return nil
 			}
 			layers, relu = append(layers, DenseLayer{Weight: path}), false
 		case "Add":
-			if path = g.paths[other()]; relu || path == "" || layers[len(layers)-1].Bias != "" {
+			path := g.paths[other()]
+			if relu || path == "" || layers[len(layers)-1].Bias != "" {
 				return nil
 			}
 			layers[len(layers)-1].Bias = path

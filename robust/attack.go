@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/gomlx/gomlx/core/tensors"
+
 	"github.com/trustbook/trustbook/report"
 )
 

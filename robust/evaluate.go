@@ -8,6 +8,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
+
 	"github.com/trustbook/trustbook/report"
 )
 

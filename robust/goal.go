@@ -2,6 +2,7 @@ package robust
 
 import (
 	"github.com/pkg/errors"
+
 	"github.com/trustbook/trustbook/nets"
 )
 

@@ -31,7 +31,7 @@ func newAttack() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "attack --model M.onnx --inputs X.npy --labels Y.npy --epsilon E",
 		Short: "Attack a model that was trained elsewhere",
-		Long: "Attack an ONNX model on labelled images and print clean and robust accuracy, as measured by the referee: budget, bounds and\n" +
+		Long: "Attack an ONNX model on labeled images and print clean and robust accuracy, as measured by the referee: budget, bounds and\n" +
 			"success of every example are checked again, whatever the attack says.\n\n" +
 			"Images are float32 or float64 [n, ...] in the layout that the model takes, labels int64 or int32 [n].",
 		Args: cobra.NoArgs,

@@ -9,6 +9,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
+
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
 )

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/stretchr/testify/require"
+
 	"github.com/trustbook/trustbook/internal/oracle"
 	"github.com/trustbook/trustbook/internal/testengine"
 	"github.com/trustbook/trustbook/robust"

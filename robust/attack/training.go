@@ -6,6 +6,7 @@ import (
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
+
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
