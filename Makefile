@@ -8,15 +8,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 kernel = .venv/share/jupyter/kernels/gonb/kernel.json
 notebooks = $(wildcard notebooks/*.ipynb)
 
-.PHONY: help setup demo test notebooks bench golden completion fmt clean bin/trustbook bin/nbcheck bin/checkall
+.PHONY: help setup demo test notebooks bench bench-python golden completion fmt clean bin/trustbook bin/nbcheck bin/checkall
 
 help:
-	@echo "make demo | test | setup | notebooks | bench | golden | completion | fmt | clean"
+	@echo "make demo | test | setup | notebooks | bench | bench-python | golden | completion | fmt | clean"
 
 setup: $(kernel) .tools/.modules bin/trustbook
 
 demo: setup
-	bin/trustbook replicate robust/joint --scale quick --out results/robust-joint
+	bin/trustbook replicate robust/joint --scale quick --any-verdict --out results/robust-joint
 
 test: setup .tools/.lint bin/nbcheck bin/checkall
 	@bin/checkall
@@ -25,8 +25,14 @@ test: setup .tools/.lint bin/nbcheck bin/checkall
 notebooks: setup bin/nbcheck
 	bin/nbcheck commit $(notebooks)
 
+# BENCH_PYTHON: a Python that has torch and torchattacks, to time beside; `make bench-python` makes one in .bench.
+BENCH_PYTHON ?= $(wildcard .bench/bin/python)
 bench: setup
-	$(GO) test -p 1 -run '^$$' -bench . -benchmem ./...
+	BENCH_PYTHON="$(if $(findstring /,$(BENCH_PYTHON)),$(abspath $(BENCH_PYTHON)),$(BENCH_PYTHON))" $(GO) test -p 1 -run '^$$' -bench . -benchtime 2s -benchmem ./...
+
+bench-python:
+	$(PYTHON) -m venv .bench
+	.bench/bin/python -m pip install --quiet -r robust/attack/testdata/requirements.txt
 
 # Writes golden values anew: review the difference before you commit it.
 golden: setup
@@ -40,7 +46,7 @@ fmt: .tools/.stamp
 	.tools/goimports -w -local github.com/trustbook/trustbook $$(git ls-files '*.go')
 
 clean:
-	rm -rf .venv .tools bin
+	rm -rf .venv .tools .bench bin
 
 bin/trustbook bin/nbcheck:
 	@test -x $@ || { tools/prerequisites.sh && echo "Building $@: the first build takes a minute or two"; }

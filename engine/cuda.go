@@ -105,8 +105,8 @@ func prepareCUDA(plugin string) {
 		return err
 	})
 	const flag = "--xla_gpu_cuda_data_dir="
-	if flags := os.Getenv("XLA_FLAGS"); found.dataDir != "" && !strings.Contains(flags, flag) && !strings.ContainsAny(found.dataDir, " \t") {
-		os.Setenv("XLA_FLAGS", strings.TrimSpace(flags+" "+flag+found.dataDir))
+	if flags := os.Getenv(xlaFlags); found.dataDir != "" && !strings.Contains(flags, flag) && !strings.ContainsAny(found.dataDir, " \t") {
+		os.Setenv(xlaFlags, strings.TrimSpace(flags+" "+flag+found.dataDir))
 	}
 }
 

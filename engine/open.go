@@ -110,6 +110,8 @@ func openXLA(p Plugin, options string) (*client, error) {
 	defer quietLog()()
 	if p.Kind == CUDA {
 		defer quietStderr()()
+	} else {
+		defer tuneCPU(p.Path)()
 	}
 	loaded, err := load(&p)
 	if err != nil {
