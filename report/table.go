@@ -6,7 +6,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -100,50 +99,95 @@ func (t *Table) Markdown() string {
 	return b.String()
 }
 
-// Text returns the table for a terminal or a log, its best cells marked with *.
+// Text returns the table for a log, its best cells marked with *: tables wider than 140 characters wrap at 120.
 func (t *Table) Text() string {
+	if t.naturalWidth() <= 140 {
+		return t.text(math.MaxInt)
+	}
+	return t.text(120)
+}
+
+// TextWithin returns the table for a terminal of that many columns, its best cells marked with *. Words wrap where
+// they must; numbers never do, so that a table of many numbers may be wider.
+func (t *Table) TextWithin(columns int) string { return t.text(columns) }
+
+func (t *Table) text(page int) string {
 	w := t.writer(nil, plainText, "", "*")
 	configs := t.alignment()
-	for j, widest := range t.textWidths() {
+	wrapped := false
+	for j, widest := range t.textWidths(page) {
 		if widest > 0 {
 			configs[j].WidthMax, configs[j].WidthMaxEnforcer = widest, text.WrapSoft
-			w.Style().Options.SeparateRows = true // rows of several lines
+			wrapped = wrapped || !t.numeric(j)
 		}
 	}
+	w.Style().Options.SeparateRows = wrapped // rows of several lines
 	w.SetColumnConfigs(configs)
 	var b strings.Builder
 	if t.Title != "" {
-		fmt.Fprintf(&b, "%s\n", plainText(t.Title))
+		fmt.Fprintf(&b, "%s\n", wrapText(plainText(t.Title), page))
 	}
 	b.WriteString(w.Render())
 	b.WriteString("\n")
 	if t.Caption != "" {
-		fmt.Fprintf(&b, "%s\n", plainText(t.Caption))
+		fmt.Fprintf(&b, "%s\n", wrapText(plainText(t.Caption), page))
 	}
 	return b.String()
 }
 
-// textWidths returns the widths at which columns of words wrap so that a text of more than 140 characters
-// a line gets 120, where that can be; 0 where a column need not wrap.
-func (t *Table) textWidths() []int {
-	const page, tolerance, least = 120, 20, 20
-	natural, limit := make([]int, len(t.Columns)), make([]int, len(t.Columns))
-	excess := 1 - page
-	for j, c := range t.Columns {
-		natural[j] = text.LongestLineLen(plainText(c.Name))
-		for _, row := range t.Rows {
-			natural[j] = max(natural[j], text.LongestLineLen(plainText(formatCell(t.cell(row, j), c))))
+// wrapText breaks a text at spaces into lines of at most width characters.
+func wrapText(s string, width int) string {
+	if text.LongestLineLen(s) <= width {
+		return s
+	}
+	lines := strings.Split(text.WrapSoft(s, width), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// naturalWidth is the width of the table's text where nothing wraps.
+func (t *Table) naturalWidth() int {
+	width := 1
+	for j := range t.Columns {
+		natural, _ := t.columnWidths(j)
+		width += natural + 3 // a border and two spaces
+	}
+	return width
+}
+
+// columnWidths returns the width of a column where nothing wraps, and the least to which it may shrink: 12
+// for words, for numbers that of the widest number and the longest word of the name.
+func (t *Table) columnWidths(j int) (natural, least int) {
+	for _, row := range t.Rows {
+		natural = max(natural, text.LongestLineLen(plainText(formatCell(t.cell(row, j), t.Columns[j]))))
+	}
+	if t.Columns[j].Best != NoBest {
+		natural++ // its mark
+	}
+	least = 12
+	if t.numeric(j) {
+		least = natural
+		for _, word := range strings.Fields(plainText(t.Columns[j].Name)) {
+			least = max(least, text.LongestLineLen(word))
 		}
-		excess += natural[j] + 3
 	}
-	if excess <= tolerance {
-		return limit
+	return max(natural, text.LongestLineLen(plainText(t.Columns[j].Name))), least
+}
+
+// textWidths returns the widths at which columns wrap so that the text is at most page characters wide, where
+// that can be; 0 where a column need not wrap.
+func (t *Table) textWidths(page int) []int {
+	widths, least, limit := make([]int, len(t.Columns)), make([]int, len(t.Columns)), make([]int, len(t.Columns))
+	excess := t.naturalWidth() - page
+	for j := range t.Columns {
+		widths[j], least[j] = t.columnWidths(j)
 	}
-	widths := slices.Clone(natural)
-	for ; excess > 0; excess-- { // take from the widest column of words
+	for ; excess > 0; excess-- { // take from the widest column that can give
 		widest := -1
 		for j := range widths {
-			if !t.numeric(j) && widths[j] > least && (widest < 0 || widths[j] > widths[widest]) {
+			if widths[j] > least[j] && (widest < 0 || widths[j] > widths[widest]) {
 				widest = j
 			}
 		}

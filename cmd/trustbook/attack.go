@@ -3,10 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"os"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/npy"
@@ -34,8 +37,10 @@ func newAttack() *cobra.Command {
 		Long: "Attack an ONNX model on labeled images and print clean and robust accuracy, as measured by the referee: budget, bounds and\n" +
 			"success of every example are checked again, whatever the attack says.\n\n" +
 			"Images are float32 or float64 [n, ...] in the layout that the model takes, labels int64 or int32 [n].",
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+		Example:     "  trustbook attack --model M.onnx --inputs X.npy --labels Y.npy --attack pgd --norm linf --epsilon 0.3 --out ADV.npy",
+		Args:        takes(),
+		Annotations: map[string]string{onStop: "nothing"},
+		RunE:        func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.model, "model", "", "ONNX file")
@@ -84,15 +89,17 @@ func (f *attackFlags) problem() (robust.Attack, robust.Threat, nets.ONNXOptions,
 	var errLow, errHigh error
 	o.Lower, errLow = strconv.ParseFloat(strings.TrimSpace(low), 64)
 	o.Upper, errHigh = strconv.ParseFloat(strings.TrimSpace(high), 64)
-	if !ok || errLow != nil || errHigh != nil || !(o.Lower < o.Upper) {
+	if !ok || errLow != nil || errHigh != nil || !(o.Lower < o.Upper) || math.IsInf(o.Lower, 0) || math.IsInf(o.Upper, 0) {
 		return nil, t, o, usagef("--bounds %s: want LOWER,UPPER with the lower below the upper, such as 0,1", f.bounds)
 	}
-	for name, v := range map[string]int{"steps": f.steps, "restarts": f.restarts - 1, "batch-size": f.batch - 1} {
-		if v < 0 {
-			return nil, t, o, usagef("--%s: must be at least 1", name)
-		}
-	}
-	if !(f.stepSize >= 0) {
+	switch {
+	case f.steps < 0:
+		return nil, t, o, usagef("--steps %d: must be at least 1", f.steps)
+	case f.restarts < 1:
+		return nil, t, o, usagef("--restarts %d: must be at least 1", f.restarts)
+	case f.batch < 1:
+		return nil, t, o, usagef("--batch-size %d: must be at least 1", f.batch)
+	case !(f.stepSize >= 0) || math.IsInf(f.stepSize, 0):
 		return nil, t, o, usagef("--step-size %g: must be finite and > 0", f.stepSize)
 	}
 	switch strings.ToLower(f.attack) {
@@ -112,36 +119,28 @@ func (f *attackFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	p := robust.Problem{Threat: threat, Seed: f.seed, Progress: report.NewBar()}
-	if p.Images, err = npy.ReadImages(f.inputs); err != nil {
+	if err := f.checkOut(); err != nil {
 		return err
 	}
-	if p.Goal.Labels, err = npy.ReadLabels(f.labels); err != nil {
-		return err
-	}
-	if f.targets != "" {
-		if p.Goal.Targets, err = npy.ReadLabels(f.targets); err != nil {
-			return err
-		}
-	}
-	if dims := p.Images.Shape().Dimensions; len(dims) > 1 {
-		options.InputShape = dims[1:]
-	}
-	m, err := nets.LoadONNX(f.model, options)
+	m, p, err := f.read(options)
 	if err != nil {
 		return err
 	}
-	e, err := engine.Open(f.backend)
+	p.Threat, p.Seed, p.Progress = threat, f.seed, report.NewBar()
+	e, err := openEngine(f.backend)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	v, err := robust.NewVictim(e, m, min(f.batch, max(1, len(p.Goal.Labels))))
+	v, err := robust.NewVictim(e, m, min(f.batch, len(p.Goal.Labels)))
 	if err != nil {
 		return err
 	}
 	o, err := robust.Evaluate(c.Context(), v, a, p)
 	if err != nil {
+		return err
+	}
+	if err := c.Context().Err(); err != nil { // stopped during the last step
 		return err
 	}
 	if f.out != "" {
@@ -152,11 +151,55 @@ func (f *attackFlags) run(c *cobra.Command) error {
 	if f.asJSON {
 		return printJSON(c, outcomeJSON(o, e))
 	}
-	printOutcome(c, o, m, e)
-	if f.out != "" {
-		fmt.Fprintln(c.OutOrStdout(), "Perturbed images:", f.out)
+	return printOutcome(c, o, m, e, f.out)
+}
+
+// checkOut reports an output file that cannot be written, or that would overwrite an input.
+func (f *attackFlags) checkOut() error {
+	if f.out == "" {
+		return nil
 	}
-	return nil
+	if out, err := os.Stat(f.out); err == nil {
+		for flag, path := range map[string]string{"model": f.model, "inputs": f.inputs, "labels": f.labels, "targets": f.targets} {
+			if in, err := os.Stat(path); err == nil && os.SameFile(in, out) {
+				return usagef("--out %s: is the file of --%s: name another", f.out, flag)
+			}
+		}
+	}
+	return checkOutFile("out", f.out)
+}
+
+// read reads the model and the arrays and checks that they fit each other; what is wrong with them is wrong use.
+func (f *attackFlags) read(options nets.ONNXOptions) (*nets.Model, robust.Problem, error) {
+	var p robust.Problem
+	var err error
+	if p.Images, err = npy.ReadImages(f.inputs); err != nil {
+		return nil, p, wrongFile("inputs", f.inputs, err)
+	}
+	if p.Goal.Labels, err = npy.ReadLabels(f.labels); err != nil {
+		return nil, p, wrongFile("labels", f.labels, err)
+	}
+	if f.targets != "" {
+		if p.Goal.Targets, err = npy.ReadLabels(f.targets); err != nil {
+			return nil, p, wrongFile("targets", f.targets, err)
+		}
+	}
+	options.InputShape = p.Images.Shape().Dimensions[1:]
+	m, err := nets.LoadONNX(f.model, options)
+	if err != nil {
+		return nil, p, wrongFile("model", f.model, err)
+	}
+	if err := m.CheckImages(p.Images); err != nil {
+		return nil, p, wrongFile("inputs", f.inputs, err)
+	}
+	n := p.Images.Shape().Dimensions[0]
+	if err := (robust.Goal{Labels: p.Goal.Labels}).Validate(n, m); err != nil {
+		return nil, p, wrongFile("labels", f.labels, err)
+	}
+	if err := p.Goal.Validate(n, m); err != nil {
+		return nil, p, wrongFile("targets", f.targets, err)
+	}
+	return m, p, nil
 }
 
 // outcomeJSON are the keys of `attack --json`.
@@ -169,7 +212,7 @@ func outcomeJSON(o *robust.Outcome, e *engine.Engine) map[string]any {
 	}
 }
 
-func printOutcome(c *cobra.Command, o *robust.Outcome, m *nets.Model, e *engine.Engine) {
+func printOutcome(c *cobra.Command, o *robust.Outcome, m *nets.Model, e *engine.Engine, out string) error {
 	t := &report.Table{
 		Title:   o.Attack,
 		Caption: fmt.Sprintf("%s, radius %g, %d examples, %s, %.1f s on %s", o.Problem.Threat.Norm, o.Problem.Threat.Epsilon, o.N, m.Name, o.Elapsed.Seconds(), e.Name()),
@@ -177,7 +220,9 @@ func printOutcome(c *cobra.Command, o *robust.Outcome, m *nets.Model, e *engine.
 			{Name: "median norm"}, {Name: "max norm"}, {Name: "queries per example"}},
 		Rows: [][]any{{o.CleanAccuracy, o.RobustAccuracy, o.SuccessRate, o.MedianNorm, o.MaxNorm, o.MeanQueries}},
 	}
-	printTable(c, t)
+	if err := printTable(c, t); err != nil {
+		return err
+	}
 	for _, note := range m.Notes {
 		fmt.Fprintln(c.OutOrStdout(), "Note:", note)
 	}
@@ -186,4 +231,9 @@ func printOutcome(c *cobra.Command, o *robust.Outcome, m *nets.Model, e *engine.
 			fmt.Fprintf(c.OutOrStdout(), "Check %s: %s; %s\n", check.Name, check.Meaning, check.Advice)
 		}
 	}
+	if out == "" {
+		return nil
+	}
+	_, err := fmt.Fprintln(c.OutOrStdout(), "Perturbed images:", out)
+	return err
 }

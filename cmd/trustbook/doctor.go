@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
+
 	"github.com/trustbook/trustbook/datasets"
 	"github.com/trustbook/trustbook/kernel"
 	"github.com/trustbook/trustbook/report"
@@ -16,26 +16,18 @@ func newDoctor() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell what this machine has, and how to get what it lacks",
-		Args:  cobra.NoArgs,
+		Args:  takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			found := kernel.Doctor(c.Context(), kernel.DoctorOptions{Backend: backend, Extra: dataChecks})
+			print := func() error { return printTable(c, doctorTable(found)) }
 			if asJSON {
-				if err := printJSON(c, found); err != nil {
-					return err
-				}
-			} else {
-				t := &report.Table{Columns: []report.Column{{Name: "check"}, {Name: ""}, {Name: "found"}, {Name: "to mend it"}}}
-				for _, check := range found.Checks {
-					mark := "ok"
-					if !check.OK {
-						mark = "✗"
-					}
-					t.Rows = append(t.Rows, []any{check.Name, mark, check.Found, check.Fix})
-				}
-				printTable(c, t)
+				print = func() error { return printJSON(c, found) }
+			}
+			if err := print(); err != nil {
+				return err
 			}
 			if !found.OK {
-				return quiet{errors.New("not all is well")}
+				return errNotWell
 			}
 			return nil
 		},
@@ -43,6 +35,18 @@ func newDoctor() *cobra.Command {
 	c.Flags().StringVar(&backend, "backend", "", "backend to look for: xla, xla:cpu, xla:cuda, xla:/path/plugin.so or go (default $GOMLX_BACKEND, else xla)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+func doctorTable(found kernel.Report) *report.Table {
+	t := &report.Table{Columns: []report.Column{{Name: "check"}, {Name: ""}, {Name: "found"}, {Name: "to mend it"}}}
+	for _, check := range found.Checks {
+		mark := "ok"
+		if !check.OK {
+			mark = "✗"
+		}
+		t.Rows = append(t.Rows, []any{check.Name, mark, shortPaths(check.Found), shortPaths(check.Fix)})
+	}
+	return t
 }
 
 // dataChecks lists the data sets. One that must be fetched is no fault of the machine; MNIST, the default, must be there.

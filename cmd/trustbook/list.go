@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/report"
 )
 
@@ -13,6 +16,7 @@ type listed struct {
 	ID       string         `json:"id"`
 	Slug     string         `json:"slug"`
 	Title    string         `json:"title"`
+	Package  string         `json:"package"`
 	Notebook string         `json:"notebook"`
 	Claims   []report.Claim `json:"claims"` // of the last run, if there was one
 }
@@ -23,18 +27,22 @@ func newList() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the papers, where they live, and the verdicts of the last run",
-		Args:  cobra.NoArgs,
+		Args:  takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			var all []listed
+			if err := checkOutFolder("results", out); err != nil {
+				return err
+			}
+			all := []listed{}
 			t := &report.Table{Columns: []report.Column{{Name: "paper"}, {Name: "title"}, {Name: "package"}, {Name: "notebook"}, {Name: "last verdicts"}}}
 			for _, p := range papers {
-				item := listed{ID: p.id, Slug: p.slug, Title: p.title, Notebook: "notebooks/" + p.notebook, Claims: []report.Claim{}}
+				item := listed{ID: p.id, Slug: p.slug, Title: p.title, Package: engine.ModulePath + "/" + p.slug, Notebook: "notebooks/" + p.notebook, Claims: []report.Claim{}}
 				verdicts := "not run yet"
-				if claims, err := report.LoadClaims(filepath.Join(out, strings.ReplaceAll(p.slug, "/", "-"), "claims.json")); err == nil {
-					item.Claims, verdicts = claims, ""
-					for _, claim := range claims {
-						verdicts += claim.Decide().Verdict.Mark()
-					}
+				claims, err := report.LoadClaims(filepath.Join(out, p.folder(), claimsFile))
+				switch {
+				case err == nil:
+					item.Claims, verdicts = claims, verdictLine(claims)
+				case !errors.Is(err, fs.ErrNotExist):
+					return err
 				}
 				all = append(all, item)
 				t.Rows = append(t.Rows, []any{p.id, p.title, p.slug, item.Notebook, verdicts})
@@ -42,11 +50,18 @@ func newList() *cobra.Command {
 			if asJSON {
 				return printJSON(c, all)
 			}
-			printTable(c, t)
-			return nil
+			return printTable(c, t)
 		},
 	}
 	c.Flags().StringVar(&out, "results", "results", "folder with the output folders of runs")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// verdictLine shows the verdicts of claims, in their order.
+func verdictLine(claims []report.Claim) (line string) {
+	for _, claim := range claims {
+		line += claim.Decide().Verdict.Mark()
+	}
+	return line
 }

@@ -19,16 +19,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit statuses.
-const (
-	fine     = 0
-	failed   = 1
-	wrongUse = 2
-)
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the first signal asks to stop, the second kills
 	os.Exit(run(ctx, os.Args[1:]))
 }
 
@@ -36,51 +29,83 @@ func main() {
 func run(ctx context.Context, args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return fine
 	case errors.As(err, new(quiet)):
 		return failed
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "trustbook: stopped; the same command goes on from here")
+	case ctx.Err() != nil: // whatever the error: it came of stopping
+		fmt.Fprintln(os.Stderr, "trustbook: stopped"+afterStop(command, args))
 		return failed
 	}
-	fmt.Fprintln(os.Stderr, "trustbook: "+strings.Join(strings.Fields(err.Error()), " "))
+	fmt.Fprintln(os.Stderr, "trustbook: "+oneLine(err))
 	if errors.As(err, new(usageError)) {
 		return wrongUse
 	}
 	return failed
 }
 
-// usageError is a mistake in the command line.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// quiet ends with status 1 without a message of its own: what is to be said was printed.
-type quiet struct{ error }
-
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "trustbook",
-		Short:         "Replicate papers on trustworthy machine learning; attack your own model",
+		Use:   "trustbook",
+		Short: "Replicate papers on trustworthy machine learning; attack your own model",
+		Long: "Replicate papers on trustworthy machine learning; attack your own model.\n\n" +
+			"Exit status: 0 fine, 1 failed or not replicated, 2 wrong use. Errors are one line on standard error.",
+		Example: "  trustbook doctor\n" +
+			"  trustbook replicate robust/joint --scale smoke\n" +
+			"  trustbook attack --model M.onnx --inputs X.npy --labels Y.npy --epsilon 0.3 --out ADV.npy",
+		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("no command %q: see `trustbook --help`", args[0])
+				return fmt.Errorf("no command %q", args[0])
+			}
+			return nil
+		},
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := c.ValidateRequiredFlags(); err != nil { // cobra checks too, but later and without its being wrong use
+				return usagef("%s: see `%s --help`", err, c.CommandPath())
 			}
 			return nil
 		},
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDoctor(), newList(), newReplicate(), newAttack(), newData(), newKernel(), newLedger())
+	root.AddCommand(newDoctor(), newList(), newReplicate(), newAttack(), newLedger(), newData(), newKernel())
 	markUsage(root)
 	return root
+}
+
+// takes makes a command want the named arguments, as they stand in its usage line.
+func takes(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) == len(names):
+			return nil
+		case len(names) == 0:
+			return fmt.Errorf("unexpected argument %q", args[0])
+		case len(args) < len(names):
+			return fmt.Errorf("missing argument %s", strings.Join(names[len(args):], " "))
+		}
+		return fmt.Errorf("unexpected argument %q after %s", args[len(names)], strings.Join(names, " "))
+	}
+}
+
+// group is a command that only holds others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("no command %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c.AddCommand(commands...)
+	return c
 }
 
 // markUsage makes flag and argument errors of every command count as wrong use.
@@ -91,7 +116,7 @@ func markUsage(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
-				return usageError{err}
+				return usagef("%s: see `%s --help`", err, c.CommandPath())
 			}
 			return nil
 		}

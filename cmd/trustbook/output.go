@@ -3,22 +3,72 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
 	"github.com/trustbook/trustbook/report"
 )
 
 // printJSON writes a value as indented JSON on standard output.
 func printJSON(c *cobra.Command, value any) error {
-	data, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(c.OutOrStdout(), string(data))
+	e := json.NewEncoder(c.OutOrStdout())
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(value)
+}
+
+// printTable writes a table as text on standard output, as wide as the terminal.
+func printTable(c *cobra.Command, t *report.Table) error {
+	_, err := fmt.Fprint(c.OutOrStdout(), t.TextWithin(columns()))
 	return err
 }
 
-// printTable writes a table as text on standard output.
-func printTable(c *cobra.Command, t *report.Table) {
-	fmt.Fprintln(c.OutOrStdout(), t.Text())
+// columns is the width of the terminal, 100 where standard output is none.
+func columns() int {
+	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && width > 0 {
+		return width
+	}
+	return 100
+}
+
+// shortPaths names paths in a text for reading: those below the working directory from there, those below the home
+// folder from ~.
+func shortPaths(text string) string {
+	if here, err := os.Getwd(); err == nil && here != "/" {
+		text = strings.ReplaceAll(text, here+string(filepath.Separator), "")
+	}
+	if home, err := os.UserHomeDir(); err == nil && home != "/" {
+		text = strings.ReplaceAll(text, home+string(filepath.Separator), "~"+string(filepath.Separator))
+	}
+	return text
+}
+
+// checkOutFile reports an output file that cannot be written, before the work whose result it is to hold.
+func checkOutFile(flag, path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return usagef("--%s %s: not a regular file", flag, path)
+	}
+	folder := filepath.Dir(path)
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return usagef("--%s %s: there is no folder %s: create it first", flag, path, folder)
+	}
+	probe, err := os.CreateTemp(folder, ".trustbook-*")
+	if err != nil {
+		return usagef("--%s %s: the folder %s cannot be written to", flag, path, folder)
+	}
+	probe.Close()
+	os.Remove(probe.Name())
+	return nil
+}
+
+// checkOutFolder reports an output folder that cannot be one. It creates nothing.
+func checkOutFolder(flag, path string) error {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return usagef("--%s %s: not a folder", flag, path)
+	}
+	return nil
 }

@@ -18,8 +18,15 @@ import (
 type paper struct {
 	id, slug, title string
 	notebook        string
-	run             func(ctx context.Context, e *engine.Engine, o runOptions) (replication, error)
+	// plan checks the options before anything is opened or read, and returns the run.
+	plan func(ctx context.Context, o runOptions) (runner, error)
 }
+
+// folder is the name of the paper's output folder.
+func (p paper) folder() string { return strings.ReplaceAll(p.slug, "/", "-") }
+
+// runner runs what was planned.
+type runner func(ctx context.Context, e *engine.Engine) (replication, error)
 
 // replication is what every paper's Run returns.
 type replication interface {
@@ -41,7 +48,7 @@ type runOptions struct {
 
 // papers are all replicated papers.
 var papers = []paper{
-	{id: "2102.11935", slug: "robust/joint", title: "Non-Singular Adversarial Robustness of Neural Networks", notebook: "robust_joint.ipynb", run: runJoint},
+	{id: "2102.11935", slug: "robust/joint", title: "Non-Singular Adversarial Robustness of Neural Networks", notebook: "robust_joint.ipynb", plan: planJoint},
 }
 
 func findPaper(name string) (paper, error) {
@@ -55,7 +62,7 @@ func findPaper(name string) (paper, error) {
 	return paper{}, usagef("no paper %q: want one of %s", name, strings.Join(known, ", "))
 }
 
-func runJoint(ctx context.Context, e *engine.Engine, o runOptions) (replication, error) {
+func planJoint(ctx context.Context, o runOptions) (runner, error) {
 	c, err := scaled(joint.AtScale, o)
 	if err != nil {
 		return nil, err
@@ -71,12 +78,17 @@ func runJoint(ctx context.Context, e *engine.Engine, o runOptions) (replication,
 	if err := c.Validate(); err != nil {
 		return nil, usageError{err}
 	}
-	c.Progress = o.progress(float64(len(c.Methods) * len(c.Seeds) * joint.TasksPerNetwork))
-	r, err := joint.Run(ctx, e, c)
-	if err != nil {
+	if err := knownData(ctx, c.Dataset); err != nil {
 		return nil, err
 	}
-	return r, nil
+	return func(ctx context.Context, e *engine.Engine) (replication, error) {
+		c.Progress = o.progress(float64(len(c.Methods) * len(c.Seeds) * joint.TasksPerNetwork))
+		r, err := joint.Run(ctx, e, c)
+		if err != nil {
+			return nil, err // and no typed nil
+		}
+		return r, nil
+	}, nil
 }
 
 // scaled picks the configuration of a scale and applies k=v settings, whose keys are the configuration's JSON keys and

@@ -2,16 +2,15 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
+
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/report"
 )
@@ -26,45 +25,33 @@ func newReplicate() *cobra.Command {
 		Long: "Replicate a paper, named by arXiv id or slug (see `trustbook list`). The output folder gets result.json, claims.json, tables,\n" +
 			"figures and the self-contained report.html. Stopped or killed, the same command goes on where it was, to the same bytes.\n\n" +
 			"Exit status: 0 if every tested claim is replicated, 1 if one is not or the run failed, 2 for wrong use.",
-		Args: cobra.ExactArgs(1),
+		Example: "  trustbook replicate robust/joint\n" +
+			"  trustbook replicate 2102.11935 --scale smoke --seeds 1,2 --set epochs=3 --out /tmp/try",
+		Args:        takes("PAPER"),
+		Annotations: map[string]string{onStop: "resumes"},
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := findPaper(args[0])
 			if err != nil {
 				return err
 			}
 			if out == "" {
-				out = filepath.Join("results", strings.ReplaceAll(p.slug, "/", "-"))
+				out = filepath.Join("results", p.folder())
 			}
-			e, err := engine.Open(backend)
-			if err != nil {
+			if err := checkOutFolder("out", out); err != nil {
 				return err
 			}
-			defer e.Close()
 			o.stateDir = filepath.Join(out, "state")
 			o.progress = func(tasks float64) report.Progress { return report.NewJob(tasks) }
-			start := time.Now()
-			r, err := p.run(c.Context(), e, o)
+			claims, err := replicate(c, p, o, backend, out)
 			if err != nil {
 				return err
 			}
-			if err := writeResult(out, p, r, e, c.CommandPath()+" replicate "+p.slug+flagsGiven(c)); err != nil {
+			if err := printClaims(c, claims, out, asJSON); err != nil {
 				return err
-			}
-			if err := writeJSON(filepath.Join(out, "run.json"), map[string]any{"seconds": time.Since(start).Seconds(), "finished": time.Now().UTC()}); err != nil {
-				return err
-			}
-			claims := r.Claims()
-			if asJSON {
-				if err := printJSON(c, claims); err != nil {
-					return err
-				}
-			} else {
-				printTable(c, report.ClaimTable(claims))
-				fmt.Fprintln(c.OutOrStdout(), "Report:", filepath.Join(out, "report.html"))
 			}
 			for _, claim := range claims {
 				if claim.Decide().Verdict == report.NotReplicated && !verdictsFine {
-					return quiet{errors.New("not every claim is replicated")}
+					return errNotReplicated
 				}
 			}
 			return nil
@@ -83,6 +70,43 @@ func newReplicate() *cobra.Command {
 	return c
 }
 
+// replicate runs a paper and writes what it shows.
+func replicate(c *cobra.Command, p paper, o runOptions, backend, out string) ([]report.Claim, error) {
+	start := time.Now()
+	run, err := p.plan(c.Context(), o)
+	if err != nil {
+		return nil, err
+	}
+	e, err := openEngine(backend)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	r, err := run(c.Context(), e)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Context().Err(); err != nil { // stopped during the last step
+		return nil, err
+	}
+	if err := writeResult(out, p, r, e, c.CommandPath()+" "+p.slug+flagsGiven(c)); err != nil {
+		return nil, err
+	}
+	times := map[string]any{"seconds": time.Since(start).Seconds(), "finished": time.Now().UTC()}
+	return r.Claims(), writeJSON(filepath.Join(out, "run.json"), times)
+}
+
+func printClaims(c *cobra.Command, claims []report.Claim, out string, asJSON bool) error {
+	if asJSON {
+		return printJSON(c, claims)
+	}
+	if err := printTable(c, report.ClaimTable(claims)); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(c.OutOrStdout(), "Report:", filepath.Join(out, "report.html"))
+	return err
+}
+
 // flagsGiven repeats the flags that shape the result, for the report's command.
 func flagsGiven(c *cobra.Command) (s string) {
 	for _, name := range []string{"scale", "dataset", "seeds", "set"} {
@@ -95,7 +119,7 @@ func flagsGiven(c *cobra.Command) (s string) {
 			values, _ = c.Flags().GetStringArray(name)
 		}
 		for _, v := range values {
-			s += " --" + name + " " + v
+			s += " --" + name + " " + quote(v)
 		}
 	}
 	return s
@@ -127,7 +151,7 @@ func writeResult(dir string, p paper, r replication, e *engine.Engine, command s
 		return err
 	}
 	claims := r.Claims()
-	if err := report.SaveClaims(filepath.Join(dir, "claims.json"), claims); err != nil {
+	if err := report.SaveClaims(filepath.Join(dir, claimsFile), claims); err != nil {
 		return err
 	}
 	var seeds []int64
@@ -138,25 +162,6 @@ func writeResult(dir string, p paper, r replication, e *engine.Engine, command s
 		"paper": p.id, "slug": p.slug, "config": r.Settings(), "versions": versions, "backend": e.Name(), "seeds": seeds,
 		"tables": saved.Tables, "figures": saved.Figures,
 	})
-}
-
-var versionNames = []string{"trustbook", "go", "gomlx", "go-xla", "backend"}
-
-// moduleVersions tells what the program was built of.
-func moduleVersions(e *engine.Engine) map[string]string {
-	versions := map[string]string{"trustbook": "0.1.0", "backend": e.Description()}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		versions["go"] = info.GoVersion
-		for _, m := range info.Deps {
-			switch m.Path {
-			case "github.com/gomlx/gomlx":
-				versions["gomlx"] = m.Version
-			case "github.com/gomlx/go-xla":
-				versions["go-xla"] = m.Version
-			}
-		}
-	}
-	return versions
 }
 
 func writeJSON(path string, value any) error {
