@@ -13,8 +13,8 @@ import (
 )
 
 // Bar is a [Progress] that shows how far a job is and how long it still takes: a moving bar on a terminal;
-// a line at the start and end of a task, and at most every 10 seconds, where standard error is no terminal;
-// one line at the end of each task, without times, in a notebook. Tasks follow one another.
+// where standard error is no terminal, lines that are at least 5% and 10 seconds apart, or 5 minutes, and, unless
+// it shows a whole job, one at the start and end of each task; one line at the end of each task, without times, in a notebook. Tasks follow one another.
 type Bar struct {
 	out     io.Writer
 	mode    barMode
@@ -26,6 +26,7 @@ type Bar struct {
 	start   time.Time // of the present task
 	resumed int       // steps of the present task that were finished before it began
 	last    time.Time // when the last line or job description was shown
+	shown   float64   // share of the task, or of the whole job, in the last line of a log
 	job     job
 }
 
@@ -46,7 +47,12 @@ const (
 	notebook
 )
 
-const lineEvery = 10 * time.Second
+// Lines of a log come no closer than this in time and in the share of the work, unless nothing came for long.
+const (
+	lineEvery = 10 * time.Second
+	lineShare = 0.05
+	lineAfter = 5 * time.Minute
+)
 
 // NewBar returns a Bar that shows each task by itself.
 func NewBar() *Bar {
@@ -93,7 +99,6 @@ func (b *Bar) Begin(task string, done, total int) {
 		b.task = "working"
 	}
 	b.start = b.now()
-	b.last = b.start
 	if b.job.start.IsZero() {
 		b.job.start = b.start
 	}
@@ -105,8 +110,11 @@ func (b *Bar) Begin(task string, done, total int) {
 	}
 	switch b.mode {
 	case logLines:
-		fmt.Fprintf(b.out, "%s: started at %s\n", b.task, b.count())
+		if b.job.total == 0 || b.last.IsZero() { // of a whole job, the first task only
+			b.line("started at " + b.count())
+		}
 	case terminal:
+		b.last = b.start
 		n := int64(total)
 		if total <= 0 {
 			n = -1 // unknown
@@ -138,9 +146,8 @@ func (b *Bar) Advance(n int) {
 			_ = b.bar.Add(n)
 		}
 	case logLines:
-		if now.Sub(b.last) >= lineEvery {
-			b.last = now
-			fmt.Fprintf(b.out, "%s: %s%s\n", b.task, b.count(), b.left())
+		if b.lineDue() && (b.total <= 0 || b.done < b.total) {
+			b.line(b.count() + b.left())
 		}
 	}
 }
@@ -150,25 +157,54 @@ func (b *Bar) End() {
 	if b.task == "" {
 		return
 	}
-	took := short(b.now().Sub(b.start))
-	stopped := b.total > 0 && b.done < b.total
+	what := "done"
+	if b.total > 0 && b.done < b.total {
+		what = "ended" // it was stopped
+	}
+	what += ", " + b.count()
+	timed := what + " in " + short(b.now().Sub(b.start))
 	b.job.finished += b.job.weight
 	b.job.weight = 0
-	what := "done"
-	if stopped {
-		what = "ended"
+	if b.job.total > 0 {
+		timed += b.left()
 	}
-	task, count := b.task, b.count()
-	b.task, b.done, b.total = "", 0, 0
 	switch b.mode {
 	case terminal:
 		_ = b.bar.Finish() // clears its line
-		fmt.Fprintf(b.out, "%s: %s, %s in %s%s\n", task, what, count, took, b.left())
+		b.line(timed)
 	case logLines:
-		fmt.Fprintf(b.out, "%s: %s, %s in %s%s\n", task, what, count, took, b.left())
+		if b.job.total == 0 || b.lineDue() || b.share() >= 1 {
+			b.line(timed)
+		}
 	case notebook:
-		fmt.Fprintf(b.out, "%s: %s, %s\n", task, what, count)
+		b.line(what)
 	}
+	b.task, b.done, b.total = "", 0, 0
+}
+
+// line prints a line about the present task.
+func (b *Bar) line(what string) {
+	b.last, b.shown = b.now(), b.share()
+	fmt.Fprintf(b.out, "%s: %s\n", b.task, what)
+}
+
+// lineDue says whether a log may have another line.
+func (b *Bar) lineDue() bool {
+	since := b.now().Sub(b.last)
+	unknown := b.job.total == 0 && b.total <= 0
+	return since >= lineAfter || since >= lineEvery && (unknown || b.share()-b.shown >= lineShare)
+}
+
+// share is the finished share of the whole job, or else of the present task; 0 where that is not known.
+func (b *Bar) share() float64 {
+	if b.job.total > 0 {
+		share, _, _ := b.whole()
+		return share
+	}
+	if b.total <= 0 {
+		return 0
+	}
+	return float64(b.done) / float64(b.total)
 }
 
 // count says how far the present task is: "30/300".

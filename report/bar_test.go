@@ -101,3 +101,49 @@ func TestBarOnTerminal(t *testing.T) {
 	assert.Contains(t, text, "next: done, 11/4")
 	assert.Contains(t, text, "\r")
 }
+
+// A log of a long job stays short: lines at least 5% of the job and 10 seconds apart, the first task's start and the end.
+func TestJobLogIsShort(t *testing.T) {
+	b, out, c := testBar(logLines, 60)
+	for range 60 {
+		b.Begin("task", 0, 100)
+		for range 100 {
+			c.pass(100 * time.Millisecond)
+			b.Advance(1)
+		}
+		b.End()
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	assert.LessOrEqual(t, len(lines), 22)
+	assert.GreaterOrEqual(t, len(lines), 18)
+	assert.Equal(t, "task: started at 0/100", lines[0])
+	assert.Equal(t, "task: done, 100/100 in 10s · job 100%", lines[len(lines)-1])
+
+	// A job of seconds has its start and its end; one of days shows that it lives.
+	b, out, c = testBar(logLines, 2)
+	for range 2 {
+		b.Begin("short", 0, 1)
+		c.pass(time.Second)
+		b.Advance(1)
+		b.End()
+	}
+	assert.Equal(t, 2, strings.Count(out.String(), "\n"))
+	b, out, c = testBar(logLines, 1)
+	b.Begin("long", 0, 1000)
+	for range 10 {
+		c.pass(time.Minute)
+		b.Advance(1)
+	}
+	assert.Equal(t, 3, strings.Count(out.String(), "\n"))
+}
+
+func TestLogOfUnknownLength(t *testing.T) {
+	b, out, c := testBar(logLines, 0)
+	b.Begin("count", 0, 0)
+	for range 25 {
+		c.pass(time.Second)
+		b.Advance(1)
+	}
+	b.End()
+	assert.Equal(t, "count: started at 0 steps\ncount: 10 steps\ncount: 20 steps\ncount: done, 25 steps in 25s\n", out.String())
+}

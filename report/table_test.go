@@ -147,3 +147,25 @@ func TestClaimTable(t *testing.T) {
 	assert.Equal(t, "Claims", ClaimTable(other).Title)
 	assert.Equal(t, "2103.00001/1 s", ClaimTable(other).Rows[1][1])
 }
+
+// A table fits the terminal where its words can wrap; numbers stay whole.
+func TestTextWithin(t *testing.T) {
+	table := &Table{Title: strings.Repeat("title ", 30), Caption: strings.Repeat("caption ", 30),
+		Columns: []Column{{Name: "name"}, {Name: "what it is"}, {Name: "a number with a long name"}},
+		Rows:    [][]any{{"first", strings.Repeat("word ", 40), 0.123456}, {"second", "/a/path/that/is/longer/than/its/column/may/ever/be", 2}}}
+	for _, columns := range []int{60, 80, 100, 137} {
+		text := table.TextWithin(columns)
+		for _, line := range strings.Split(text, "\n") {
+			assert.LessOrEqual(t, utf8.RuneCountInString(line), columns)
+		}
+		assert.Contains(t, text, "0.1235")
+		assert.Equal(t, 40, strings.Count(text, "word"))
+	}
+	narrow := table.TextWithin(10) // cannot be: as narrow as it gets
+	assert.Contains(t, narrow, "0.1235")
+	wide := table.TextWithin(1000)
+	assert.NotContains(t, wide, "├─────────┼", "rows of one line need no rules between them: "+wide)
+	for _, line := range strings.Split(ClaimTable(sampleClaims()).TextWithin(80), "\n") {
+		assert.LessOrEqual(t, utf8.RuneCountInString(line), 81) // an emoji is two columns wide
+	}
+}
