@@ -28,7 +28,7 @@ func Project(norm Norm, x, clean, epsilon *Node, box Box) *Node {
 	u := Sub(x, clean)
 	switch norm {
 	case Linf:
-		return ClipScalar(Add(clean, Clip(u, Neg(epsilon), epsilon)), box.Lower, box.Upper)
+		return displace(clean, Clip(u, Neg(epsilon), epsilon), box)
 	case L2:
 		at := func(s *Node) *Node { return Max(Min(Mul(u, s), high), low) }
 		length := func(z *Node) *Node { return Sqrt(ReduceAndKeep(Square(z), ReduceSum, -1)) }
@@ -37,7 +37,7 @@ func Project(norm Norm, x, clean, epsilon *Node, box Box) *Node {
 			return LessOrEqual(length(at(s)), MulScalar(epsilon, inner))
 		})
 		s = Where(LessOrEqual(length(at(ones)), MulScalar(epsilon, inner)), ones, s)
-		return Add(clean, at(s))
+		return displace(clean, within(at(s), epsilon, length), box)
 	default: // L1
 		limit := Where(IsPositive(u), high, Neg(low))
 		at := func(t *Node) *Node { return Min(MaxScalar(Sub(Abs(u), t), 0), limit) }
@@ -49,7 +49,7 @@ func Project(norm Norm, x, clean, epsilon *Node, box Box) *Node {
 		})
 		t = Mul(OneMinus(t), most)
 		t = Where(LessOrEqual(length(at(ZerosLike(most))), MulScalar(epsilon, inner)), ZerosLike(most), t)
-		return Add(clean, Mul(Sign(u), at(t)))
+		return displace(clean, Mul(Sign(u), within(at(t), epsilon, length)), box)
 	}
 }
 
@@ -81,10 +81,11 @@ func Steepest(norm Norm, gradient, x, size *Node, box Box) *Node {
 		threshold := Mul(OneMinus(share), most)
 		full := above(threshold)
 		rest := Where(GreaterThan(weight, threshold), ZerosLike(weight), weight)
-		next := OneHot(ArgMax(rest, -1, dtypes.Int32), rest.Shape().Dimensions[1], rest.DType())
-		next = Where(IsPositive(rest), next, ZerosLike(next))
-		partial := Mul(next, Min(space, Sub(size, sum(full))))
-		return Mul(Sign(gradient), Add(full, partial))
+		// What is left goes to the next pixel; pixels that tie for that (to the precision of the search) share it.
+		next := Sub(ReduceAndKeep(rest, ReduceMax, -1), MulScalar(most, 1e-7))
+		tied := Where(And(IsPositive(rest), GreaterOrEqual(rest, next)), space, ZerosLike(space))
+		share = Div(Sub(size, sum(full)), MaxScalar(sum(tied), 1e-30))
+		return Mul(Sign(gradient), Add(full, Mul(tied, ClipScalar(share, 0, 1))))
 	}
 }
 
@@ -114,7 +115,26 @@ func RandomInBall(norm Norm, state, clean, epsilon *Node, box Box) (newState, x 
 		u = Div(u, Add(ReduceAndKeep(u, ReduceSum, -1), rest))
 		u = Mul(u, SignPlusOrMinus(AddScalar(sign, -0.5)))
 	}
-	return state, ClipScalar(Add(clean, Mul(u, MulScalar(epsilon, inner))), box.Lower, box.Upper)
+	return state, displace(clean, Mul(u, MulScalar(epsilon, inner)), box)
+}
+
+// within shrinks a displacement whose length, summed up in float64, is above epsilon: sums over many pixels drift in
+// float32.
+func within(d, epsilon *Node, length func(*Node) *Node) *Node {
+	reached := length(ConvertDType(d, dtypes.Float64))
+	scale := Div(ConvertDType(MulScalar(epsilon, inner), dtypes.Float64), MaxScalar(reached, 1e-300))
+	return Mul(d, ConvertDType(MinScalar(scale, 1), d.DType()))
+}
+
+// displace returns clean + d inside the box. Where rounding would take a pixel farther than d, it is moved back a
+// float32 step or two: the errors of thousands of pixels can add up, and those of pixels up to 255 are large.
+func displace(clean, d *Node, box Box) *Node {
+	x := Add(clean, d)
+	step := Mul(Sign(d), MulScalar(Abs(x), 0x1p-23))
+	back := Sub(x, step)
+	back = Where(IsPositive(d), Max(back, clean), Min(back, clean))
+	x = Where(GreaterThan(Abs(Sub(x, clean)), Abs(d)), back, x)
+	return ClipScalar(x, box.Lower, box.Upper)
 }
 
 // bisect returns the largest s (to a relative 2^-bisections) in [from, to] that is feasible, given that from is and
