@@ -186,6 +186,9 @@ func (f *attackFlags) read(options nets.ONNXOptions) (*nets.Model, robust.Proble
 	}
 	options.InputShape = p.Images.Shape().Dimensions[1:]
 	m, err := nets.LoadONNX(f.model, options)
+	if err != nil && strings.Contains(err.Error(), "given input shape") {
+		return nil, p, wrongFile("inputs", f.inputs, fmt.Errorf("images have shape %v, which the model does not take: %w", p.Images.Shape().Dimensions, err))
+	}
 	if err != nil {
 		return nil, p, wrongFile("model", f.model, err)
 	}

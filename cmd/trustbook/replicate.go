@@ -145,7 +145,7 @@ func writeResult(dir string, p paper, r replication, e *engine.Engine, command s
 	doc := r.Document()
 	doc.Command = command
 	for _, name := range versionNames {
-		doc.Versions = append(doc.Versions, report.Setting{Name: name, Value: versions[name]})
+		doc.Versions = append(doc.Versions, report.Setting{Name: strings.ReplaceAll(name, "_", "-"), Value: versions[name]})
 	}
 	if err := doc.WriteFile(filepath.Join(dir, "report.html")); err != nil {
 		return err

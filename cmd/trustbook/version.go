@@ -29,7 +29,7 @@ func versionText() string {
 }
 
 // versionNames are the keys of moduleVersions in the order of the report.
-var versionNames = []string{"trustbook", "go", "gomlx", "go-xla", "backend"}
+var versionNames = []string{"trustbook", "go", "gomlx", "go_xla", "backend"}
 
 // moduleVersions tells what the program was built of. The commit is left out: a change of a comment must not change results.
 func moduleVersions(e *engine.Engine) map[string]string {
@@ -44,7 +44,7 @@ func moduleVersions(e *engine.Engine) map[string]string {
 		case "github.com/gomlx/gomlx":
 			versions["gomlx"] = m.Version
 		case "github.com/gomlx/go-xla":
-			versions["go-xla"] = m.Version
+			versions["go_xla"] = m.Version
 		}
 	}
 	return versions

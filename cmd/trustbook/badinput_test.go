@@ -1,0 +1,181 @@
+package main
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// attackFolder holds a model and arrays that `attack` takes.
+func attackFolder(t *testing.T) (dir string, args []string) {
+	t.Helper()
+	dir = t.TempDir()
+	model, err := os.ReadFile(filepath.Join(home, "notebooks", "models", "mnist_cnn.onnx"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "m.onnx"), model, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "short.onnx"), model[:len(model)/2], 0o600))
+	saveArray(t, filepath.Join(dir, "x.npy"), blobs(6), 6, 1, 28, 28)
+	saveArray(t, filepath.Join(dir, "y.npy"), []int64{0, 1, 2, 3, 4, 5}, 6)
+	return dir, []string{"attack", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--epsilon", "0.1", "--steps", "2", "--out", "adv.npy"}
+}
+
+// with replaces the value of a flag, or adds it.
+func with(args []string, flag, value string) []string {
+	args = slices.Clone(args)
+	if i := slices.Index(args, flag); i >= 0 {
+		args[i+1] = value
+		return args
+	}
+	return append(args, flag, value)
+}
+
+func TestAttackRefuses(t *testing.T) {
+	dir, good := attackFolder(t)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	saveArray(t, at("last.npy"), blobs(6), 6, 28, 28, 1)
+	saveArray(t, at("flat.npy"), blobs(6), 6*28*28)
+	nan, inf, outside := blobs(6), blobs(6), blobs(6)
+	nan[5*784+3], inf[9], outside[784] = float32(math.NaN()), float32(math.Inf(-1)), 1.5
+	saveArray(t, at("nan.npy"), nan, 6, 1, 28, 28)
+	saveArray(t, at("inf.npy"), inf, 6, 1, 28, 28)
+	saveArray(t, at("outside.npy"), outside, 6, 1, 28, 28)
+	saveArray(t, at("none.npy"), []float32{}, 0, 1, 28, 28)
+	saveArray(t, at("nolabels.npy"), []int64{}, 0)
+	saveArray(t, at("ten.npy"), []int64{0, 1, 2, 10, 4, 5}, 6)
+	saveArray(t, at("minus.npy"), []int64{0, 1, 2, -1, 4, 5}, 6)
+	saveArray(t, at("five.npy"), []int64{0, 1, 2, 3, 4}, 5)
+	saveArray(t, at("floats.npy"), []float64{0, 1, 2, 3, 4, 5}, 6)
+	whole, err := os.ReadFile(at("x.npy"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(at("short.npy"), whole[:len(whole)-100], 0o600))
+	require.NoError(t, os.WriteFile(at("text.npy"), []byte("not an array\n"), 0o600))
+
+	for _, c := range []struct {
+		name, flag, value string
+		words             []string
+	}{
+		{"channels last", "--inputs", "last.npy", []string{"--inputs last.npy", "[6 28 28 1]"}},
+		{"flat images", "--inputs", "flat.npy", []string{"--inputs flat.npy", "[n, ...]"}},
+		{"NaN pixels", "--inputs", "nan.npy", []string{"--inputs nan.npy", "NaN", "[5,3]", "not finite"}},
+		{"infinite pixels", "--inputs", "inf.npy", []string{"-Inf", "not finite"}},
+		{"pixels outside", "--inputs", "outside.npy", []string{"1.5", "[0, 1]"}},
+		{"no images", "--inputs", "none.npy", []string{"--inputs none.npy", "empty"}},
+		{"truncated images", "--inputs", "short.npy", []string{"--inputs short.npy", "truncated"}},
+		{"text for images", "--inputs", "text.npy", []string{"not a .npy file"}},
+		{"labels for images", "--inputs", "y.npy", []string{"--inputs y.npy", "float32"}},
+		{"missing images", "--inputs", "absent.npy", []string{"--inputs absent.npy", "no such file"}},
+		{"label 10 of 10", "--labels", "ten.npy", []string{"--labels ten.npy", "label 10 at row 3", "10 classes", "0 to 9"}},
+		{"label -1", "--labels", "minus.npy", []string{"label -1 at row 3"}},
+		{"too few labels", "--labels", "five.npy", []string{"5 labels for 6"}},
+		{"no labels", "--labels", "nolabels.npy", []string{"--labels nolabels.npy", "empty"}},
+		{"float labels", "--labels", "floats.npy", []string{"int64"}},
+		{"missing labels", "--labels", "absent.npy", []string{"no such file"}},
+		{"target is the label", "--targets", "y.npy", []string{"--targets y.npy", "own label"}},
+		{"target 10 of 10", "--targets", "ten.npy", []string{"--targets ten.npy", "10"}},
+		{"missing model", "--model", "absent.onnx", []string{"--model absent.onnx", "no such file"}},
+		{"truncated model", "--model", "short.onnx", []string{"--model short.onnx"}},
+		{"array for a model", "--model", "x.npy", []string{"--model x.npy"}},
+		{"epsilon -1", "--epsilon", "-1", []string{"--epsilon -1", ">= 0"}},
+		{"epsilon NaN", "--epsilon", "NaN", []string{"--epsilon NaN", "finite"}},
+		{"epsilon infinite", "--epsilon", "inf", []string{"finite"}},
+		{"epsilon no number", "--epsilon", "big", []string{"big", "--epsilon"}},
+		{"norm", "--norm", "l3", []string{"--norm l3", "linf, l2 or l1"}},
+		{"attack", "--attack", "magic", []string{"--attack magic", "pgd"}},
+		{"loss", "--loss", "mse", []string{"--loss mse"}},
+		{"bounds reversed", "--bounds", "1,0", []string{"--bounds 1,0", "0,1"}},
+		{"bounds of one", "--bounds", "1", []string{"--bounds 1"}},
+		{"bounds infinite", "--bounds", "0,Inf", []string{"--bounds 0,Inf"}},
+		{"steps", "--steps", "-1", []string{"--steps -1"}},
+		{"restarts", "--restarts", "0", []string{"--restarts 0"}},
+		{"batch size", "--batch-size", "0", []string{"--batch-size 0"}},
+		{"step size", "--step-size", "-0.1", []string{"--step-size -0.1"}},
+		{"step size infinite", "--step-size", "inf", []string{"--step-size"}},
+		{"folder of the output", "--out", "absent/adv.npy", []string{"--out absent/adv.npy", "no folder"}},
+		{"output over the input", "--out", "x.npy", []string{"--out x.npy", "--inputs"}},
+		{"output is a folder", "--out", ".", []string{"--out ."}},
+		{"backend", "--backend", "tpu", []string{"tpu", "xla:cpu"}},
+	} {
+		t.Run(c.name, func(t *testing.T) { fails(t, dir, command(dir, with(good, c.flag, c.value)...), wrongUse, c.words...) })
+	}
+	t.Run("missing flags", func(t *testing.T) {
+		fails(t, dir, command(dir, "attack", "--model", "m.onnx"), wrongUse, "epsilon", "inputs", "labels", "trustbook attack --help")
+	})
+}
+
+func TestWrongUse(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+	for _, c := range []struct {
+		args  []string
+		words []string
+	}{
+		{[]string{"dance"}, []string{`no command "dance"`, "trustbook --help"}},
+		{[]string{"--dance"}, []string{"unknown flag: --dance"}},
+		{[]string{"data", "dance"}, []string{`no command "dance"`, "trustbook data --help"}},
+		{[]string{"kernel", "dance"}, []string{`no command "dance"`}},
+		{[]string{"doctor", "dance"}, []string{`"dance"`}},
+		{[]string{"list", "--results", "file"}, []string{"--results file", "not a folder"}},
+		{[]string{"data", "fetch"}, []string{"NAME"}},
+		{[]string{"data", "verify", "imagenet"}, []string{`"imagenet"`, "mnist, fashion-mnist"}},
+		{[]string{"replicate"}, []string{"PAPER"}},
+		{[]string{"replicate", "a", "b"}, []string{`"b"`}},
+		{[]string{"replicate", "1706.03762"}, []string{`"1706.03762"`, "robust/joint (2102.11935)"}},
+		{[]string{"replicate", "robust/joint", "--scale", "huge"}, []string{`"huge"`, "smoke, quick or paper"}},
+		{[]string{"replicate", "robust/joint", "--dataset", "imagenet"}, []string{`"imagenet"`, "mnist"}},
+		{[]string{"replicate", "robust/joint", "--set", "dataset=imagenet"}, []string{`"imagenet"`}},
+		{[]string{"replicate", "robust/joint", "--seeds", "one"}, []string{"--seeds"}},
+		{[]string{"replicate", "robust/joint", "--seeds", "1,1"}, []string{"seed 1", "twice"}},
+		{[]string{"replicate", "robust/joint", "--set", "train"}, []string{"--set train", "KEY=VALUE"}},
+		{[]string{"replicate", "robust/joint", "--set", "tain=3"}, []string{"--set tain=3", "train"}},
+		{[]string{"replicate", "robust/joint", "--set", "train=many"}, []string{"--set train=many"}},
+		{[]string{"replicate", "robust/joint", "--set", "train=-1"}, []string{"train = -1", "at least 1"}},
+		{[]string{"replicate", "robust/joint", "--set", "epsilon_input=[0,-1]"}, []string{"epsilon_input"}},
+		{[]string{"replicate", "robust/joint", "--set", `methods=["Magic"]`}, []string{"Magic"}},
+		{[]string{"replicate", "robust/joint", "--out", "file"}, []string{"--out file", "not a folder"}},
+		{[]string{"replicate", "robust/joint", "--backend", "tpu"}, []string{"tpu"}},
+		{[]string{"ledger"}, []string{"--results results", "trustbook replicate"}},
+		{[]string{"ledger", "--results", "."}, []string{"claims.json"}},
+	} {
+		t.Run(c.args[0], func(t *testing.T) { fails(t, dir, command(dir, c.args...), wrongUse, c.words...) })
+	}
+}
+
+// Damaged data and a missing plugin are failures: the command line is right.
+func TestFailures(t *testing.T) {
+	dir, attackArgs := attackFolder(t)
+	mnist := filepath.Join(dir, "mnist")
+	require.NoError(t, os.Mkdir(mnist, 0o700))
+	for i, name := range []string{"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"} {
+		head := []byte{0, 0, 8, 3, 0, 0, 0xea, 0x60, 0, 0, 0, 28, 0, 0, 0, 28} // 60,000 images, and none follow
+		if i%2 == 1 {
+			head = []byte{0, 0, 8, 1, 0, 0, 0xea, 0x60}
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(mnist, name), append(head, make([]byte, 1000)...), 0o600))
+	}
+	for _, args := range [][]string{
+		{"data", "verify", "mnist", "--data-dir", "mnist"},
+		{"replicate", "robust/joint", "--scale", "smoke", "--data-dir", "mnist", "--out", "run"},
+	} {
+		t.Run("truncated IDX "+args[0], func(t *testing.T) { fails(t, dir, command(dir, args...), failed, "train-images-idx3-ubyte") })
+	}
+	t.Run("no data", func(t *testing.T) {
+		fails(t, dir, command(dir, "replicate", "robust/joint", "--scale", "smoke", "--data-dir", "absent", "--out", "run"), failed, "absent")
+	})
+	for _, args := range [][]string{attackArgs, {"replicate", "robust/joint", "--scale", "smoke", "--out", "run"}} {
+		t.Run("plugin that is no file "+args[0], func(t *testing.T) {
+			fails(t, dir, command(dir, with(args, "--backend", "xla:/absent/plugin.so")...), failed, "/absent/plugin.so")
+		})
+		t.Run("no plugin "+args[0], func(t *testing.T) {
+			if found, _ := filepath.Glob("/usr/local/lib/go*xla/*"); len(found) > 0 {
+				t.Skip("go-xla's plugins are installed for all of this machine: none can be missing")
+			}
+			c := command(dir, args...)
+			c.Env = []string{"HOME=" + dir, "PATH=" + dir}
+			fails(t, dir, c, failed, "plugin", "pip install xla-cpu-pjrt")
+		})
+	}
+}
