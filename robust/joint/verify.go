@@ -242,6 +242,15 @@ func (j *verification) adversarial(ctx context.Context, steps int, r *Verificati
 	}
 	clean := tensors.FromFlatDataAndDimensions(pixels, n, len(pixels)/n)
 	state := []any{clean}
+	// Weights for each example are large: what a step leaves behind is freed at once, not when the collector comes by.
+	free := func() {
+		for _, t := range state {
+			if t != any(clean) {
+				t.(*tensors.Tensor).FinalizeAll()
+			}
+		}
+	}
+	defer free()
 	for _, w := range j.v.m.Weights() {
 		state = append(state, tensors.FromShape(shapes.Make(dtypes.Float32, append([]int{n}, w.Shape().Dimensions...)...)))
 	}
@@ -254,6 +263,7 @@ func (j *verification) adversarial(ctx context.Context, steps int, r *Verificati
 		if err != nil {
 			return err
 		}
+		free()
 		for i, t := range out {
 			state[i] = t
 		}
