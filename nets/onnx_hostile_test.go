@@ -9,8 +9,9 @@ import (
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/stretchr/testify/require"
-	"github.com/trustbook/trustbook/nets"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/trustbook/trustbook/nets"
 )
 
 // linear is a small good network: images [batch, 4] times weights [4, 3].

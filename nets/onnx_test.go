@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/stretchr/testify/require"
+
 	"github.com/trustbook/trustbook/internal/testengine"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/npy"
