@@ -58,8 +58,8 @@ func (r *Result) Claims() []report.Claim {
 				r.difference(Reg, Standard, 0.05, 0.005, report.AtLeast, 0.15),
 				r.difference(Reg, ATx, 0.05, 0.005, report.Above, 0),
 				r.difference(ATxRegW, ATx, 0.1, 0.005, report.AtLeast, 0.10),
-				r.each(Reg, fmt.Sprintf("certified accuracy of Reg at (%g, %g)", c.CertifyInput, c.CertifyWeight),
-					func(m Measured) float64 { return m.Certified[slices.Index(c.CertifyScales, 1)] }, report.AtLeast, 0.70),
+				percent(r.each(Reg, fmt.Sprintf("certified accuracy of Reg at (%g, %g)", c.CertifyInput, c.CertifyWeight),
+					func(m Measured) float64 { return m.certifiedAt(c) }, report.AtLeast, 0.70)),
 				r.accuracy(Reg, 0, 0, report.AtLeast, 0.90),
 			},
 		},
@@ -141,6 +141,11 @@ func (r *Result) each(method, what string, of func(Measured) float64, relation r
 	for _, m := range r.For(method) {
 		t.Values = append(t.Values, of(m))
 	}
+	return t
+}
+
+func percent(t report.Test) report.Test {
+	t.Percent = true
 	return t
 }
 

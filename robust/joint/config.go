@@ -21,8 +21,8 @@ type Config struct {
 	Methods []string `json:"methods"` // zero: all of Methods
 
 	Hidden       []int   `json:"hidden"`        // zero: 128, 64, 32
-	WarmUp       int     `json:"warm_up"`       // epochs of the method's warm-up loss; zero: 3
-	Epochs       int     `json:"epochs"`        // epochs of its own loss after that; zero: 12
+	WarmUp       int     `json:"warm_up"`       // epochs of standard training before it; zero: 3
+	Epochs       int     `json:"epochs"`        // epochs of the method's own loss; zero: 12
 	BatchSize    int     `json:"batch_size"`    // zero: 64
 	LearningRate float64 `json:"learning_rate"` // of Adam; zero: 1e-3
 

@@ -40,7 +40,7 @@ func (r *Result) Document() *report.Document {
 		Settings: []report.Setting{
 			{Name: "scale", Value: c.Scale}, {Name: "data", Value: fmt.Sprintf("%s, %d training and %d test examples", r.Data, c.Train, c.Test)},
 			{Name: "network", Value: fmt.Sprintf("dense ReLU, hidden %v, no biases", c.Hidden)},
-			{Name: "training", Value: fmt.Sprintf("Adam %g, batch %d, %d + %d epochs", c.LearningRate, c.BatchSize, c.WarmUp, c.Epochs)},
+			{Name: "training", Value: fmt.Sprintf("Adam %g, batch %d, %d epochs of cross-entropy, then %d of the method's own loss", c.LearningRate, c.BatchSize, c.WarmUp, c.Epochs)},
 			{Name: "attack", Value: fmt.Sprintf("joint PGD, %d steps, %d runs", c.Steps, c.Restarts)}, {Name: "seeds", Value: fmt.Sprint(c.Seeds)},
 		},
 	}

@@ -125,7 +125,7 @@ func plan(m Method, seed int64, d *Data, c Config) (*nets.Model, fit.Data, fit.C
 	}
 	train, err := d.draw(c.Train, seed)
 	return net, train, fit.Config{BatchSize: c.BatchSize, LearningRate: c.LearningRate, Seed: seed,
-		Phases: []fit.Phase{{Epochs: c.WarmUp, Loss: m.WarmUp}, {Epochs: c.Epochs, Loss: m.Loss}}}, err
+		Phases: []fit.Phase{{Epochs: c.WarmUp, Loss: warmUp()}, {Epochs: c.Epochs, Loss: m.Loss}}}, err
 }
 
 func runPlan(ctx context.Context, e *engine.Engine, net *nets.Model, train fit.Data, cfg fit.Config, m Method, seed int64, c Config) error {
