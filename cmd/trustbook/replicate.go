@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -130,6 +131,7 @@ func writeResult(dir string, p paper, r replication, e *engine.Engine, command s
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	sweep(dir)
 	var parts []report.Part
 	for _, t := range r.Tables() {
 		parts = append(parts, t)
@@ -162,6 +164,21 @@ func writeResult(dir string, p paper, r replication, e *engine.Engine, command s
 		"paper": p.id, "slug": p.slug, "config": r.Settings(), "versions": versions, "backend": e.Name(), "seeds": seeds,
 		"tables": saved.Tables, "figures": saved.Figures,
 	})
+}
+
+// leftover is a temporary file of a run that was killed while it wrote: a dot, the file's name, digits.
+var leftover = regexp.MustCompile(`^\..+\.(json|html|csv|png|bin)\d+$`)
+
+// sweep removes the leftovers of killed runs.
+func sweep(dir string) {
+	for _, sub := range []string{"", "tables", "figures", "state"} {
+		entries, _ := os.ReadDir(filepath.Join(dir, sub))
+		for _, e := range entries {
+			if e.Type().IsRegular() && leftover.MatchString(e.Name()) {
+				os.Remove(filepath.Join(dir, sub, e.Name()))
+			}
+		}
+	}
 }
 
 func writeJSON(path string, value any) error {
