@@ -129,7 +129,7 @@ func dykstra(norm robust.Norm, x, clean []float64, epsilon float64, box robust.B
 		return clean
 	}
 	z, p, q := sub(x, clean), make([]float64, len(x)), make([]float64, len(x))
-	for range 10_000 {
+	for range 5000 {
 		before := slices.Clone(z)
 		y := ontoBall(norm, sub(z, negated(p)), epsilon)
 		for i := range z {
@@ -161,7 +161,7 @@ func TestProject(t *testing.T) {
 		require.NoError(t, err)
 		for _, width := range []int{1, 7, 30} {
 			rng := rand.New(rand.NewPCG(1, uint64(width)))
-			clean, x := draw(rng, 10, width, box)
+			clean, x := draw(rng, 5, width, box)
 			for _, epsilon := range []float32{0, 0.2, 0.7, 3, 1000} {
 				out, err := exec.Call(x.tensor(), clean.tensor(), epsilon)
 				require.NoError(t, err)

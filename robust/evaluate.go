@@ -1,6 +1,7 @@
 package robust
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"slices"
@@ -27,7 +28,7 @@ type Outcome struct {
 	Clean   []int32   // predictions on clean inputs
 	Final   []int32   // predictions on the perturbation
 	Success []bool    // the goal is met inside budget and bounds
-	Norms   []float64 // of each input perturbation, in the threat's norm
+	Norms   []float64 // of each input perturbation, in the threat's norm; +Inf where a pixel is NaN or infinite
 	Queries []int64   // forward passes, one an example
 	Grads   []int64   // backward passes, one an example
 
@@ -35,7 +36,7 @@ type Outcome struct {
 	RobustAccuracy float64 // share that is right on clean inputs and stays right under attack
 	SuccessRate    float64 // share of the attacked examples on which the goal is met
 	MedianNorm     float64 // over the successes; 0 if there are none
-	MaxNorm        float64 // over all examples
+	MaxNorm        float64 // over all examples with finite pixels
 	MeanQueries    float64 // forward passes an attacked example
 
 	Attacked int           // examples that the attack was run on
@@ -120,13 +121,23 @@ func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) erro
 	p.Images = tensors.FromFlatDataAndDimensions(sub, append([]int{len(rows)}, v.Model.InputShape...)...)
 	p.Goal = p.Goal.at(rows)
 
-	v.reset(len(rows), a.Access())
-	defer func() { v.access = Gradients }()
+	before, err := v.weights()
+	if err != nil {
+		return err
+	}
+	v.begin(len(rows), a.Access())
+	defer v.end()
 	start := time.Now()
 	found, err := a.Perturb(ctx, v, p)
 	o.Elapsed = time.Since(start)
 	if err != nil {
 		return err
+	}
+	if err := v.unchanged(before); err != nil {
+		return err
+	}
+	if found == nil {
+		return errors.New("returned no perturbation: an attack that finds nothing returns the images it was given")
 	}
 	for i, r := range rows {
 		o.Queries[r], o.Grads[r] = v.forwards[i], v.backwards[i]
@@ -151,16 +162,24 @@ func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) erro
 
 // judge measures the perturbation and fills in the rest of the outcome.
 func (o *Outcome) judge(ctx context.Context, v *Victim, rows []int) (err error) {
-	v.access = Gradients
 	weightExcess, err := v.weightExcess(o.Problem.Threat, o.Weights)
 	if err != nil {
 		return err
 	}
-	if o.Final, err = v.Predictions(ctx, o.Perturbed, o.Weights); err != nil {
-		return err
-	}
 	inputs, err := v.measure(o.Problem.Threat.Norm, o.Problem.Images, o.Perturbed)
 	if err != nil {
+		return err
+	}
+	// What is not finite cannot be judged: the model sees the clean input or weights instead.
+	images, err := v.finiteOnly(inputs, o.Problem.Images, o.Perturbed)
+	if err != nil {
+		return err
+	}
+	weights := o.Weights
+	if math.IsInf(weightExcess, 1) {
+		weights = nil
+	}
+	if o.Final, err = v.Predictions(ctx, images, weights); err != nil {
 		return err
 	}
 	var found tally
@@ -173,8 +192,9 @@ func (o *Outcome) judge(ctx context.Context, v *Victim, rows []int) (err error) 
 	var successNorms []float64
 	for i, in := range inputs {
 		legal := found.add(in, o.Problem.Threat.Epsilon) && weightExcess <= tolerance
-		o.Norms[i] = in.norm
-		o.MaxNorm = max(o.MaxNorm, in.norm)
+		if o.Norms[i] = math.Inf(1); in.finite {
+			o.Norms[i], o.MaxNorm = in.norm, max(o.MaxNorm, in.norm)
+		}
 		o.Success[i] = legal && attacked[i] && o.Problem.Goal.Met(i, o.Final[i])
 		if o.Success[i] {
 			met++
@@ -231,6 +251,9 @@ func (v *Victim) weightExcess(t Threat, weights []*tensors.Tensor) (float64, err
 	}
 	radii, worst := t.WeightRadii(len(vars)), 0.0
 	for k, w := range vars {
+		if weights[k] == nil || !weights[k].Shape().Equal(w.Shape()) {
+			return 0, errors.Errorf("robust: the attack returned no tensor of shape %s for weight %s", w.Shape(), w.Path())
+		}
 		clean, err := w.Value()
 		if err != nil {
 			return 0, err
@@ -243,9 +266,6 @@ func (v *Victim) weightExcess(t Threat, weights []*tensors.Tensor) (float64, err
 		if err != nil {
 			return 0, err
 		}
-		if len(a) != len(b) {
-			return 0, errors.Errorf("robust: the attack returned %d values for weight %s of %d", len(b), w.Path(), len(a))
-		}
 		for i := range a {
 			d := math.Abs(float64(b[i]) - float64(a[i]))
 			if math.IsNaN(d) {
@@ -255,6 +275,44 @@ func (v *Victim) weightExcess(t Threat, weights []*tensors.Tensor) (float64, err
 		}
 	}
 	return worst, nil
+}
+
+// weights copies the bytes of the model's weights.
+func (v *Victim) weights() ([][]byte, error) {
+	var all [][]byte
+	for _, w := range v.Model.Weights() {
+		value, err := w.Value()
+		if err != nil {
+			return nil, err
+		}
+		if err := value.ConstBytes(func(data []byte) { all = append(all, bytes.Clone(data)) }); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// unchanged reports an attack that changed the model itself, and gives the model its weights back.
+func (v *Victim) unchanged(before [][]byte) error {
+	after, err := v.weights()
+	if err != nil {
+		return err
+	}
+	var changed error
+	for k, w := range v.Model.Weights() {
+		if bytes.Equal(before[k], after[k]) {
+			continue
+		}
+		changed = errors.Errorf("changed weight %s of the model itself: return perturbed weights in Perturbation.Weights", w.Path())
+		value := tensors.FromShape(w.Shape())
+		if err := value.MutableBytes(func(data []byte) { copy(data, before[k]) }); err != nil {
+			return err
+		}
+		if err := w.SetValue(value); err != nil {
+			return err
+		}
+	}
+	return changed
 }
 
 func median(values []float64) float64 {

@@ -1,6 +1,8 @@
 package robust
 
 import (
+	"slices"
+
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -73,4 +75,26 @@ func (v *Victim) measure(norm Norm, clean, perturbed *tensors.Tensor) ([]measure
 		}
 	}
 	return result, nil
+}
+
+// finiteOnly returns the perturbed images, with the clean one in place of each that is not finite.
+func (v *Victim) finiteOnly(found []measured, clean, perturbed *tensors.Tensor) (*tensors.Tensor, error) {
+	if !slices.ContainsFunc(found, func(m measured) bool { return !m.finite }) {
+		return perturbed, nil
+	}
+	from, err := tensors.CopyFlatData[float32](clean)
+	if err != nil {
+		return nil, err
+	}
+	to, err := tensors.CopyFlatData[float32](perturbed)
+	if err != nil {
+		return nil, err
+	}
+	size := v.exampleSize()
+	for i, m := range found {
+		if !m.finite {
+			copy(to[i*size:(i+1)*size], from[i*size:])
+		}
+	}
+	return tensors.FromFlatDataAndDimensions(to, perturbed.Shape().Dimensions...), nil
 }

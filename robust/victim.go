@@ -25,6 +25,7 @@ type Victim struct {
 	Batch  int // examples a call
 
 	steps     map[string]*Step
+	attacked  bool // by an attack under Evaluate, right now
 	access    Access
 	forwards  []int64
 	backwards []int64
@@ -45,11 +46,13 @@ func NewVictim(e *engine.Engine, m *nets.Model, batch int) (*Victim, error) {
 	return &Victim{Model: m, Engine: e, Batch: batch, steps: map[string]*Step{}, access: Gradients}, nil
 }
 
-// reset starts the counting for n examples under the given access.
-func (v *Victim) reset(n int, a Access) {
-	v.access = a
+// begin starts the counting for an attack on n examples under the given access, end stops it.
+func (v *Victim) begin(n int, a Access) {
+	v.attacked, v.access = true, a
 	v.forwards, v.backwards = make([]int64, n), make([]int64, n)
 }
+
+func (v *Victim) end() { v.attacked, v.access = false, Gradients }
 
 // Oracle is what a graph function may ask of the model.
 type Oracle struct {
@@ -105,7 +108,10 @@ type Step struct {
 // Compile returns the step of that key, compiling it at its first call. The key must tell everything that shapes the
 // graph; steps are kept, so that a second run of the same attack compiles nothing.
 func (v *Victim) Compile(key string, fn func(o *Oracle, args []*Node) []*Node) (*Step, error) {
-	key = fmt.Sprintf("%s/%d", key, v.access)
+	return v.compile(fmt.Sprintf("attack/%s/%d", key, v.access), fn)
+}
+
+func (v *Victim) compile(key string, fn func(o *Oracle, args []*Node) []*Node) (*Step, error) {
 	if s, ok := v.steps[key]; ok {
 		return s, nil
 	}
@@ -122,7 +128,8 @@ func (v *Victim) Compile(key string, fn func(o *Oracle, args []*Node) []*Node) (
 	return s, nil
 }
 
-// Call runs the step for the given examples (padding rows not among them) and books its passes on them.
+// Call runs the step for the given examples (padding rows not among them) and books its passes on them. While an attack
+// is evaluated, passes that are booked on no example, or on one that does not exist, are an error.
 func (s *Step) Call(ctx context.Context, rows []int, args ...any) ([]*tensors.Tensor, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -131,11 +138,18 @@ func (s *Step) Call(ctx context.Context, rows []int, args ...any) ([]*tensors.Te
 	if err != nil {
 		return nil, err
 	}
+	if !s.victim.attacked || s.oracle.forwards+s.oracle.backwards == 0 {
+		return out, nil
+	}
+	if len(rows) == 0 {
+		return nil, errors.New("robust: a step that asks the model was called for no example: its queries must be booked")
+	}
 	for _, r := range rows {
-		if r < len(s.victim.forwards) {
-			s.victim.forwards[r] += s.oracle.forwards
-			s.victim.backwards[r] += s.oracle.backwards
+		if r < 0 || r >= len(s.victim.forwards) {
+			return nil, errors.Errorf("robust: a step was called for example %d of %d: its queries must be booked", r, len(s.victim.forwards))
 		}
+		s.victim.forwards[r] += s.oracle.forwards
+		s.victim.backwards[r] += s.oracle.backwards
 	}
 	return out, nil
 }
@@ -164,14 +178,17 @@ func (v *Victim) Ints(all []int32, rows []int) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(out, v.Batch)
 }
 
-// Predictions returns the predicted classes of n images, int32, without booking any query: it is the referee's view.
-// If weights is not nil, they stand in for the model's own.
+// Predictions returns the predicted classes of n images, int32, without booking any query: it is the referee's view,
+// which attacks are refused. If weights is not nil, they stand in for the model's own.
 func (v *Victim) Predictions(ctx context.Context, images *tensors.Tensor, weights []*tensors.Tensor) ([]int32, error) {
+	if v.attacked {
+		return nil, errors.New("robust: an attack may not use Predictions, which books no queries: compile a step with Oracle.Predict")
+	}
 	key := "referee"
 	if weights != nil {
 		key = "referee/weights"
 	}
-	step, err := v.Compile(key, func(o *Oracle, args []*Node) []*Node {
+	step, err := v.compile(key, func(o *Oracle, args []*Node) []*Node {
 		var logits *Node
 		run := func() { logits = v.Model.Logits(o.scope, args[0]) }
 		if len(args) > 1 {
