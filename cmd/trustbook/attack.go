@@ -34,8 +34,8 @@ func newAttack() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "attack --model M.onnx --inputs X.npy --labels Y.npy --epsilon E",
 		Short: "Attack a model that was trained elsewhere",
-		Long: "Attack an ONNX model on labeled images and print clean and robust accuracy, as measured by the referee: budget, bounds and\n" +
-			"success of every example are checked again, whatever the attack says.\n\n" +
+		Long: "Attack an ONNX model on labeled images and print clean and robust accuracy, as the referee measures\n" +
+			"them: budget, bounds and success of every example are checked again, whatever the attack says.\n\n" +
 			"Images are float32 or float64 [n, ...] in the layout that the model takes, labels int64 or int32 [n].",
 		Example:     "  trustbook attack --model M.onnx --inputs X.npy --labels Y.npy --attack pgd --norm linf --epsilon 0.3 --out ADV.npy",
 		Args:        takes(),
@@ -43,25 +43,25 @@ func newAttack() *cobra.Command {
 		RunE:        func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.model, "model", "", "ONNX file")
-	flags.StringVar(&f.inputs, "inputs", "", "NPY file with the images")
-	flags.StringVar(&f.labels, "labels", "", "NPY file with the labels")
-	flags.StringVar(&f.targets, "targets", "", "NPY file with target classes: makes the attack targeted")
-	flags.StringVar(&f.out, "out", "", "NPY file for the perturbed images")
-	flags.StringVar(&f.attack, "attack", "pgd", "fgsm, pgd or mim")
-	flags.StringVar(&f.norm, "norm", "linf", "linf, l2 or l1")
-	flags.StringVar(&f.loss, "loss", "ce", "ce or margin")
-	flags.StringVar(&f.bounds, "bounds", "0,1", "smallest and largest legal pixel value")
-	flags.StringVar(&f.backend, "backend", "", "xla, xla:cpu, xla:cuda, xla:/path/plugin.so or go (default $GOMLX_BACKEND, else xla)")
-	flags.Float64Var(&f.epsilon, "epsilon", 0, "radius of the perturbation")
-	flags.Float64Var(&f.stepSize, "step-size", 0, "absolute step size (default 2.5·epsilon/steps; mim: epsilon/steps)")
-	flags.IntVar(&f.steps, "steps", 0, "steps (default 20; mim: 10)")
-	flags.IntVar(&f.restarts, "restarts", 1, "runs, each on the examples still standing (pgd)")
-	flags.IntVar(&f.batch, "batch-size", 128, "examples in a batch")
+	flags.StringVar(&f.model, "model", "", "ONNX `FILE` of the model")
+	flags.StringVar(&f.inputs, "inputs", "", "NPY `FILE` with the images")
+	flags.StringVar(&f.labels, "labels", "", "NPY `FILE` with the labels")
+	flags.StringVar(&f.targets, "targets", "", "NPY `FILE` with target classes: makes the attack targeted")
+	flags.StringVar(&f.out, "out", "", "NPY `FILE` for the perturbed images")
+	flags.StringVar(&f.attack, "attack", "pgd", "`NAME` of the attack: fgsm, pgd or mim")
+	flags.StringVar(&f.norm, "norm", "linf", "`NORM` of the perturbation: linf, l2 or l1")
+	flags.StringVar(&f.loss, "loss", "ce", "`NAME` of the loss: ce or margin")
+	flags.StringVar(&f.bounds, "bounds", "0,1", "smallest and largest legal pixel value, `LOWER,UPPER`")
+	flags.StringVar(&f.backend, "backend", "", backendHelp)
+	flags.Float64Var(&f.epsilon, "epsilon", 0, "`RADIUS` of the perturbation")
+	flags.Float64Var(&f.stepSize, "step-size", 0, "absolute step `SIZE` (default 2.5·epsilon/steps; mim: epsilon/steps)")
+	flags.IntVar(&f.steps, "steps", 0, "`NUMBER` of steps (default 20; mim: 10)")
+	flags.IntVar(&f.restarts, "restarts", 1, "`NUMBER` of runs, each on the examples still standing (pgd)")
+	flags.IntVar(&f.batch, "batch-size", 128, "`NUMBER` of examples in a batch")
 	flags.BoolVar(&f.randomStart, "random-start", true, "start at a random point of the ball (pgd)")
 	flags.BoolVar(&f.earlyStop, "early-stop", false, "stop a batch once all its examples are solved (pgd)")
 	flags.BoolVar(&f.multiTarget, "multi-target", false, "after the untargeted run, one towards each other class (pgd)")
-	flags.Int64Var(&f.seed, "seed", 0, "seed of the random start")
+	flags.Int64Var(&f.seed, "seed", 0, "`SEED` of the random start")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	for _, name := range []string{"model", "inputs", "labels", "epsilon"} {
 		_ = c.MarkFlagRequired(name)

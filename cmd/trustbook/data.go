@@ -49,7 +49,7 @@ func newData() *cobra.Command {
 		},
 	}
 	for _, sub := range []*cobra.Command{list, fetch, check} {
-		sub.Flags().StringVar(&o.Dir, "data-dir", "", "folder that holds the files (default: the cache)")
+		sub.Flags().StringVar(&o.Dir, "data-dir", "", "`DIR` that holds the files (default: the cache)")
 	}
 	return group("data", "Data sets: list, fetch, verify", list, fetch, check)
 }

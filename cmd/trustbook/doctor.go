@@ -32,7 +32,7 @@ func newDoctor() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&backend, "backend", "", "backend to look for: xla, xla:cpu, xla:cuda, xla:/path/plugin.so or go (default $GOMLX_BACKEND, else xla)")
+	c.Flags().StringVar(&backend, "backend", "", backendHelp)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -33,7 +33,7 @@ func TestHelp(t *testing.T) {
 			require.NotContains(t, got.stdout, odd, "a type of the library's in the help of %v", args)
 		}
 		for line := range strings.Lines(got.stdout) {
-			assert.LessOrEqual(t, utf8.RuneCountInString(line), 140, line)
+			assert.LessOrEqual(t, utf8.RuneCountInString(line), 121, line)
 		}
 	}
 	require.Regexp(t, `^trustbook 0\.1\.0 \(go1\..*\)\n$`, trustbook(t, dir, "--version").stdout)

@@ -23,8 +23,8 @@ func newKernel() *cobra.Command {
 			return nil
 		},
 	}
-	install.Flags().StringVar(&o.Home, "home", "", "checkout that notebooks import (default: this one)")
-	install.Flags().StringVar(&o.Prefix, "prefix", "", "Python environment that gets the kernel (default: the checkout's .venv)")
-	install.Flags().StringVar(&o.Backend, "backend", "", "backend of the notebooks (default: what the engine finds)")
+	install.Flags().StringVar(&o.Home, "home", "", "`DIR` of the checkout that notebooks import (default: this one)")
+	install.Flags().StringVar(&o.Prefix, "prefix", "", "`DIR` of the Python environment that gets the kernel (default: the checkout's .venv)")
+	install.Flags().StringVar(&o.Backend, "backend", "", "`SPEC` of the notebooks' backend (default: what the engine finds)")
 	return group("kernel", "The notebook kernel", install)
 }

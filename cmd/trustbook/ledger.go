@@ -50,8 +50,8 @@ func newLedger() *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().StringSliceVar(&results, "results", []string{"results"}, "output folder of a run, or a folder of such; repeatable")
-	c.Flags().StringVar(&out, "out", "", "Markdown file (default: standard output)")
+	c.Flags().StringSliceVar(&results, "results", []string{"results"}, "output `DIR` of a run, or a folder of such; repeatable")
+	c.Flags().StringVar(&out, "out", "", "Markdown `FILE` (default: standard output)")
 	return c
 }
 

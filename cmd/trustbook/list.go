@@ -53,7 +53,7 @@ func newList() *cobra.Command {
 			return printTable(c, t)
 		},
 	}
-	c.Flags().StringVar(&out, "results", "results", "folder with the output folders of runs")
+	c.Flags().StringVar(&out, "results", "results", "`DIR` with the output folders of runs")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

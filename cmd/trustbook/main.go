@@ -72,6 +72,7 @@ func newRoot() *cobra.Command {
 			return nil
 		},
 	}
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDoctor(), newList(), newReplicate(), newAttack(), newLedger(), newData(), newKernel())

@@ -23,8 +23,9 @@ func newReplicate() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replicate PAPER",
 		Short: "Replicate a paper: tables, figures, claims with verdicts, a report",
-		Long: "Replicate a paper, named by arXiv id or slug (see `trustbook list`). The output folder gets result.json, claims.json, tables,\n" +
-			"figures and the self-contained report.html. Stopped or killed, the same command goes on where it was, to the same bytes.\n\n" +
+		Long: "Replicate a paper, named by arXiv id or slug (see `trustbook list`). The output folder gets\n" +
+			"result.json, claims.json, tables, figures and the self-contained report.html. Stopped or killed, the\n" +
+			"same command goes on where it was, to the same bytes.\n\n" +
 			"Exit status: 0 if every tested claim is replicated, 1 if one is not or the run failed, 2 for wrong use.",
 		Example: "  trustbook replicate robust/joint\n" +
 			"  trustbook replicate 2102.11935 --scale smoke --seeds 1,2 --set epochs=3 --out /tmp/try",
@@ -59,13 +60,14 @@ func newReplicate() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.scale, "scale", "quick", "smoke (seconds), quick (minutes on 2 cores) or paper (the paper's sizes)")
-	f.StringVar(&o.dataset, "dataset", "", "data set (default: the paper's)")
-	f.StringVar(&o.dataDir, "data-dir", "", "folder that holds the data files")
-	f.Int64SliceVar(&o.seeds, "seeds", nil, "seeds, each a run of its own: intervals are over them")
-	f.StringVar(&backend, "backend", "", "xla, xla:cpu, xla:cuda, xla:/path/plugin.so or go (default $GOMLX_BACKEND, else xla)")
-	f.StringVar(&out, "out", "", "output folder (default results/SLUG)")
-	f.StringArrayVar(&o.set, "set", nil, "change a setting of the configuration, KEY=VALUE; repeatable")
+	f.StringVar(&o.scale, "scale", "quick", "`SCALE` of the run: smoke (seconds), quick (minutes on 2 cores) or paper (the paper's sizes)")
+	f.StringVar(&o.dataset, "dataset", "", "`NAME` of the data set (default: the paper's)")
+	f.StringVar(&o.dataDir, "data-dir", "", "`DIR` that holds the data files (default: the cache)")
+	f.Int64SliceVar(&o.seeds, "seeds", nil, "`LIST` of seeds, such as 1,2,3: each is a run of its own, intervals are over them (default: the scale's)")
+	f.Lookup("seeds").DefValue = "" // shown as [] otherwise
+	f.StringVar(&backend, "backend", "", backendHelp)
+	f.StringVar(&out, "out", "", "output `DIR` (default results/PAPER)")
+	f.StringArrayVar(&o.set, "set", nil, "change a setting of the configuration: `KEY=VALUE`, repeatable")
 	f.BoolVar(&asJSON, "json", false, "print the claims as JSON")
 	f.BoolVar(&verdictsFine, "any-verdict", false, "exit with status 0 also if a claim is not replicated")
 	return c

@@ -49,6 +49,9 @@ func openEngine(backend string) (*engine.Engine, error) {
 	return e, err
 }
 
+// backendHelp explains --backend.
+const backendHelp = "`SPEC` of the backend: xla, xla:cpu, xla:cuda, xla:/path/plugin.so or go (default $GOMLX_BACKEND, else xla)"
+
 // onStop is the annotation that tells what a stopped command leaves: "resumes" or "nothing".
 const onStop = "on stop"
 
