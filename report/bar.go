@@ -12,9 +12,10 @@ import (
 	"golang.org/x/term"
 )
 
-// Bar is a [Progress] that shows how far a job is and how long it still takes: a moving bar on a terminal;
-// where standard error is no terminal, lines that are at least 5% and 10 seconds apart, or 5 minutes, and, unless
-// it shows a whole job, one at the start and end of each task; one line at the end of each task, without times, in a notebook. Tasks follow one another.
+// Bar is a [Progress] that shows how far a job is and how long it still takes: a moving bar on a terminal, above
+// it a line at the end of each task; where standard error is no terminal, a line at the start and end of each
+// task, and in between. Lines in between, and all lines of a whole job, are at least 5% and 10 seconds apart, or
+// 5 minutes; one line at the end of each task, without times, in a notebook. Tasks follow one another.
 type Bar struct {
 	out     io.Writer
 	mode    barMode
@@ -25,8 +26,9 @@ type Bar struct {
 	total   int
 	start   time.Time // of the present task
 	resumed int       // steps of the present task that were finished before it began
-	last    time.Time // when the last line or job description was shown
-	shown   float64   // share of the task, or of the whole job, in the last line of a log
+	last    time.Time // when the last line was shown
+	shown   float64   // share of the task, or of the whole job, in the last line
+	redrawn time.Time // when the moving bar's description was last shown
 	job     job
 }
 
@@ -47,7 +49,7 @@ const (
 	notebook
 )
 
-// Lines of a log come no closer than this in time and in the share of the work, unless nothing came for long.
+// Lines come no closer than this in time and in the share of the work, unless nothing came for long.
 const (
 	lineEvery = 10 * time.Second
 	lineShare = 0.05
@@ -114,7 +116,7 @@ func (b *Bar) Begin(task string, done, total int) {
 			b.line("started at " + b.count())
 		}
 	case terminal:
-		b.last = b.start
+		b.redrawn = b.start
 		n := int64(total)
 		if total <= 0 {
 			n = -1 // unknown
@@ -138,8 +140,8 @@ func (b *Bar) Advance(n int) {
 	now := b.now()
 	switch b.mode {
 	case terminal:
-		if b.job.total > 0 && now.Sub(b.last) >= time.Second {
-			b.last = now
+		if b.job.total > 0 && now.Sub(b.redrawn) >= time.Second {
+			b.redrawn = now
 			b.bar.Describe(b.describe())
 		}
 		if b.total <= 0 || b.done < b.total { // the last step is shown by End
@@ -168,16 +170,14 @@ func (b *Bar) End() {
 	if b.job.total > 0 {
 		timed += b.left()
 	}
-	switch b.mode {
-	case terminal:
+	if b.mode == terminal {
 		_ = b.bar.Finish() // clears its line
-		b.line(timed)
-	case logLines:
-		if b.job.total == 0 || b.lineDue() || b.share() >= 1 {
-			b.line(timed)
-		}
-	case notebook:
+	}
+	switch {
+	case b.mode == notebook:
 		b.line(what)
+	case b.job.total == 0 || b.lineDue() || b.share() >= 1:
+		b.line(timed)
 	}
 	b.task, b.done, b.total = "", 0, 0
 }
@@ -188,7 +188,7 @@ func (b *Bar) line(what string) {
 	fmt.Fprintf(b.out, "%s: %s\n", b.task, what)
 }
 
-// lineDue says whether a log may have another line.
+// lineDue says whether another line may come.
 func (b *Bar) lineDue() bool {
 	since := b.now().Sub(b.last)
 	unknown := b.job.total == 0 && b.total <= 0

@@ -89,6 +89,7 @@ func TestBarOnTerminal(t *testing.T) {
 	}
 	b.End()
 	b.Begin("unknown length", 0, 0)
+	c.pass(30 * time.Second)
 	b.Advance(3)
 	b.Begin("next", 2, 4) // ends the one before
 	b.Advance(9)          // more than there is
@@ -97,7 +98,7 @@ func TestBarOnTerminal(t *testing.T) {
 	b.Advance(1)
 	text := out.String()
 	assert.Contains(t, text, "train: done, 10/10 in 20s · job 33%, 40s left\n")
-	assert.Contains(t, text, "unknown length: done, 3 steps in 0.0s")
+	assert.Contains(t, text, "unknown length: done, 3 steps in 30s")
 	assert.Contains(t, text, "next: done, 11/4")
 	assert.Contains(t, text, "\r")
 }
