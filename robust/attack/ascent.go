@@ -3,6 +3,7 @@ package attack
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
@@ -267,8 +268,10 @@ func (a ascent) validate(p robust.Problem) error {
 		return errors.Errorf("Steps = %d with a non-zero radius: need at least 1", a.steps)
 	case a.restarts < 1:
 		return errors.Errorf("Restarts = %d: need at least 1", a.restarts)
-	case !(a.stepSize >= 0):
+	case !(a.stepSize >= 0) || math.IsInf(a.stepSize, 1):
 		return errors.Errorf("StepSize = %g: must be finite and >= 0", a.stepSize)
+	case !(a.momentum >= 0) || math.IsInf(a.momentum, 1):
+		return errors.Errorf("Decay = %g: must be finite and > 0", a.momentum)
 	case p.Threat.MovesWeights():
 		return errors.New("this attack moves inputs only: use JointPGD for a threat with weights")
 	case p.Goal.Classes() == nil:
