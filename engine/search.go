@@ -74,6 +74,7 @@ type searcher struct {
 	getenv  func(string) string
 	workDir string
 	homeDir string
+	program string          // the folder of the running program
 	sites   func() []string // site-packages of the Python on the PATH, asked last
 	nvidia  func() bool     // an NVIDIA device is present
 	system  []string        // go-xla's system folders
@@ -84,6 +85,7 @@ func newSearcher() *searcher {
 		system: []string{"/usr/local/lib/go-xla", "/usr/local/lib/go-xla/nvidia", "/usr/local/lib/gomlx/pjrt"}}
 	s.workDir, _ = os.Getwd()
 	s.homeDir, _ = os.UserHomeDir()
+	s.program = programDir()
 	return s
 }
 
@@ -91,7 +93,7 @@ func newSearcher() *searcher {
 //
 //  1. the active virtual environment: VIRTUAL_ENV, then CONDA_PREFIX;
 //  2. the project's own .venv: of the checkout named by TRUSTBOOK_HOME, else of the one that holds the notebook
-//     (GONB_DIR) or the working directory;
+//     (GONB_DIR), the working directory or the running program;
 //  3. the folders in PJRT_PLUGIN_LIBRARY_PATH;
 //  4. go-xla's own folders: ~/.local/lib/go-xla and /usr/local/lib/go-xla;
 //  5. the packages of the python3 on the PATH.
@@ -128,7 +130,7 @@ func (s *searcher) folders() []Folder {
 		environment(filepath.Join(home, ".venv"), HomeEnv)
 	}
 	for _, start := range []struct{ dir, why string }{
-		{s.getenv(notebookEnv), "the notebook's project"}, {s.workDir, "the project"},
+		{s.getenv(notebookEnv), "the notebook's project"}, {s.workDir, "the project"}, {s.program, "the program's project"},
 	} {
 		if root := projectRoot(start.dir); root != "" {
 			environment(filepath.Join(root, ".venv"), start.why)
@@ -308,11 +310,23 @@ func projectRoot(dir string) string {
 	}
 }
 
-// ProjectRoot returns the checkout of this module that TRUSTBOOK_HOME, the notebook's folder or the working
-// directory names, or "" where there is none.
+// programDir is the folder of the running program, behind links: bin/trustbook finds its checkout from anywhere.
+func programDir() string {
+	program, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	if real, err := filepath.EvalSymlinks(program); err == nil {
+		program = real
+	}
+	return filepath.Dir(program)
+}
+
+// ProjectRoot returns the checkout of this module that TRUSTBOOK_HOME, the notebook's folder, the working directory or
+// the running program's folder lies in, or "" where there is none.
 func ProjectRoot() string {
 	wd, _ := os.Getwd()
-	for _, dir := range []string{os.Getenv(HomeEnv), os.Getenv(notebookEnv), wd} {
+	for _, dir := range []string{os.Getenv(HomeEnv), os.Getenv(notebookEnv), wd, programDir()} {
 		if root := projectRoot(dir); root != "" {
 			return root
 		}

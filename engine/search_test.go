@@ -47,6 +47,8 @@ func TestSearchOrder(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(work, "go.mod"), []byte("module "+ModulePath+"\n\ngo 1.26\n"), 0o644))
 	notebook := tree(t, ".venv/"+cpuSO, "notebooks/x.ipynb")
 	require.NoError(t, os.WriteFile(filepath.Join(notebook, "go.mod"), []byte("// house\nmodule "+ModulePath+" // ours\n"), 0o644))
+	built := tree(t, ".venv/"+cpuSO, "bin/trustbook")
+	require.NoError(t, os.WriteFile(filepath.Join(built, "go.mod"), []byte("module "+ModulePath+"\n"), 0o644))
 	checkout := tree(t, ".venv/"+cpuSO)
 	venv, conda := tree(t, cpuSO), tree(t, cpuSO)
 	listed, system := tree(t, "pjrt_c_api_cpu_plugin.so"), tree(t, "pjrt-plugin-cpu.so")
@@ -56,6 +58,7 @@ func TestSearchOrder(t *testing.T) {
 		notebookEnv: filepath.Join(notebook, "notebooks"), PluginPathEnv: "/nowhere:" + listed}
 	s := fake(env)
 	s.homeDir, s.workDir, s.system = home, filepath.Join(work, "deep", "er"), []string{system}
+	s.program = filepath.Join(built, "bin")
 	s.sites = func() []string { return []string{python} }
 
 	for _, want := range []string{
@@ -64,6 +67,7 @@ func TestSearchOrder(t *testing.T) {
 		filepath.Join(checkout, ".venv", cpuSO),
 		filepath.Join(notebook, ".venv", cpuSO),
 		filepath.Join(work, ".venv", cpuSO),
+		filepath.Join(built, ".venv", cpuSO),
 		filepath.Join(listed, "pjrt_c_api_cpu_plugin.so"),
 		filepath.Join(home, ".local/lib/go-xla/pjrt_c_api_cpu_v0.83.1_plugin.so"),
 		filepath.Join(system, "pjrt-plugin-cpu.so"),
