@@ -42,7 +42,7 @@ func (in Inner) Graph(scope *model.Scope, m *nets.Model, images *Node, objective
 	epsilon := Scalar(images.Graph(), images.DType(), in.Threat.Epsilon)
 	size := Scalar(images.Graph(), images.DType(), cmp.Or(in.StepSize, 2.5*in.Threat.Epsilon/float64(steps)))
 
-	at := clean
+	at := Identity(clean) // a gradient with respect to what comes out of StopGradient itself would be zero
 	if !in.NoRandom && in.Threat.Epsilon > 0 {
 		state := scope.Store().GetVariable("/" + model.RNGStateVariableName)
 		if state == nil {
