@@ -2,6 +2,7 @@ package joint
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/pkg/errors"
@@ -97,6 +98,15 @@ func (c Config) Validate() error {
 		if n < 1 {
 			return errors.Errorf("joint: %s = %d: must be at least 1", name, n)
 		}
+	}
+	if c.BatchSize > c.Train {
+		return errors.Errorf("joint: batch_size = %d for %d training examples: must not be larger", c.BatchSize, c.Train)
+	}
+	if slices.ContainsFunc(c.Hidden, func(n int) bool { return n < 1 }) {
+		return errors.Errorf("joint: hidden = %v: widths must be at least 1", c.Hidden)
+	}
+	if !(c.LearningRate > 0) || math.IsInf(c.LearningRate, 1) {
+		return errors.Errorf("joint: learning_rate = %g: must be finite and > 0", c.LearningRate)
 	}
 	for i, s := range c.Seeds {
 		if slices.Contains(c.Seeds[:i], s) {

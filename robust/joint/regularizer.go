@@ -5,6 +5,7 @@ import (
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/support/exceptions"
 	"github.com/pkg/errors"
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
@@ -28,6 +29,9 @@ func Regularized(base fit.Loss, r Regularizer) fit.Loss {
 		Name: fmt.Sprintf("%s + bound(lambda=%g/%g/%g, eps=%g/%g)", base.Name,
 			r.LambdaInput, r.LambdaWeight, r.LambdaJoint, r.EpsilonInput, r.EpsilonWeight),
 		Build: func(scope *model.Scope, m *nets.Model, images, labels *Node) *Node {
+			if err := r.Validate(); err != nil {
+				exceptions.Panicf("%v", err)
+			}
 			loss := base.Build(scope, m, images, labels)
 			x := Reshape(images, images.Shape().Dimensions[0], -1)
 			add := func(lambda, epsilonInput, epsilonWeight float64) {
