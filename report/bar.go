@@ -182,6 +182,20 @@ func (b *Bar) End() {
 	b.task, b.done, b.total = "", 0, 0
 }
 
+// Finish ends a whole job. Where a resumed run had less to do than its weights said, a last line tells of the end.
+func (b *Bar) Finish() {
+	b.End()
+	if b.job.total == 0 || b.job.start.IsZero() || b.share() >= 1 {
+		return
+	}
+	b.job.finished = b.job.total
+	if b.mode != notebook {
+		b.task = "all"
+		b.line("done in " + short(b.now().Sub(b.job.start)) + b.left())
+		b.task = ""
+	}
+}
+
 // line prints a line about the present task.
 func (b *Bar) line(what string) {
 	b.last, b.shown = b.now(), b.share()

@@ -148,3 +148,23 @@ func TestLogOfUnknownLength(t *testing.T) {
 	b.End()
 	assert.Equal(t, "count: started at 0 steps\ncount: 10 steps\ncount: 20 steps\ncount: done, 25 steps in 25s\n", out.String())
 }
+
+// A job that a resumed run finished with fewer tasks than foreseen ends at 100% all the same, and says so once.
+func TestFinish(t *testing.T) {
+	b, out, c := testBar(logLines, 3)
+	b.Finish() // nothing has begun
+	assert.Empty(t, out.String())
+	b.Begin("measure", 0, 2)
+	c.pass(time.Second)
+	b.Advance(2)
+	b.Finish()
+	b.Finish()
+	assert.Equal(t, "measure: started at 0/2\nall: done in 1.0s · job 100%\n", out.String())
+
+	b, out, c = testBar(logLines, 1)
+	b.Begin("measure", 0, 2)
+	c.pass(time.Second)
+	b.Advance(2)
+	b.Finish()
+	assert.Equal(t, "measure: started at 0/2\nmeasure: done, 2/2 in 1.0s · job 100%\n", out.String())
+}

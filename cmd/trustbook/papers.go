@@ -41,9 +41,9 @@ type replication interface {
 type runOptions struct {
 	scale, dataset, dataDir string
 	seeds                   []int64
-	set                     []string // k=v
-	stateDir                string   // where unfinished work is kept
-	progress                func(tasks float64) report.Progress
+	set                     []string                            // k=v
+	stateDir                string                              // where unfinished work is kept
+	progress                func(tasks float64) report.Progress // starts the display; every runner calls it once
 }
 
 // papers are all replicated papers.

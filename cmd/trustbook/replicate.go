@@ -43,7 +43,6 @@ func newReplicate() *cobra.Command {
 				return err
 			}
 			o.stateDir = filepath.Join(out, "state")
-			o.progress = func(tasks float64) report.Progress { return report.NewJob(tasks) }
 			claims, err := replicate(c, p, o, backend, out)
 			if err != nil {
 				return err
@@ -76,6 +75,11 @@ func newReplicate() *cobra.Command {
 // replicate runs a paper and writes what it shows.
 func replicate(c *cobra.Command, p paper, o runOptions, backend, out string) ([]report.Claim, error) {
 	start := time.Now()
+	var job *report.Bar
+	o.progress = func(tasks float64) report.Progress {
+		job = report.NewJob(tasks)
+		return job
+	}
 	run, err := p.plan(c.Context(), o)
 	if err != nil {
 		return nil, err
@@ -91,6 +95,9 @@ func replicate(c *cobra.Command, p paper, o runOptions, backend, out string) ([]
 	}
 	if err := c.Context().Err(); err != nil { // stopped during the last step
 		return nil, err
+	}
+	if job != nil {
+		job.Finish()
 	}
 	if err := writeResult(out, p, r, e, c.CommandPath()+" "+p.slug+flagsGiven(c)); err != nil {
 		return nil, err
