@@ -45,9 +45,18 @@ func keys(t *testing.T, text string) map[string]bool {
 	return found
 }
 
+// requireKeys checks that keys are there, and that all that are there stand in the documentation; settings are the paper's.
 func requireKeys(t *testing.T, text string, want ...string) {
 	t.Helper()
 	found := keys(t, text)
+	documentation, err := os.ReadFile(filepath.Join(home, "docs", "cli.md"))
+	require.NoError(t, err)
+	for path := range found {
+		if !strings.HasPrefix(path, "config.") && !strings.HasPrefix(path, "versions.") {
+			key := path[strings.LastIndex(path, ".")+1:]
+			assert.Contains(t, string(documentation), "`"+key+"`", "undocumented key %s", path)
+		}
+	}
 	for _, key := range want {
 		require.True(t, found[key], "no %s in %s", key, text)
 	}

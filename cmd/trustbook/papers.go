@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -91,6 +92,9 @@ func planJoint(ctx context.Context, o runOptions) (runner, error) {
 	}, nil
 }
 
+// empty matches the zero values of settings.
+var empty = regexp.MustCompile(`^\s*(-?0+(\.0*)?([eE].*)?|\[\s*\]|null|""|)\s*$`)
+
 // scaled picks the configuration of a scale and applies k=v settings, whose keys are the configuration's JSON keys and
 // whose values are JSON or plain text.
 func scaled[C any](at func(scale string) (C, error), o runOptions) (C, error) {
@@ -106,6 +110,9 @@ func scaled[C any](at func(scale string) (C, error), o runOptions) (C, error) {
 		key, value, ok := strings.Cut(kv, "=")
 		if _, exists := known[key]; !ok || !exists {
 			return c, usagef("--set %s: want KEY=VALUE with KEY one of %s", kv, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+		if empty.MatchString(value) { // a zero field of a configuration stands for its default
+			return c, usagef("--set %s: nothing of %s cannot be asked for: leave it out for the default", kv, key)
 		}
 		if !json.Valid([]byte(value)) {
 			quoted, _ := json.Marshal(value)
