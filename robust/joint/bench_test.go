@@ -21,15 +21,7 @@ func BenchmarkThousand(b *testing.B) {
 	e := testengine.Get(b)
 	m, err := nets.NewMLP(nets.MLPConfig{Hidden: []int{128, 64, 32}, NoBias: true, Seed: 1})
 	require.NoError(b, err)
-	rng := rand.New(rand.NewPCG(1, 1))
-	pixels, labels := make([]float32, 1000*784), make([]int32, 1000)
-	for i := range pixels {
-		pixels[i] = rng.Float32()
-	}
-	for i := range labels {
-		labels[i] = rng.Int32N(10)
-	}
-	x := tensors.FromFlatDataAndDimensions(pixels, 1000, 28, 28, 1)
+	x, labels := digits(1000)
 	t := robust.Threat{Norm: robust.Linf, Epsilon: 0.05, Weights: []float64{0.005}}
 	measure := func(name string, run func() error) {
 		b.Run(name, func(b *testing.B) {
@@ -50,4 +42,45 @@ func BenchmarkThousand(b *testing.B) {
 		_, err := attack.JointPGD{Steps: 20}.Perturb(context.Background(), v, p)
 		return err
 	})
+}
+
+// digits are n images of noise with labels at random.
+func digits(n int) (*tensors.Tensor, []int32) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	pixels, labels := make([]float32, n*784), make([]int32, n)
+	for i := range pixels {
+		pixels[i] = rng.Float32()
+	}
+	for i := range labels {
+		labels[i] = rng.Int32N(10)
+	}
+	return tensors.FromFlatDataAndDimensions(pixels, n, 28, 28, 1), labels
+}
+
+// BenchmarkVerify measures the attack on the bounds of 100 images: 2,000 random perturbations, and 20 steps of an
+// adversary with a weight perturbation for each image.
+func BenchmarkVerify(b *testing.B) {
+	e := testengine.Get(b)
+	m, err := nets.NewMLP(nets.MLPConfig{Hidden: []int{128, 64, 32}, NoBias: true, Seed: 1})
+	require.NoError(b, err)
+	v, err := joint.NewVerifier(e, m)
+	require.NoError(b, err)
+	x, labels := digits(100)
+	t := robust.Threat{Norm: robust.Linf, Epsilon: 0.05, Weights: []float64{0.005}}
+	for _, c := range []struct {
+		name   string
+		config joint.VerifyConfig
+	}{{"random", joint.VerifyConfig{Random: 2000, Steps: 1}}, {"steps", joint.VerifyConfig{Random: 100, Steps: 20}}} {
+		b.Run(c.name, func(b *testing.B) {
+			run := func() {
+				_, err := v.Verify(context.Background(), x, labels, t, c.config)
+				require.NoError(b, err)
+			}
+			run()
+			b.ResetTimer()
+			for range b.N {
+				run()
+			}
+		})
+	}
 }

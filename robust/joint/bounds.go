@@ -26,6 +26,12 @@ type Bounds struct {
 	Upper  []float64   // bound on the cross-entropy under perturbation
 }
 
+// rows returns the bounds of some of the examples.
+func (b *Bounds) rows(from, to int) *Bounds {
+	return &Bounds{Margin: b.Margin[from:to], Total: b.Total[from:to], Input: b.Input[from:to], Weight: b.Weight[from:to],
+		Cross: b.Cross[from:to], IBP: b.IBP[from:to], Clean: b.Clean[from:to], Upper: b.Upper[from:to]}
+}
+
 // Certifier computes bounds of one model: compiled once, used for any images and radii.
 type Certifier struct {
 	m      *nets.Model
