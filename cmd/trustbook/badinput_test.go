@@ -114,6 +114,7 @@ func TestWrongUse(t *testing.T) {
 		words []string
 	}{
 		{[]string{"dance"}, []string{`no command "dance"`, "trustbook --help"}},
+		{[]string{"help", "dance"}, []string{`no command "dance"`}},
 		{[]string{"--dance"}, []string{"unknown flag: --dance"}},
 		{[]string{"data", "dance"}, []string{`no command "dance"`, "trustbook data --help"}},
 		{[]string{"kernel", "dance"}, []string{`no command "dance"`}},
@@ -131,11 +132,12 @@ func TestWrongUse(t *testing.T) {
 		{[]string{"replicate", "robust/joint", "--seeds", "1,1"}, []string{"seed 1", "twice"}},
 		{[]string{"replicate", "robust/joint", "--set", "train"}, []string{"--set train", "KEY=VALUE"}},
 		{[]string{"replicate", "robust/joint", "--set", "tain=3"}, []string{"--set tain=3", "train"}},
-		{[]string{"replicate", "robust/joint", "--set", "train=many"}, []string{"--set train=many"}},
+		{[]string{"replicate", "robust/joint", "--set", "hidden=16"}, []string{"--set hidden=16", "a list"}},
+		{[]string{"replicate", "robust/joint", "--set", "train=many"}, []string{"--set train=many", "whole number"}},
 		{[]string{"replicate", "robust/joint", "--set", "train=0"}, []string{"--set train=0", "default"}},
 		{[]string{"replicate", "robust/joint", "--set", "methods=[]"}, []string{"--set methods=[]"}},
 		{[]string{"replicate", "robust/joint", "--set", "learning_rate=0.0"}, []string{"learning_rate"}},
-		{[]string{"replicate", "robust/joint", "--set", "train=1.5"}, []string{"--set train=1.5"}},
+		{[]string{"replicate", "robust/joint", "--set", "train=1.5"}, []string{"--set train=1.5", "whole number"}},
 		{[]string{"replicate", "robust/joint", "--seeds", ""}, []string{"--seeds"}},
 		{[]string{"replicate", "robust/joint", "--set", "train=-1"}, []string{"train = -1", "at least 1"}},
 		{[]string{"replicate", "robust/joint", "--set", "epsilon_input=[0,-1]"}, []string{"epsilon_input"}},

@@ -74,10 +74,23 @@ func newRoot() *cobra.Command {
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
 	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDoctor(), newList(), newReplicate(), newAttack(), newLedger(), newData(), newKernel())
 	markUsage(root)
 	return root
+}
+
+// newHelp is cobra's help command, but for an unknown topic being wrong use.
+func newHelp() *cobra.Command {
+	return &cobra.Command{Use: "help [COMMAND]", Short: "Help about a command",
+		RunE: func(c *cobra.Command, args []string) error {
+			topic, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("no command %q: see `trustbook --help`", strings.Join(args, " "))
+			}
+			return topic.Help()
+		}}
 }
 
 // takes makes a command want the named arguments, as they stand in its usage line.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -92,6 +94,23 @@ func planJoint(ctx context.Context, o runOptions) (runner, error) {
 	}, nil
 }
 
+// kindOf names a type of setting for people.
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Slice:
+		return "a list such as [1,2] of which each is " + kindOf(t.Elem())
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	}
+	return "a value of type " + t.String()
+}
+
 // empty matches the zero values of settings.
 var empty = regexp.MustCompile(`^\s*(-?0+(\.0*)?([eE].*)?|\[\s*\]|null|""|)\s*$`)
 
@@ -120,6 +139,9 @@ func scaled[C any](at func(scale string) (C, error), o runOptions) (C, error) {
 		}
 		decoder := json.NewDecoder(bytes.NewReader([]byte(fmt.Sprintf("{%q: %s}", key, value))))
 		if err := decoder.Decode(&c); err != nil {
+			if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
+				return c, usagef("--set %s: want %s, not a %s", kv, kindOf(wrong.Type), wrong.Value)
+			}
 			return c, usagef("--set %s: %s", kv, err)
 		}
 	}
