@@ -166,7 +166,7 @@ func (o *Outcome) judge(ctx context.Context, v *Victim, rows []int) (err error) 
 	if err != nil {
 		return err
 	}
-	inputs, err := v.measure(o.Problem.Threat.Norm, o.Problem.Images, o.Perturbed)
+	inputs, err := v.measure(ctx, o.Problem.Threat.Norm, o.Problem.Images, o.Perturbed)
 	if err != nil {
 		return err
 	}

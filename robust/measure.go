@@ -1,6 +1,7 @@
 package robust
 
 import (
+	"context"
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
@@ -17,14 +18,14 @@ type measured struct {
 }
 
 // measure compares perturbed with clean images, in float64, batch by batch on the device.
-func (v *Victim) measure(norm Norm, clean, perturbed *tensors.Tensor) ([]measured, error) {
+func (v *Victim) measure(ctx context.Context, norm Norm, clean, perturbed *tensors.Tensor) ([]measured, error) {
 	if !perturbed.Shape().Equal(clean.Shape()) {
 		return nil, errors.Errorf("robust: the attack returned shape %s for inputs of shape %s", perturbed.Shape(), clean.Shape())
 	}
-	exec, err := NewExec(v.Engine.Backend(), func(a, b *Node) []*Node {
+	step, err := v.compile("measure/"+norm.String(), func(_ *Oracle, args []*Node) []*Node {
 		size := v.exampleSize()
-		a = ConvertDType(Reshape(a, -1, size), dtypes.Float64)
-		b = ConvertDType(Reshape(b, -1, size), dtypes.Float64)
+		a := ConvertDType(Reshape(args[0], -1, size), dtypes.Float64)
+		b := ConvertDType(Reshape(args[1], -1, size), dtypes.Float64)
 		d := Abs(Sub(b, a))
 		var length *Node
 		switch norm {
@@ -42,7 +43,6 @@ func (v *Victim) measure(norm Norm, clean, perturbed *tensors.Tensor) ([]measure
 	if err != nil {
 		return nil, err
 	}
-	defer exec.Finalize()
 	a, err := tensors.CopyFlatData[float32](clean)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (v *Victim) measure(norm Norm, clean, perturbed *tensors.Tensor) ([]measure
 	n := clean.Shape().Dimensions[0]
 	result := make([]measured, 0, n)
 	for rows := range v.Batches(Rows(n)) {
-		out, err := exec.Call(v.Images(a, rows), v.Images(b, rows))
+		out, err := step.Call(ctx, nil, v.Images(a, rows), v.Images(b, rows))
 		if err != nil {
 			return nil, err
 		}
