@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/pkg/errors"
+
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"

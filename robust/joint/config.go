@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/pkg/errors"
+
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
 )

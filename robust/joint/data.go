@@ -5,6 +5,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
+
 	"github.com/trustbook/trustbook/datasets"
 	"github.com/trustbook/trustbook/fit"
 )

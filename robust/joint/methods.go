@@ -2,6 +2,7 @@ package joint
 
 import (
 	"github.com/pkg/errors"
+
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"

@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/support/exceptions"
 	"github.com/pkg/errors"
+
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
 )

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/pkg/errors"
+
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
