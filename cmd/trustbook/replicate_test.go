@@ -140,7 +140,7 @@ func TestReplicateResumes(t *testing.T) {
 			require.True(t, stopped || os.RemoveAll(out) == nil)
 			continue
 		}
-		share := 0.7 * (float64(tenths[killed]) + random.Float64()) / 10
+		share := 0.6 * (float64(tenths[killed]) + random.Float64()) / 10
 		start, fresh := time.Now(), len(stage(out)) == 0
 		if killedAfter(t, dir, time.Duration(share*float64(whole)), smoke("killed")...) {
 			if fresh { // the machine has less to do than it had
