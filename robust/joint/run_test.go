@@ -13,7 +13,7 @@ import (
 
 // tiny is smaller than the smoke scale, on generated glyphs, which need no files.
 func tiny() Config {
-	return Config{Scale: "tiny", Dataset: "glyphs", Train: 120, Test: 40, Seeds: []int64{1, 2}, Methods: []string{Standard, Reg},
+	return Config{Scale: "tiny", Dataset: "glyphs", Train: 120, Test: 40, Seeds: []int64{1, 2}, Methods: []string{Reg},
 		Hidden: []int{12, 8}, WarmUp: 1, Epochs: 2, BatchSize: 20, EpsilonInput: []float64{0, 0.05}, EpsilonWeight: []float64{0, 0.01},
 		Steps: 3, VerifyImages: 8, VerifyRandom: 40}
 }
@@ -46,12 +46,12 @@ func TestRunRepeatsAndResumes(t *testing.T) {
 	first, err := Run(t.Context(), e, tiny())
 	require.NoError(t, err)
 	want := encode(t, first)
-	require.Len(t, first.Models, 4)
+	require.Len(t, first.Models, 2)
 
 	stopped := tiny()
 	stopped.Dir = t.TempDir()
 	stops := 0
-	for _, after := range []int{2, 14, 25, 40} {
+	for _, after := range []int{2, 14, 30} {
 		ctx, cancel := context.WithCancel(t.Context())
 		stopped.Progress = &stopper{after, cancel}
 		_, err := Run(ctx, e, stopped)
@@ -61,7 +61,7 @@ func TestRunRepeatsAndResumes(t *testing.T) {
 			stops++
 		}
 	}
-	require.GreaterOrEqual(t, stops, 3, "the runs ended before they were stopped")
+	require.Equal(t, 3, stops, "the runs ended before they were stopped")
 	stopped.Progress = nil
 	resumed, err := Run(t.Context(), e, stopped)
 	require.NoError(t, err)
@@ -86,7 +86,6 @@ func TestRunRepeatsAndResumes(t *testing.T) {
 			require.LessOrEqual(t, m.Certified[i], m.Certified[i-1], "larger radii certify less")
 		}
 	}
-	require.NotEqual(t, first.For(Standard)[0].Accuracy, first.For(Reg)[0].Accuracy)
 	require.NotEqual(t, first.Models[0].InputTerm, first.Models[1].InputTerm, "seeds differ")
 	require.Len(t, first.For(Reg), 2)
 	require.Empty(t, first.For(ATx))
