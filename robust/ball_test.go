@@ -209,6 +209,33 @@ func TestProjectLargeImages(t *testing.T) {
 	}
 }
 
+// TestProjectByteRange holds the budget to 1e-6 where float32 values are 1.5e-5 apart.
+func TestProjectByteRange(t *testing.T) {
+	box := robust.Box{Lower: 0, Upper: 255}
+	rng := rand.New(rand.NewPCG(9, 10))
+	clean, x := draw(rng, 20, 784, box)
+	for i := range x {
+		for j := range x[i] {
+			x[i][j] = float64(float32(clean[i][j] + 20*rng.NormFloat64()))
+		}
+	}
+	for _, norm := range norms {
+		exec, err := NewExec(testengine.Get(t).Backend(), func(x, clean, epsilon *Node) *Node {
+			return robust.Project(norm, x, clean, epsilon, box)
+		})
+		require.NoError(t, err)
+		for _, epsilon := range []float64{2.3, 8.1} {
+			out, err := exec.Call1(x.tensor(), clean.tensor(), float32(epsilon))
+			require.NoError(t, err)
+			for i, z := range rowsOf(out) {
+				reached := length(norm, sub(z, clean[i]))
+				require.LessOrEqual(t, reached, epsilon+1e-6, "%s, row %d", norm, i)
+				require.Greater(t, reached, 0.99*epsilon, "%s, row %d", norm, i)
+			}
+		}
+	}
+}
+
 // bestInner is max <g, d> over ||d|| <= size, for l1 also inside the box around x (a fractional knapsack).
 func bestInner(norm robust.Norm, g, x []float64, size float64, box robust.Box) (best float64) {
 	switch norm {
