@@ -381,6 +381,23 @@ func TestJointIsStrongest(t *testing.T) {
 	require.LessOrEqual(t, both, min(input, weight)+0.02)
 	require.Less(t, both, 1.0)
 	require.Equal(t, 1.0, accuracy(0, 0))
+
+	p.Threat = robust.Threat{Epsilon: 0.02, Weights: []float64{0.01}}
+	once := evaluate(t, v, attack.JointPGD{Steps: 5}, p).RobustAccuracy
+	require.LessOrEqual(t, evaluate(t, v, attack.JointPGD{Steps: 5, Restarts: 3}, p).RobustAccuracy, once)
+	wrong := evaluate(t, v, mislabeled{attack.JointPGD{Steps: 5}}, p).RobustAccuracy
+	require.Greater(t, wrong, once, "the attack does not look at its labels")
+}
+
+// mislabeled hands an attack labels that are all wrong.
+type mislabeled struct{ robust.Attack }
+
+func (m mislabeled) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*robust.Perturbation, error) {
+	p.Goal.Labels = slices.Clone(p.Goal.Labels)
+	for i := range p.Goal.Labels {
+		p.Goal.Labels[i] = (p.Goal.Labels[i] + 1) % classes
+	}
+	return m.Attack.Perturb(ctx, v, p)
 }
 
 // TestBadSettings: each is one line.
