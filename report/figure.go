@@ -1,11 +1,9 @@
 package report
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"image/color"
-	"image/png"
 	"math"
 	"strings"
 
@@ -202,11 +200,7 @@ func (f *Figure) PNG() (data []byte, err error) {
 			}
 		}
 	}
-	var b bytes.Buffer
-	if err := png.Encode(&b, img.Image()); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	return encodePNG(img.Image(), true)
 }
 
 // AltText returns Alt, or a description made from the title, the axes and the names of the series.

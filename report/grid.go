@@ -1,11 +1,9 @@
 package report
 
 import (
-	"bytes"
 	"fmt"
 	"image"
 	"image/color"
-	"image/png"
 	"math"
 	"strings"
 
@@ -212,11 +210,7 @@ func (g *Grid) PNG() (data []byte, err error) {
 			}
 		}
 	}
-	var b bytes.Buffer
-	if err := png.Encode(&b, img); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	return encodePNG(img, false)
 }
 
 func whiteImage(w, h int) *image.RGBA {
