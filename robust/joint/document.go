@@ -33,7 +33,7 @@ func (r *Result) Document() *report.Document {
 				figures[2], tables[1], figures[4]}},
 			{Title: "Training with the bound", Parts: []report.Part{
 				report.Text("Reg adds the batch mean of the worst class's bound, one term for inputs and one for weights, to the loss. Networks trained so are the only ones with a certificate. " +
-					"Adversarial weight perturbation (AWP) resists more in practice, but nothing is certified; the paper does not claim otherwise."),
+					"Adversarial weight perturbation (AWP) and adversarial training on both (AT-joint) resist more where they are attacked, but nothing is certified; the paper does not claim otherwise."),
 				figures[3], tables[3]}},
 			{Title: "Every number", Parts: []report.Part{tables[2]}},
 		},
