@@ -75,9 +75,11 @@ func (t *Table) HTML() string {
 	if t.Title != "" {
 		fmt.Fprintf(&b, "<div class=\"tb-title\"><b>%s</b></div>\n", escapeHTML(t.Title))
 	}
+	// Notebooks' style sheets override the align attribute; what looks like a tag in a cell's text is escaped.
+	rendered := strings.NewReplacer(`<td align="left"`, `<td style="text-align:left"`, `<th align="left"`, `<th style="text-align:left"`).Replace(w.RenderHTML())
 	// The style stands here too because a notebook knows no style sheet of ours; the region can be scrolled by key.
 	fmt.Fprintf(&b, "<div class=\"tb-scroll\" style=\"overflow-x:auto\" role=\"region\" aria-label=\"%s\" tabindex=\"0\">%s</div>\n",
-		escapeHTML(cmp.Or(t.Title, "Table")), w.RenderHTML())
+		escapeHTML(cmp.Or(t.Title, "Table")), rendered)
 	if t.Caption != "" {
 		fmt.Fprintf(&b, "<figcaption>%s</figcaption>\n", escapeHTML(t.Caption))
 	}
@@ -249,7 +251,7 @@ func htmlCell(cell any, c Column) (shown, more string) {
 	}
 	mean, interval := e.format(c)
 	if interval != "" {
-		more = " <span class=\"ci\">" + escapeHTML(interval) + "</span>"
+		more = ` <span class="ci" style="opacity:.7;font-size:88%">` + escapeHTML(interval) + "</span>"
 	}
 	return escapeHTML(mean), more
 }

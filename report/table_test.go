@@ -74,7 +74,7 @@ func TestTableRenderings(t *testing.T) {
 		"| Model | Robust | Loss | n |\n|:--- | ---:| ---:| ---:|\n"+
 		"| standard | 4.1% | 2.50 | 500 |\n| joint | **92.3% [90.0%, 94.7%]** | **0.33** | 500 |\n"+
 		"| none | – |  |  |\n| short |  |  |  |\n\n*Five seeds.*\n", table.Markdown())
-	assert.Contains(t, table.HTML(), `<strong>92.3%</strong> <span class="ci">[90.0%, 94.7%]</span>`)
+	assert.Contains(t, table.HTML(), `<strong>92.3%</strong> <span class="ci" style="opacity:.7;font-size:88%">[90.0%, 94.7%]</span>`)
 	assert.Contains(t, table.HTML(), `<td align="right"><strong>0.33</strong></td>`)
 	assert.Contains(t, table.Text(), "0.33*")
 	assert.Equal(t, "Model,Robust,Robust_low,Robust_high,Loss,n\nstandard,0.0412,,,2.5,500\njoint,0.9234,0.9,0.9468,0.333,500\nnone,NaN,,,,\nshort,,,,,\n", table.CSV())
