@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/ml/train/optimizer"
 	"github.com/pkg/errors"
+
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/report"
 )

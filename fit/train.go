@@ -12,6 +12,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/pkg/errors"
+
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/nets"
 )
