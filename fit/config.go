@@ -60,11 +60,18 @@ type gradientOptimizer interface {
 	UpdateGraphWithGradients(scope *model.Scope, gradients []*Node, lossDType dtypes.DType)
 }
 
-func (o Optimizer) build(rate float64) gradientOptimizer {
-	if o == SGD { // GoMLX's own default divides the rate by the root of the step
-		return optimizer.StochasticGradientDescent().WithDecay(false).WithLearningRate(rate)
+// optimizer builds the update rule of a phase with so many steps.
+func (c Config) optimizer(steps int) gradientOptimizer {
+	var o gradientOptimizer
+	if c.Optimizer == SGD { // GoMLX's own default divides the rate by the root of the step
+		o = optimizer.StochasticGradientDescent().WithDecay(false).WithLearningRate(c.LearningRate)
+	} else {
+		o = optimizer.Adam().LearningRate(c.LearningRate).Betas(0.9, 0.999).Epsilon(1e-8).WeightDecay(c.WeightDecay).Done().(gradientOptimizer)
 	}
-	return optimizer.Adam().LearningRate(rate).Betas(0.9, 0.999).Epsilon(1e-8).Done().(gradientOptimizer)
+	if c.Cosine {
+		o = cosine{gradientOptimizer: o, rate: c.LearningRate, warmUp: min(c.WarmUpSteps, steps), steps: steps}
+	}
+	return o
 }
 
 // Config says how to train.
@@ -73,6 +80,9 @@ type Config struct {
 	BatchSize    int       // zero: 64. The examples that do not fill a batch are left out of an epoch, others each time
 	LearningRate float64   // zero: 1e-3
 	Optimizer    Optimizer // zero: Adam
+	WeightDecay  float64   // decoupled, of every weight (AdamW; Loshchilov and Hutter, arXiv 1711.05101); with Adam only
+	Cosine       bool      // the rate falls along half a cosine to zero over each phase, instead of being constant
+	WarmUpSteps  int       // with Cosine: over this many first steps of each phase, the rate rises linearly
 	Seed         int64     // of the batch order and of random numbers in losses
 	Validation   *Data     // on which accuracy is measured after each epoch; nil: on nothing
 }
@@ -145,6 +155,12 @@ func (c Config) validate(m *nets.Model, train Data) error {
 	}
 	if len(m.WeightPaths) == 0 {
 		return errors.Errorf("fit: %s has no weights to train", m.Name)
+	}
+	if !(c.WeightDecay >= 0) || math.IsInf(c.WeightDecay, 1) || c.WeightDecay > 0 && c.Optimizer != Adam {
+		return errors.Errorf("fit: WeightDecay = %g with %q: must be finite and >= 0, and 0 without %q", c.WeightDecay, c.Optimizer, Adam)
+	}
+	if c.WarmUpSteps < 0 || c.WarmUpSteps > 0 && !c.Cosine {
+		return errors.Errorf("fit: WarmUpSteps = %d: must be >= 0, and 0 without Cosine", c.WarmUpSteps)
 	}
 	for i, w := range m.Weights() {
 		if w == nil || !w.HasValue() {

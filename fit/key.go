@@ -25,6 +25,9 @@ func Key(m *nets.Model, backend string, train Data, c Config) (string, error) {
 	for _, p := range c.Phases {
 		parts = append(parts, p.Loss.Name, p.Epochs)
 	}
+	if c.WeightDecay != 0 || c.Cosine { // left out otherwise: what was trained before these settings keeps its key
+		parts = append(parts, c.WeightDecay, c.Cosine, c.WarmUpSteps)
+	}
 	sets := []Data{train}
 	if c.Validation != nil {
 		sets = append(sets, *c.Validation)

@@ -22,6 +22,7 @@ import (
 func twoPhases() (Data, Config) {
 	validation := blobs(70, 2)
 	return blobs(100, 1), Config{BatchSize: 16, Seed: 5, LearningRate: 3e-3, Validation: &validation,
+		WeightDecay: 0.05, Cosine: true, WarmUpSteps: 4,
 		Phases: []Phase{{2, noisy()}, {3, CrossEntropy()}}}
 }
 

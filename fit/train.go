@@ -179,7 +179,8 @@ func (r *run) phase(ctx context.Context, m *nets.Model) error {
 		return err
 	}
 	phase := r.c.Phases[r.at.Phase]
-	update := r.c.Optimizer.build(r.c.LearningRate)
+	steps := len(r.train.Labels) / r.c.BatchSize
+	update := r.c.optimizer(phase.Epochs * steps)
 	step, err := model.NewExec(r.e.Backend(), r.m.Store, func(scope *model.Scope, images, labels, rows *Node) {
 		stepGraph(scope, r.m, phase.Loss, update, pick(images, rows), pick(labels, rows))
 	})
@@ -198,7 +199,6 @@ func (r *run) phase(ctx context.Context, m *nets.Model) error {
 	if n := len(r.c.Phases); n > 1 {
 		label = fmt.Sprintf("%s, phase %d/%d", label, r.at.Phase+1, n)
 	}
-	steps := len(r.train.Labels) / r.c.BatchSize
 	r.o.Progress.Begin(label, r.at.Epoch*steps+r.at.Step, phase.Epochs*steps)
 	defer r.o.Progress.End()
 	for r.at.Epoch < phase.Epochs {
