@@ -90,7 +90,7 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 const TasksPerNetwork = 3 // warm-up, training, measuring
 
 // measured trains and measures one network, unless that was done before. The gauge is made when first needed.
-func measured(ctx context.Context, e *engine.Engine, m Method, seed int64, d *Data, c Config, gauge **Gauge) (Measured, error) {
+func measured(ctx context.Context, e *engine.Engine, m Method, seed int64, d *fit.Sets, c Config, gauge **Gauge) (Measured, error) {
 	net, train, cfg, err := plan(m, seed, d, c)
 	if err != nil {
 		return Measured{}, err
@@ -119,12 +119,12 @@ func measured(ctx context.Context, e *engine.Engine, m Method, seed int64, d *Da
 }
 
 // plan returns an untrained network, its training examples and how to train it.
-func plan(m Method, seed int64, d *Data, c Config) (*nets.Model, fit.Data, fit.Config, error) {
-	net, err := nets.NewMLP(nets.MLPConfig{Input: d.pool.Shape, Hidden: c.Hidden, Classes: d.pool.Classes, NoBias: true, Seed: seed})
+func plan(m Method, seed int64, d *fit.Sets, c Config) (*nets.Model, fit.Data, fit.Config, error) {
+	net, err := nets.NewMLP(nets.MLPConfig{Input: d.Pool.Shape, Hidden: c.Hidden, Classes: d.Pool.Classes, NoBias: true, Seed: seed})
 	if err != nil {
 		return nil, fit.Data{}, fit.Config{}, err
 	}
-	train, err := d.draw(c.Train, seed)
+	train, err := d.Draw(c.Train, seed)
 	return net, train, fit.Config{BatchSize: c.BatchSize, LearningRate: c.LearningRate, Seed: seed,
 		Phases: []fit.Phase{{Epochs: c.WarmUp, Loss: warmUp()}, {Epochs: c.Epochs, Loss: m.Loss}}}, err
 }
@@ -136,7 +136,7 @@ func runPlan(ctx context.Context, e *engine.Engine, net *nets.Model, train fit.D
 }
 
 // Train trains one network with a method, or finds it in Config.Dir.
-func Train(ctx context.Context, e *engine.Engine, m Method, seed int64, d *Data, c Config) (*nets.Model, error) {
+func Train(ctx context.Context, e *engine.Engine, m Method, seed int64, d *fit.Sets, c Config) (*nets.Model, error) {
 	c = c.WithDefaults()
 	net, train, cfg, err := plan(m, seed, d, c)
 	if err != nil {
@@ -149,7 +149,7 @@ func Train(ctx context.Context, e *engine.Engine, m Method, seed int64, d *Data,
 // takes the weights of one measured network after the other.
 type Gauge struct {
 	c         Config
-	data      *Data
+	data      *fit.Sets
 	net       *nets.Model
 	victim    *robust.Victim
 	certifier *Certifier
@@ -157,16 +157,16 @@ type Gauge struct {
 }
 
 // NewGauge prepares to measure networks like the given one.
-func NewGauge(e *engine.Engine, like *nets.Model, d *Data, c Config) (*Gauge, error) {
+func NewGauge(e *engine.Engine, like *nets.Model, d *fit.Sets, c Config) (*Gauge, error) {
 	g := &Gauge{c: c.WithDefaults(), data: d}
 	var err error
 	if g.net, err = like.Clone(); err != nil {
 		return nil, err
 	}
-	if g.victim, err = robust.NewVictim(e, g.net, min(1000, len(d.labels))); err != nil {
+	if g.victim, err = robust.NewVictim(e, g.net, min(1000, len(d.Labels))); err != nil {
 		return nil, err
 	}
-	if g.certifier, err = NewCertifier(e, g.net, min(500, len(d.labels))); err != nil {
+	if g.certifier, err = NewCertifier(e, g.net, min(500, len(d.Labels))); err != nil {
 		return nil, err
 	}
 	g.verifier, err = NewVerifier(e, g.net)
@@ -196,11 +196,11 @@ func (g *Gauge) Measure(ctx context.Context, net *nets.Model, method string, see
 		r.Accuracy = append(r.Accuracy, row)
 	}
 	for _, scale := range c.CertifyScales {
-		b, err := g.certifier.Bounds(d.images, d.labels, threat(c.CertifyInput*scale, c.CertifyWeight*scale))
+		b, err := g.certifier.Bounds(d.Images, d.Labels, threat(c.CertifyInput*scale, c.CertifyWeight*scale))
 		if err != nil {
 			return r, err
 		}
-		r.Certified = append(r.Certified, share(b.Certified(d.labels)))
+		r.Certified = append(r.Certified, share(b.Certified(d.Labels)))
 		if scale == 1 {
 			r.terms(b)
 		}
@@ -231,7 +231,7 @@ func (g *Gauge) Attacked(ctx context.Context, net *nets.Model, seed int64, t rob
 }
 
 func (g *Gauge) attacked(ctx context.Context, seed int64, t robust.Threat) (float64, error) {
-	p := robust.Problem{Images: g.data.images, Goal: robust.Goal{Labels: g.data.labels}, Threat: t, Seed: seed}
+	p := robust.Problem{Images: g.data.Images, Goal: robust.Goal{Labels: g.data.Labels}, Threat: t, Seed: seed}
 	o, err := robust.Evaluate(ctx, g.victim, attack.JointPGD{Steps: g.c.Steps, Restarts: g.c.Restarts}, p)
 	if err != nil {
 		return 0, err
@@ -242,12 +242,12 @@ func (g *Gauge) attacked(ctx context.Context, seed int64, t robust.Threat) (floa
 		}
 	}
 	right := 0
-	for i, y := range g.data.labels {
+	for i, y := range g.data.Labels {
 		if o.Final[i] == y {
 			right++
 		}
 	}
-	return float64(right) / float64(len(g.data.labels)), nil
+	return float64(right) / float64(len(g.data.Labels)), nil
 }
 
 // terms splits the mean of the worst class's bound.
