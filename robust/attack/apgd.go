@@ -271,10 +271,10 @@ func (r *apgd) compile() (*robust.Step, error) {
 		share, window := column(control, 1), column(control, 2)
 
 		size := column(numbers, columnSize)
-		stepped := robust.Project(norm, Add(x, robust.Steepest(norm, grad, x, size, box)), clean, epsilon, box)
+		stepped := robust.Shrink(norm, Add(x, robust.Steepest(norm, grad, x, size, box)), clean, epsilon, box)
 		moved := Add(x, Add(Mul(share, Sub(stepped, x)), Mul(OneMinus(share), Sub(x, before))))
 		moved = choose(isStart, Add(clean, Mul(noise, epsilon)), moved)
-		point := robust.Project(norm, moved, clean, epsilon, box)
+		point := robust.Shrink(norm, moved, clean, epsilon, box)
 
 		logits := o.Logits(ReshapeLike(point, images))
 		var each *Node

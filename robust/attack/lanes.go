@@ -62,6 +62,9 @@ func (l *lanes) begin() (err error) {
 	if l.clean, err = tensors.CopyFlatData[float32](l.p.Images); err != nil {
 		return err
 	}
+	if err := l.p.Threat.RequireBudget(); err != nil {
+		return err
+	}
 	l.result, l.solved = slices.Clone(l.clean), make([]bool, l.n())
 	if l.p.Progress == nil {
 		l.p.Progress = report.Silent{}
