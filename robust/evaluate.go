@@ -48,9 +48,10 @@ type Outcome struct {
 //
 // An untargeted attack on inputs is run on correctly classified examples only, since the others are lost already. A
 // goal without labels and targets becomes label-free. Perturbations that leave the budget or the bounds by more than
-// 1e-6, or are not finite, do not count as successes and raise a check.
+// 1e-6, or are not finite, do not count as successes and raise a check. Threat.Epsilon = +Inf, no budget, is for attacks
+// that are Unbudgeted.
 func Evaluate(ctx context.Context, v *Victim, a Attack, p Problem) (*Outcome, error) {
-	if err := p.validate(v); err != nil {
+	if err := p.validate(v, a); err != nil {
 		return nil, err
 	}
 	if p.Progress == nil {
@@ -78,7 +79,7 @@ func Evaluate(ctx context.Context, v *Victim, a Attack, p Problem) (*Outcome, er
 	return o, o.judge(ctx, v, rows)
 }
 
-func (p Problem) validate(v *Victim) error {
+func (p Problem) validate(v *Victim, a Attack) error {
 	if p.Images == nil {
 		return errors.New("robust: Problem.Images is nil: give a float32 tensor [n, InputShape...]")
 	}
@@ -87,6 +88,11 @@ func (p Problem) validate(v *Victim) error {
 	}
 	if err := p.Goal.Validate(p.Images.Shape().Dimensions[0], v.Model); err != nil {
 		return err
+	}
+	if free, ok := a.(Unbudgeted); !ok || !free.Unbudgeted() {
+		if err := p.Threat.RequireBudget(); err != nil {
+			return errors.WithMessagef(err, "robust: %s", a.Name())
+		}
 	}
 	return p.Threat.Validate(len(v.Model.Weights()))
 }

@@ -1,6 +1,7 @@
 package robust
 
 import (
+	"encoding/json"
 	"math"
 	"strings"
 
@@ -51,21 +52,23 @@ func (n *Norm) UnmarshalText(text []byte) (err error) {
 
 // Threat is what the adversary may change. Pixel bounds are the model's own (nets.Model.Lower and Upper).
 type Threat struct {
-	Norm    Norm
-	Epsilon float64 // radius of the input perturbation in Norm; 0 leaves inputs as they are
+	Norm Norm
+	// Epsilon is the radius of the input perturbation in Norm; 0 leaves inputs as they are. +Inf means no budget: attacks
+	// that search for the nearest success (Unbudgeted) return it however far it is, and Outcome.Norms is the result.
+	Epsilon float64
 	// Weights is the l-infinity radius of the weight perturbation, one entry a weight tensor in the order of
 	// nets.Model.Weights, or a single entry for all of them. Empty leaves the weights as they are. One perturbation
 	// serves the whole evaluated set (a universal one).
 	Weights []float64
 }
 
-// Validate reports a radius that is negative or not finite, and a wrong number of weight radii.
+// Validate reports a radius that is negative or not finite (but for Epsilon = +Inf), and a wrong number of weight radii.
 func (t Threat) Validate(weightTensors int) error {
 	if t.Norm < Linf || t.Norm > L1 {
 		return errors.Errorf("robust: Norm = %d: want Linf, L2 or L1", int(t.Norm))
 	}
-	if !isRadius(t.Epsilon) {
-		return errors.Errorf("robust: Epsilon = %g: must be finite and >= 0", t.Epsilon)
+	if !isRadius(t.Epsilon) && t.HasBudget() {
+		return errors.Errorf("robust: Epsilon = %g: must be finite and >= 0, or +Inf for no budget", t.Epsilon)
 	}
 	for i, w := range t.Weights {
 		if !isRadius(w) {
@@ -75,6 +78,52 @@ func (t Threat) Validate(weightTensors int) error {
 	if n := len(t.Weights); n > 1 && n != weightTensors {
 		return errors.Errorf("robust: Weights has %d entries for %d weight tensors: give one for all, or one each",
 			n, weightTensors)
+	}
+	return nil
+}
+
+// HasBudget reports whether Epsilon is a radius, and not +Inf.
+func (t Threat) HasBudget() bool { return !math.IsInf(t.Epsilon, 1) }
+
+// RequireBudget is the error of an attack that needs a radius where none is given.
+func (t Threat) RequireBudget() error {
+	if t.HasBudget() {
+		return nil
+	}
+	return errors.New("Epsilon = +Inf means no budget, which only attacks that minimize the norm can do without " +
+		"(FAB, DeepFool, CW): give a finite Epsilon")
+}
+
+// Budget is Epsilon for JSON, which has no infinity: nil (null) where there is no budget.
+func (t Threat) Budget() *float64 {
+	if !t.HasBudget() {
+		return nil
+	}
+	return &t.Epsilon
+}
+
+// threatJSON is a Threat in JSON.
+type threatJSON struct {
+	Norm    Norm
+	Epsilon *float64
+	Weights []float64
+}
+
+// MarshalJSON writes the fields by their names, Epsilon as null where there is no budget.
+func (t Threat) MarshalJSON() ([]byte, error) {
+	return json.Marshal(threatJSON{t.Norm, t.Budget(), t.Weights})
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON. An Epsilon that is missing is 0, as in a Threat made in Go.
+func (t *Threat) UnmarshalJSON(text []byte) error {
+	zero := 0.0
+	read := threatJSON{Epsilon: &zero}
+	if err := json.Unmarshal(text, &read); err != nil {
+		return err
+	}
+	*t = Threat{Norm: read.Norm, Epsilon: math.Inf(1), Weights: read.Weights}
+	if read.Epsilon != nil {
+		t.Epsilon = *read.Epsilon
 	}
 	return nil
 }
@@ -104,3 +153,17 @@ func (t Threat) MovesWeights() bool {
 }
 
 func isRadius(v float64) bool { return v >= 0 && !math.IsInf(v, 1) && !math.IsNaN(v) }
+
+// Unbudgeted is implemented by attacks that can do without a budget (Threat.Epsilon = +Inf), because they search for
+// the nearest success, or bring a radius of their own. Evaluate refuses all others a threat without a budget.
+//
+// With a finite Epsilon such an attack returns, for each example, the nearest success that it found if that lies within
+// Epsilon, and otherwise that success projected to the ball, so that the robust accuracy is the share of examples
+// whose minimal norm is above Epsilon: one run without a budget gives the whole curve. (A projected point that
+// happens to succeed counts as what it is, a success.) Without a budget, examples for which nothing was found come back
+// as they were.
+type Unbudgeted interface {
+	Attack
+	// Unbudgeted reports whether this attack, with its settings, needs no budget.
+	Unbudgeted() bool
+}

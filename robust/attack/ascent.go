@@ -263,6 +263,9 @@ func (a ascent) compileStart(j *job) (*robust.Step, error) {
 }
 
 func (a ascent) validate(p robust.Problem) error {
+	if err := p.Threat.RequireBudget(); err != nil {
+		return err
+	}
 	switch {
 	case a.steps < 1 && p.Threat.Epsilon > 0:
 		return errors.Errorf("Steps = %d with a non-zero radius: need at least 1", a.steps)

@@ -55,6 +55,9 @@ func (a JointPGD) Perturb(ctx context.Context, v *robust.Victim, p robust.Proble
 	case p.Goal.Classes() == nil:
 		return nil, errors.New("the goal has neither labels nor targets: Evaluate fills in the clean predictions")
 	}
+	if err := p.Threat.RequireBudget(); err != nil {
+		return nil, err
+	}
 	r, err := a.newRun(v, p)
 	if err != nil {
 		return nil, err

@@ -175,7 +175,7 @@ func checkProblem(m *nets.Model, images *tensors.Tensor, labels []int32, t robus
 	if t.Norm != robust.Linf {
 		return errors.Errorf("joint: norm %s: the bound is for linf", t.Norm)
 	}
-	if err := t.Validate(len(m.Weights())); err != nil {
+	if err := cmp.Or(t.Validate(len(m.Weights())), t.RequireBudget()); err != nil {
 		return err
 	}
 	if err := m.CheckImages(images); err != nil {

@@ -120,7 +120,8 @@ func (c Config) Validate() error {
 		}
 	}
 	for _, e := range slices.Concat(c.EpsilonInput, c.EpsilonWeight, c.CertifyScales, []float64{c.CertifyInput, c.CertifyWeight}) {
-		if err := (robust.Threat{Epsilon: e}).Validate(0); err != nil {
+		t := robust.Threat{Epsilon: e}
+		if err := cmp.Or(t.Validate(0), t.RequireBudget()); err != nil {
 			return errors.WithMessage(err, "joint")
 		}
 	}
