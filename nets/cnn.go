@@ -66,9 +66,16 @@ func NewCNN(c CNNConfig) (*Model, error) {
 		block, kind = func(x, kernel, bias *Node) *Node { return MeanPool2D(ReLU(Add(Conv2D(x, kernel), bias)), 2) }, "mean"
 	}
 	b.m.Name = fmt.Sprintf("CNN %dx%dx%d conv %v %s-pool dense %d-%d", c.Input[0], c.Input[1], c.Input[2], c.Channels, kind, c.Dense, c.Classes)
-	b.m.Logits = func(scope *model.Scope, x *Node) *Node {
-		for _, l := range blocks {
+	b.m.Inspect = func(scope *model.Scope, x *Node) (found []Feature) {
+		for i, l := range blocks {
 			x = block(x, node(scope, l.Weight, x), InsertAxes(node(scope, l.Bias, x), 0, 0, 0))
+			found = append(found, Feature{Name: fmt.Sprintf("block %d", i+1), Kind: Map, Node: x})
+		}
+		return found
+	}
+	b.m.Logits = func(scope *model.Scope, x *Node) *Node {
+		for _, f := range b.m.Inspect(scope, x) {
+			x = f.Node // the last one
 		}
 		x = Reshape(x, x.Shape().Dimensions[0], -1)
 		return denseLayer(scope, out, ReLU(denseLayer(scope, hidden, x)))

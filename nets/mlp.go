@@ -100,16 +100,23 @@ func newBuilder(input []int, classes int, lower, upper float64, seed int64) (*bu
 
 // weight adds a He-normal variable whose last axis is the output: standard deviation sqrt(2 / fan-in).
 func (b *builder) weight(scope string, shape ...int) string {
+	fanIn := product(shape) / shape[len(shape)-1]
+	return b.normal(scope, "weights", math.Sqrt(2/float64(fanIn)), shape...)
+}
+
+// normal adds a variable with normal values of mean 0.
+func (b *builder) normal(scope, name string, deviation float64, shape ...int) string {
 	values := make([]float32, product(shape))
-	deviation := math.Sqrt(2 / float64(len(values)/shape[len(shape)-1]))
 	for i := range values {
 		values[i] = float32(b.rng.NormFloat64() * deviation)
 	}
-	return b.add(scope, "weights", tensors.FromFlatDataAndDimensions(values, shape...))
+	return b.add(scope, name, tensors.FromFlatDataAndDimensions(values, shape...))
 }
 
-func (b *builder) bias(scope string, size int) string {
-	return b.add(scope, "biases", tensors.FromFlatDataAndDimensions(make([]float32, size), size))
+func (b *builder) bias(scope string, size int) string { return b.vector(scope, "biases", make([]float32, size)) }
+
+func (b *builder) vector(scope, name string, values []float32) string {
+	return b.add(scope, name, tensors.FromFlatDataAndDimensions(values, len(values)))
 }
 
 func (b *builder) add(scope, name string, value *tensors.Tensor) string {

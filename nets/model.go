@@ -27,6 +27,9 @@ type Model struct {
 	// root scope of Store (or of a clone of it), may be called several times in one graph, and panics on error as
 	// GoMLX graph functions do.
 	Logits func(scope *model.Scope, images *graph.Node) *graph.Node
+	// Inspect builds the graph from images to what the network computes on its way, from input to logits: the output of
+	// every block, and the attention weights of transformers; nil for networks that do not tell.
+	Inspect func(scope *model.Scope, images *graph.Node) []Feature
 	// InputShape is the shape of one example, without the batch axis; [height, width, channels] for the networks of
 	// this package, whatever the file says for imported ones.
 	InputShape []int

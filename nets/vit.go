@@ -1,0 +1,187 @@
+package nets
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/pkg/errors"
+)
+
+// ViTConfig describes a vision transformer (Dosovitskiy et al., arXiv 2010.11929), or a mixture with convolutions. The
+// zero value is the reference network of the benchmarks: 28x28x1, patch 4, width 64, depth 4, 4 heads, MLP ratio 4, 10
+// classes.
+type ViTConfig struct {
+	Input     []int   // height, width, channels; zero: 28, 28, 1
+	Patch     int     // side of a patch in pixels; zero: 4
+	Width     int     // of a token; zero: 64
+	Depth     int     // blocks; zero: 4
+	Heads     int     // zero: 4
+	MLPRatio  float64 // hidden width of a block's perceptron, in token widths; zero: 4
+	Classes   int     // zero: 10
+	MeanPool  bool    // classify the mean of the tokens, instead of a class token of its own
+	NoQKVBias bool    // leave out the biases of queries, keys and values
+	DropPath  float64 // probability that the last block's branches are left out in training; it grows linearly from 0
+
+	Tokenizer    Tokenizer // zero: Patches
+	StemChannels int       // of ConvStem; zero: 16
+	TokenWidth   int       // of TokensToToken; zero: 16 (64 in the paper's large networks)
+	// ConvBlocks is how many of the Depth blocks, the first ones, are convolutional. With all of them the tokens' mean is
+	// classified.
+	ConvBlocks int
+
+	Lower float64 // pixel bounds; both zero: 0 and 1
+	Upper float64
+	Seed  int64 // of the initial weights
+}
+
+func (c ViTConfig) withDefaults() ViTConfig {
+	if len(c.Input) == 0 {
+		c.Input = []int{28, 28, 1}
+	}
+	c.Patch, c.Width, c.Depth, c.Heads = cmp.Or(c.Patch, 4), cmp.Or(c.Width, 64), cmp.Or(c.Depth, 4), cmp.Or(c.Heads, 4)
+	c.MLPRatio, c.Classes, c.Tokenizer = cmp.Or(c.MLPRatio, 4), cmp.Or(c.Classes, 10), cmp.Or(c.Tokenizer, Patches)
+	c.StemChannels, c.TokenWidth = cmp.Or(c.StemChannels, 16), cmp.Or(c.TokenWidth, 16)
+	c.MeanPool = c.MeanPool || c.ConvBlocks == c.Depth
+	return c
+}
+
+func (c ViTConfig) validate() error {
+	if len(c.Input) != 3 {
+		return errors.Errorf("nets: ViT: input shape %v: want height, width, channels", c.Input)
+	}
+	if err := checkSizes("ViT", append(slices.Clone(c.Input), c.Patch, c.Width, c.Depth, c.Heads, c.Classes, c.StemChannels, c.TokenWidth)); err != nil {
+		return err
+	}
+	switch {
+	case c.Width%c.Heads != 0:
+		return errors.Errorf("nets: ViT: width %d is not divisible by %d heads", c.Width, c.Heads)
+	case !(c.MLPRatio*float64(c.Width) >= 1) || c.MLPRatio > 1e3:
+		return errors.Errorf("nets: ViT: MLP ratio %g: must be > 0 and give at least one unit", c.MLPRatio)
+	case !(c.DropPath >= 0 && c.DropPath < 1):
+		return errors.Errorf("nets: ViT: DropPath %g: must be in [0, 1)", c.DropPath)
+	case c.ConvBlocks < 0 || c.ConvBlocks > c.Depth:
+		return errors.Errorf("nets: ViT: %d convolutional blocks of %d: must be between 0 and all", c.ConvBlocks, c.Depth)
+	case c.Tokenizer != Patches && c.Tokenizer != ConvStem && c.Tokenizer != TokensToToken:
+		return errors.Errorf("nets: ViT: tokenizer %q: want %q, %q or %q", c.Tokenizer, Patches, ConvStem, TokensToToken)
+	}
+	return nil
+}
+
+func (c ViTConfig) name() string {
+	s := fmt.Sprintf("ViT %dx%dx%d %s", c.Input[0], c.Input[1], c.Input[2], c.Tokenizer)
+	switch c.Tokenizer {
+	case TokensToToken:
+		s += fmt.Sprintf(" %d", c.TokenWidth)
+	case ConvStem:
+		s += fmt.Sprintf(" %d, patch %d", c.StemChannels, c.Patch)
+	default:
+		s += fmt.Sprintf(" %d", c.Patch)
+	}
+	s += fmt.Sprintf(", width %d, depth %d, %d heads, ratio %g", c.Width, c.Depth, c.Heads, c.MLPRatio)
+	if c.ConvBlocks > 0 {
+		s += fmt.Sprintf(", %d convolutional", c.ConvBlocks)
+	}
+	if c.MeanPool {
+		s += ", mean"
+	}
+	if c.NoQKVBias {
+		s += ", no qkv bias"
+	}
+	if c.DropPath > 0 {
+		s += fmt.Sprintf(", drop path %g", c.DropPath)
+	}
+	return s + fmt.Sprintf(", %d classes", c.Classes)
+}
+
+// NewViT builds a vision transformer with pre-norm blocks and learned positions (sinusoids with TokensToToken), the same
+// weights on every backend: Xavier-normal, positions and class token normal with deviation 0.02, zero biases.
+func NewViT(c ViTConfig) (*Model, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	b, err := newBuilder(c.Input, c.Classes, c.Lower, c.Upper, c.Seed)
+	if err != nil {
+		return nil, err
+	}
+	b.m.Name = c.name()
+	tokens, err := b.tokenizer(c)
+	if err != nil {
+		return nil, err
+	}
+	n := tokens.rows * tokens.columns
+	var class, positions string
+	if !c.MeanPool {
+		class, n = b.normal("class", "token", 0.02, 1, c.Width), n+1
+	}
+	var fixed *tensors.Tensor
+	if c.Tokenizer == TokensToToken {
+		fixed = sinusoids(n, c.Width)
+	} else {
+		positions = b.normal("positions", "table", 0.02, n, c.Width)
+	}
+	var convs []convBlock
+	var blocks []transformerBlock
+	for i := range c.Depth {
+		drop := c.DropPath * float64(i) / float64(max(1, c.Depth-1))
+		if i < c.ConvBlocks {
+			convs = append(convs, b.convolutional(blockScope(i), c.Width, drop))
+		} else {
+			blocks = append(blocks, b.transformer(blockScope(i), c.Width, int(c.MLPRatio*float64(c.Width)), c.Heads, !c.NoQKVBias, drop))
+		}
+	}
+	norm := b.norm("norm", c.Width)
+	head := b.linear("head", c.Width, c.Classes, true)
+
+	// run builds the network up to the last block. See told every block's output and attention.
+	run := func(scope *model.Scope, x *Node, see func(Feature)) *Node {
+		batch := x.Shape().Dimensions[0]
+		x = tokens.graph(scope, x)
+		position := func() *Node {
+			if fixed != nil {
+				return ConstTensor(x.Graph(), fixed)
+			}
+			return node(scope, positions, x)
+		}()
+		skip := 0 // the class token has the first position
+		if class != "" {
+			skip = 1
+		}
+		x = Add(x, InsertAxes(Slice(position, AxisRangeToEnd(skip)), 0))
+		see(Feature{Name: "tokens", Kind: Tokens, Node: x})
+		for i, block := range convs {
+			x = block.graph(scope, x, tokens.rows, tokens.columns)
+			see(Feature{Name: fmt.Sprintf("block %d", i+1), Kind: Tokens, Node: x})
+		}
+		if class != "" {
+			first := Add(node(scope, class, x), Slice(position, AxisRange(0, 1)))
+			x = Concatenate([]*Node{BroadcastToDims(InsertAxes(first, 0), batch, 1, c.Width), x}, 1)
+		}
+		for i, block := range blocks {
+			var weights *Node
+			x, weights = block.graph(scope, x)
+			number := len(convs) + i + 1
+			see(Feature{Name: fmt.Sprintf("block %d", number), Kind: Tokens, Node: x})
+			see(Feature{Name: fmt.Sprintf("attention %d", number), Kind: Attention, Node: weights})
+		}
+		return x
+	}
+	b.m.Inspect = func(scope *model.Scope, images *Node) (found []Feature) {
+		run(scope, images, func(f Feature) { found = append(found, f) })
+		return found
+	}
+	b.m.Logits = func(scope *model.Scope, images *Node) *Node {
+		x := norm.graph(scope, run(scope, images, func(Feature) {}))
+		if c.MeanPool {
+			x = ReduceMean(x, 1)
+		} else {
+			x = Reshape(Slice(x, AxisRange(), AxisRange(0, 1), AxisRange()), -1, c.Width)
+		}
+		return denseLayer(scope, head, x)
+	}
+	return b.m, b.err
+}
