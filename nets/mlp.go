@@ -113,7 +113,9 @@ func (b *builder) normal(scope, name string, deviation float64, shape ...int) st
 	return b.add(scope, name, tensors.FromFlatDataAndDimensions(values, shape...))
 }
 
-func (b *builder) bias(scope string, size int) string { return b.vector(scope, "biases", make([]float32, size)) }
+func (b *builder) bias(scope string, size int) string {
+	return b.vector(scope, "biases", make([]float32, size))
+}
 
 func (b *builder) vector(scope, name string, values []float32) string {
 	return b.add(scope, name, tensors.FromFlatDataAndDimensions(values, len(values)))
