@@ -36,6 +36,7 @@ type Problem struct {
 type Perturbation struct {
 	Images  *tensors.Tensor   // perturbed inputs, shaped as the clean ones; nil leaves them as they are
 	Weights []*tensors.Tensor // perturbed weights in the order of nets.Model.Weights; nil leaves them as they are
+	Stages  []Stage           // of an ensemble: what each member did, in their order
 }
 
 // Attack searches inside a threat for a perturbation that meets a goal. Implementations are plain structs whose zero

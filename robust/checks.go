@@ -1,6 +1,14 @@
 package robust
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
 
 // Check is one self-check of an evaluation: whether it was raised, what that means and what to do. docs/checks.md
 // tells more of each.
@@ -11,8 +19,16 @@ type Check struct {
 	Advice  string `json:"advice"`
 }
 
-func (o *Outcome) checks(found tally, weightExcess float64, rows []int) []Check {
-	unmoved := 0
+func (o *Outcome) checks(found tally, weightExcess float64, rows []int, seen signs) []Check {
+	unmoved, broken, left := 0, 0, 0
+	gradients := false
+	for _, s := range o.Stages {
+		if s.Access >= Gradients {
+			gradients = true
+		} else if gradients && s.Fell > 0 {
+			broken, left = broken+s.Fell, left+s.Attacked
+		}
+	}
 	for _, r := range rows {
 		if o.Norms[r] == 0 {
 			unmoved++
@@ -35,5 +51,98 @@ func (o *Outcome) checks(found tally, weightExcess float64, rows []int) []Check 
 		check("unmoved", o.Problem.Threat.Epsilon > 0 && !o.Problem.Threat.MovesWeights() && unmoved > 0,
 			fmt.Sprintf("%d of %d attacked examples were returned as they came", unmoved, len(rows)),
 			"gradients may vanish (saturated or quantized model): try the margin loss or an attack on scores"),
+		check("zero-gradient", seen.zeroGradients > 0,
+			fmt.Sprintf("the cross-entropy has no gradient at all at %d of the %d clean examples looked at", seen.zeroGradients, seen.looked),
+			"gradient attacks start blind there: use the margin or the DLR loss, and an attack on scores (square)"),
+		check("randomized", seen.spread > 1e-4,
+			fmt.Sprintf("the same clean images give logits that differ by %.3g (relative to the largest)", seen.spread),
+			"a success may be luck and so may a survival: turn the randomness off, or average over many passes"),
+		check("softmax", seen.probabilities,
+			"the outputs are non-negative and sum to 1: they look like probabilities, not logits",
+			"attack the network without its last softmax: a second one flattens the gradients of every loss"),
+		check("black-box", broken > 0,
+			fmt.Sprintf("an attack without gradients broke %d of %d examples that gradient attacks had left standing", broken, left),
+			"gradients mislead (masked or shattered): do not trust gradient attacks alone, and attack what hides them"),
 	}
+}
+
+// signs are what the clean images tell of a model that fools attacks.
+type signs struct {
+	looked, zeroGradients int     // examples looked at for gradients, and those that have none
+	spread                float64 // largest difference between the logits of two passes, relative to the largest logit
+	probabilities         bool
+}
+
+// inspect passes one batch of the attacked clean images through the model, twice, and books it on nobody. Gradients are
+// looked at only if the attack had them and moves inputs.
+func (v *Victim) inspect(ctx context.Context, p Problem, access Access, rows []int) (seen signs, err error) {
+	if len(rows) == 0 {
+		return seen, nil
+	}
+	rows = rows[:min(len(rows), v.Batch)]
+	gradients := access >= Gradients && p.Threat.Epsilon > 0
+	step, err := v.compile(fmt.Sprintf("inspect/gradients=%t", gradients), func(o *Oracle, args []*Node) []*Node {
+		images := args[0]
+		logits := v.Model.Logits(o.scope, images)
+		if !gradients {
+			return []*Node{logits}
+		}
+		g := Gradient(ReduceAllSum(CrossEntropy.Graph(logits, args[1], false)), images)[0]
+		return []*Node{logits, ConvertDType(ReduceMax(Abs(Reshape(g, -1, v.exampleSize())), -1), dtypes.Float32)}
+	})
+	if err != nil {
+		return seen, err
+	}
+	flat, err := tensors.CopyFlatData[float32](p.Images)
+	if err != nil {
+		return seen, err
+	}
+	args := []any{v.Images(flat, rows)}
+	if gradients {
+		args = append(args, v.Ints(p.Goal.Classes(), rows))
+	}
+	var passes [2][]float32
+	for i := range passes {
+		out, err := step.Call(ctx, nil, args...)
+		if err != nil {
+			return seen, err
+		}
+		if passes[i], err = tensors.CopyFlatData[float32](out[0]); err != nil {
+			return seen, err
+		}
+		passes[i] = passes[i][:len(rows)*v.Model.Classes]
+		if !gradients || i > 0 {
+			continue
+		}
+		largest, err := tensors.CopyFlatData[float32](out[1])
+		if err != nil {
+			return seen, err
+		}
+		seen.looked = len(rows)
+		for i := range rows {
+			if largest[i] == 0 {
+				seen.zeroGradients++
+			}
+		}
+	}
+	seen.compare(passes[0], passes[1], v.Model.Classes)
+	return seen, nil
+}
+
+// compare looks at the logits of two passes.
+func (s *signs) compare(a, b []float32, classes int) {
+	largest, apart := 1e-30, 0.0
+	s.probabilities = true
+	sum := 0.0
+	for i := range a {
+		largest = max(largest, math.Abs(float64(a[i])))
+		apart = max(apart, math.Abs(float64(a[i])-float64(b[i])))
+		if i%classes == 0 {
+			sum = 0
+		}
+		if sum += float64(a[i]); a[i] < 0 || (i%classes == classes-1 && math.Abs(sum-1) > 1e-3) {
+			s.probabilities = false
+		}
+	}
+	s.spread = apart / largest
 }

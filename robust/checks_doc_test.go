@@ -16,7 +16,7 @@ func TestChecksDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^## (.+)$`).FindAllSubmatch(text, -1) {
 		written = append(written, string(m[1]))
 	}
-	for _, c := range (&Outcome{}).checks(tally{}, 0, nil) {
+	for _, c := range (&Outcome{}).checks(tally{}, 0, nil, signs{}) {
 		made = append(made, c.Name)
 		require.NotEmpty(t, c.Meaning)
 		require.NotEmpty(t, c.Advice)

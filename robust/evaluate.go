@@ -40,6 +40,7 @@ type Outcome struct {
 	MeanQueries    float64 // forward passes an attacked example
 
 	Attacked int           // examples that the attack was run on
+	Stages   []Stage       // of an ensemble: what each member did; nil for other attacks
 	Elapsed  time.Duration // of the attack alone
 	Checks   []Check       // self-checks, raised or not
 }
@@ -76,7 +77,7 @@ func Evaluate(ctx context.Context, v *Victim, a Attack, p Problem) (*Outcome, er
 			return nil, errors.WithMessagef(err, "robust: %s", a.Name())
 		}
 	}
-	return o, o.judge(ctx, v, rows)
+	return o, o.judge(ctx, v, a.Access(), rows)
 }
 
 func (p Problem) validate(v *Victim, a Attack) error {
@@ -148,7 +149,7 @@ func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) erro
 	for i, r := range rows {
 		o.Queries[r], o.Grads[r] = v.forwards[i], v.backwards[i]
 	}
-	o.Weights = found.Weights
+	o.Weights, o.Stages = found.Weights, found.Stages
 	if found.Images == nil {
 		return nil
 	}
@@ -167,7 +168,7 @@ func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) erro
 }
 
 // judge measures the perturbation and fills in the rest of the outcome.
-func (o *Outcome) judge(ctx context.Context, v *Victim, rows []int) (err error) {
+func (o *Outcome) judge(ctx context.Context, v *Victim, access Access, rows []int) (err error) {
 	weightExcess, err := v.weightExcess(o.Problem.Threat, o.Weights)
 	if err != nil {
 		return err
@@ -222,7 +223,11 @@ func (o *Outcome) judge(ctx context.Context, v *Victim, rows []int) (err error) 
 		}
 	}
 	o.MedianNorm = median(successNorms)
-	o.Checks = o.checks(found, weightExcess, rows)
+	seen, err := v.inspect(ctx, o.Problem, access, rows)
+	if err != nil {
+		return err
+	}
+	o.Checks = o.checks(found, weightExcess, rows, seen)
 	return nil
 }
 

@@ -44,6 +44,9 @@ func (a ascent) perturb(ctx context.Context, v *robust.Victim, p robust.Problem)
 	if err := a.validate(p); err != nil {
 		return nil, err
 	}
+	if err := a.loss.Validate(v.Model.Classes, p.Goal.Targeted() || a.multiTarget); err != nil {
+		return nil, err
+	}
 	clean, err := tensors.CopyFlatData[float32](p.Images)
 	if err != nil {
 		return nil, err
