@@ -81,8 +81,9 @@ func (a APGD) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (
 type apgd struct {
 	lanes
 	APGD
-	windows []int // the length of the window that ends with each step, 0 where none ends
-	aims    bool  // towards other classes of an untargeted goal
+	windows []int  // the length of the window that ends with each step, 0 where none ends
+	aims    bool   // towards other classes of an untargeted goal
+	watch   func() // called after each step; for tests
 
 	compiled                           *robust.Step
 	x, before, grad, best, bestGrad    *tensors.Tensor
@@ -237,6 +238,9 @@ func (r *apgd) call(ctx context.Context, rows []int, places []place, filled bool
 		*t = out[i]
 	}
 	r.evaluated = out[6]
+	if r.watch != nil {
+		r.watch()
+	}
 	losses, err := tensors.CopyFlatData[float32](out[7])
 	if err != nil {
 		return nil, nil, err

@@ -100,3 +100,26 @@ func TestAPGDQueries(t *testing.T) {
 	}
 	require.Equal(t, tensors.MustCopyFlatData[float32](o.Perturbed), perturb(t, v, attack.APGD{Steps: 12}, p))
 }
+
+// TestAPGDAgainstPGD: 100 steps of APGD leave no more than 100 of PGD do, and one point; accuracy falls with the radius, to
+// nothing where every pixel may take every value, and noise does less.
+func TestAPGDAgainstPGD(t *testing.T) {
+	v, p := perceptron(t, 200, 3)
+	before := 1.0
+	for _, epsilon := range []float64{0.02, 0.05, 0.1, 0.2, 1} {
+		p.Threat.Epsilon = epsilon
+		fgsm := evaluate(t, v, attack.FGSM{}, p).RobustAccuracy
+		pgd := evaluate(t, v, attack.PGD{Steps: 100, NoRandom: true}, p).RobustAccuracy
+		apgd := evaluate(t, v, attack.APGD{}, p).RobustAccuracy
+		noise := evaluate(t, v, attack.PGD{Steps: 1, StepSize: 1e-9}, p).RobustAccuracy
+		t.Logf("epsilon %g: noise %.3f, FGSM %.3f, PGD-100 %.3f, APGD %.3f", epsilon, noise, fgsm, pgd, apgd)
+		require.LessOrEqual(t, apgd, pgd+0.01)
+		require.LessOrEqual(t, pgd, fgsm+0.01)
+		require.LessOrEqual(t, apgd, before+0.01)
+		before = apgd
+		if epsilon == 0.1 {
+			require.Greater(t, noise, apgd+0.1)
+		}
+	}
+	require.LessOrEqual(t, before, 0.01)
+}

@@ -26,6 +26,9 @@ var contract = []struct {
 	{attack.PGD{Steps: 20, NoRandom: true, EarlyStop: true}, []robust.Norm{robust.Linf, robust.L2, robust.L1}, true},
 	{attack.PGD{Steps: 10, Restarts: 3}, []robust.Norm{robust.Linf, robust.L2, robust.L1}, true},
 	{attack.MIM{Steps: 10}, []robust.Norm{robust.Linf, robust.L2, robust.L1}, true},
+	{attack.APGD{Steps: 20}, []robust.Norm{robust.Linf, robust.L2}, true},
+	{attack.SquareAttack{Queries: 60}, []robust.Norm{robust.Linf, robust.L2}, false},
+	{attack.AutoAttack{Members: []robust.Attack{attack.APGD{Steps: 20}, attack.SquareAttack{Queries: 20}}}, []robust.Norm{robust.Linf}, true},
 }
 
 var radius = map[robust.Norm]float64{robust.Linf: 0.1, robust.L2: 0.6, robust.L1: 1.5}
