@@ -85,10 +85,10 @@ type apgd struct {
 	aims    bool   // towards other classes of an untargeted goal
 	watch   func() // called after each step; for tests
 
-	compiled                           *robust.Step
-	x, before, grad, best, bestGrad    *tensors.Tensor
-	numbers, evaluated                 *tensors.Tensor
-	images, noise, labels, targets, to *tensors.Tensor
+	compiled                        *robust.Step
+	x, before, grad, best, bestGrad *tensors.Tensor
+	numbers, evaluated              *tensors.Tensor
+	images, noise, labels, to       *tensors.Tensor
 }
 
 // Columns of the numbers that a search keeps.
@@ -117,7 +117,7 @@ func (r *apgd) attack(ctx context.Context) (*robust.Perturbation, error) {
 	if err := r.begin(); err != nil {
 		return nil, err
 	}
-	r.open, r.lanes.step, r.lanes.keep = r.allocate, r.call, r.shrinkState
+	r.open, r.step, r.keep = r.allocate, r.call, r.shrinkState
 	r.found, r.lanes.best = func() *tensors.Tensor { return r.evaluated }, func() *tensors.Tensor { return r.best }
 	r.aims = r.Targets > 0 && !r.p.Goal.Targeted()
 	targets, err := r.ranked(ctx)

@@ -5,5 +5,8 @@
 //	| FGSM     | gradients | linf, l2, l1 | budget | Goodfellow et al., arXiv 1412.6572 |
 //	| PGD      | gradients | linf, l2, l1 | budget | Madry et al., arXiv 1706.06083 |
 //	| MIM      | gradients | linf, l2, l1 | budget | Dong et al., arXiv 1710.06081 |
+//	| APGD     | gradients | linf, l2     | budget | Croce and Hein, arXiv 2003.01690 (APGD-T: its field Targets) |
+//	| SquareAttack | scores | linf, l2    | budget | Andriushchenko et al., arXiv 1912.00049 |
+//	| AutoAttack | gradients | linf, l2   | budget | Croce and Hein, arXiv 2003.01690: APGD, APGD-T, FAB-T, SquareAttack |
 //	| JointPGD | gradients | linf         | budget | inputs and weights together, arXiv 2102.11935 |
 package attack

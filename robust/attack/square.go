@@ -139,7 +139,7 @@ func (s *square) attack(ctx context.Context) (_ *robust.Perturbation, err error)
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
-	s.open, s.lanes.step, s.keep = s.allocate, s.call, s.shrinkState
+	s.open, s.step, s.keep = s.allocate, s.call, s.shrinkState
 	s.found = func() *tensors.Tensor { return s.x } // what solves an example is the best point, too
 	s.best = s.found
 	var queue []search
