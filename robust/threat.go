@@ -157,11 +157,11 @@ func isRadius(v float64) bool { return v >= 0 && !math.IsInf(v, 1) && !math.IsNa
 // Unbudgeted is implemented by attacks that can do without a budget (Threat.Epsilon = +Inf), because they search for
 // the nearest success, or bring a radius of their own. Evaluate refuses all others a threat without a budget.
 //
-// With a finite Epsilon such an attack returns, for each example, the nearest success that it found if that lies within
-// Epsilon, and otherwise that success projected to the ball, so that the robust accuracy is the share of examples
-// whose minimal norm is above Epsilon: one run without a budget gives the whole curve. (A projected point that
-// happens to succeed counts as what it is, a success.) Without a budget, examples for which nothing was found come back
-// as they were.
+// With a finite Epsilon an attack that minimizes the norm returns, for each example, the nearest success that it found if
+// that lies within Epsilon. Otherwise it returns a point inside the ball that is no success: the projection of what it
+// found, or the clean image. So the robust accuracy is the share of examples whose minimal norm is above Epsilon, and one
+// run without a budget gives the whole curve. Without a budget, examples for which nothing was found come back as they
+// were.
 type Unbudgeted interface {
 	Attack
 	// Unbudgeted reports whether this attack, with its settings, needs no budget.

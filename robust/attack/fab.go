@@ -94,13 +94,12 @@ func (a FAB) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*
 	if err := a.validate(); err != nil {
 		return nil, err
 	}
-	a.Targets = min(a.Targets, v.Model.Classes-1)
-	toward := a.Targets > 0 && !p.Goal.Targeted()
-	ranks := 0
-	if toward {
-		ranks = a.Targets
+	others := v.Model.Classes - 1
+	targets, together := 1, others // boundaries that are searched one by one, and all at once
+	if a.Targets > 0 && !p.Goal.Targeted() {
+		targets, together = min(a.Targets, others), 1
 	}
-	m, err := begin(ctx, v, p, ranks)
+	m, err := begin(ctx, v, p, targets*together)
 	if err != nil {
 		return nil, err
 	}
@@ -108,18 +107,14 @@ func (a FAB) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*
 	if a.EarlyStop {
 		within = p.Threat.Epsilon
 	}
-	rounds := max(1, ranks) * a.Restarts
+	rounds := targets * a.Restarts
 	m.progress.Begin(a.Name(), 0, rounds*m.examples)
 	defer m.progress.End()
 	for round := range rounds {
-		targets := m.classes
-		if toward {
-			targets = m.rival(round / a.Restarts)
-		}
 		rows := m.open(within)
 		m.progress.Advance(m.examples - len(rows))
 		for batch := range v.Batches(rows) {
-			if err := a.run(ctx, m, batch, targets, toward, round); err != nil {
+			if err := a.run(ctx, m, batch, m.classesFrom(round/a.Restarts, together, batch), round); err != nil {
 				return nil, err
 			}
 			m.progress.Advance(len(batch))
@@ -129,13 +124,13 @@ func (a FAB) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*
 }
 
 // run makes all steps of one run on one batch, and the search on the line.
-func (a FAB) run(ctx context.Context, m *minimal, rows []int, targets []int32, toward bool, round int) error {
+func (a FAB) run(ctx context.Context, m *minimal, rows []int, rivals *tensors.Tensor, round int) error {
 	v := m.v
-	step, err := a.compileStep(m, toward)
+	step, err := a.compileStep(m, rivals.Shape().Dimensions[1])
 	if err != nil {
 		return err
 	}
-	clean, classes, target := v.Images(m.clean, rows), v.Ints(m.classes, rows), v.Ints(targets, rows)
+	clean, classes := v.Images(m.clean, rows), v.Ints(m.classes, rows)
 	x, best := clean, clean
 	lengths := tensors.FromFlatDataAndDimensions(slices.Repeat([]float32{float32(math.Inf(1))}, v.Batch), v.Batch)
 	margins := tensors.FromShape(lengths.Shape())
@@ -145,7 +140,7 @@ func (a FAB) run(ctx context.Context, m *minimal, rows []int, targets []int32, t
 		}
 	}
 	for t := range a.Steps {
-		out, err := step.Call(ctx, rows, x, clean, classes, target, best, lengths, margins,
+		out, err := step.Call(ctx, rows, x, clean, classes, rivals, best, lengths, margins,
 			float32(a.AlphaMax), float32(a.Eta), float32(a.Beta))
 		if err != nil {
 			return errors.WithMessagef(err, "step %d", t)
@@ -185,25 +180,21 @@ func (a FAB) start(ctx context.Context, m *minimal, rows []int, clean *tensors.T
 	return out[0], nil
 }
 
-// compileStep builds (x, clean, classes, target, best, lengths, margins, alpha, eta, beta) → the new x, best, lengths and
+// compileStep builds (x, clean, classes, rivals, best, lengths, margins, alpha, eta, beta) → the new x, best, lengths and
 // margins.
-func (a FAB) compileStep(m *minimal, toward bool) (*robust.Step, error) {
+func (a FAB) compileStep(m *minimal, rivals int) (*robust.Step, error) {
 	norm, box, targeted := m.p.Threat.Norm, m.box(), m.targeted
-	key := fmt.Sprintf("fab/%s/targeted=%t/toward=%t", norm, targeted, toward)
+	key := fmt.Sprintf("fab/%s/targeted=%t/rivals=%d", norm, targeted, rivals)
 	return m.v.Compile(key, func(o *robust.Oracle, args []*Node) []*Node {
-		x, clean, classes, target, best, lengths, margins := args[0], args[1], args[2], args[3], args[4], args[5], args[6]
+		x, clean, classes, rivals, best, lengths, margins := args[0], args[1], args[2], args[3], args[4], args[5], args[6]
 		alphaMax, eta, beta := args[7], args[8], args[9]
 		from, origin := flat(x), flat(clean)
 		var f, w *Node // the boundary is where f + w·(z - x) = 0
-		switch logits := o.Logits(x); {
-		case targeted:
+		if logits := o.Logits(x); targeted {
 			f = robust.Margin.Graph(logits, classes, true)
 			w = flat(o.Gradient(ReduceAllSum(f), x)[0])
-		case toward:
-			f = Sub(pick(logits, target), pick(logits, classes))
-			w = flat(o.Gradient(ReduceAllSum(f), x)[0])
-		default:
-			f, w = nearestBoundary(o, norm, logits, x, classes)
+		} else {
+			f, w = nearestBoundary(o, norm, logits, x, classes, rivals)
 		}
 		f = Reshape(f, -1, 1)
 		// Both ways at once: from the iterate, and from the clean image.
@@ -229,16 +220,15 @@ func (a FAB) compileStep(m *minimal, toward bool) (*robust.Step, error) {
 	})
 }
 
-// nearestBoundary builds, of the boundaries between the class and each other one, the one that is nearest to first order:
-// f = z_j - z_y [batch] and its gradient [batch, values].
-func nearestBoundary(o *robust.Oracle, norm robust.Norm, logits, x, classes *Node) (f, w *Node) {
+// nearestBoundary builds, of the boundaries between the class and each of its rivals int32 [batch, rivals], the one that
+// is nearest to first order: f = z_j - z_y [batch] and its gradient [batch, values]. It makes one backward pass a rival.
+func nearestBoundary(o *robust.Oracle, norm robust.Norm, logits, x, classes, rivals *Node) (f, w *Node) {
 	own := pick(logits, classes)
 	var nearest *Node
-	for j := range logits.Shape().Dimensions[1] {
-		diff := Sub(Reshape(Slice(logits, AxisRange(), AxisElem(j)), -1), own)
+	for j := range rivals.Shape().Dimensions[1] {
+		diff := Sub(pick(logits, Reshape(Slice(rivals, AxisRange(), AxisElem(j)), -1)), own)
 		slope := flat(o.Gradient(ReduceAllSum(diff), x)[0])
 		distance := Div(Abs(diff), AddScalar(Reshape(length(dual(norm), slope), -1), 1e-12))
-		distance = Where(Equal(classes, Scalar(x.Graph(), classes.DType(), j)), MulScalar(OnesLike(distance), 1e30), distance)
 		if nearest == nil {
 			nearest, f, w = distance, diff, slope
 			continue

@@ -25,7 +25,7 @@ type minimal struct {
 	examples int
 }
 
-// begin looks at the clean images. Examples on which the goal is met without any change have distance zero.
+// begin looks at the clean images; ranks (at least 1) is how many of the other classes to note. Examples on which the goal is met without any change have distance zero.
 func begin(ctx context.Context, v *robust.Victim, p robust.Problem, ranks int) (*minimal, error) {
 	switch {
 	case p.Threat.MovesWeights():
@@ -46,7 +46,7 @@ func begin(ctx context.Context, v *robust.Victim, p robust.Problem, ranks int) (
 	step, err := v.Compile(fmt.Sprintf("minimal/start/targeted=%t/ranks=%d", targeted, ranks), func(o *robust.Oracle, args []*Node) []*Node {
 		logits := o.Logits(args[0])
 		others := Sub(logits, MulScalar(OneHot(args[1], logits.Shape().Dimensions[1], logits.DType()), 1e30))
-		_, rivals := TopK(others, max(1, ranks), -1)
+		_, rivals := TopK(others, ranks, -1)
 		return []*Node{ConvertDType(met(logits, args[1], targeted), dtypes.Int32),
 			robust.Margin.Graph(logits, args[1], targeted), ConvertDType(rivals, dtypes.Int32)}
 	})
@@ -81,7 +81,7 @@ func begin(ctx context.Context, v *robust.Victim, p robust.Problem, ranks int) (
 			m.lengths = append(m.lengths, length)
 		}
 		m.margins = append(m.margins, margins[:len(rows)]...)
-		m.rivals = append(m.rivals, rivals[:len(rows)*max(1, ranks)]...)
+		m.rivals = append(m.rivals, rivals[:len(rows)*ranks]...)
 	}
 	return m, nil
 }
@@ -96,13 +96,14 @@ func (m *minimal) open(within float64) (rows []int) {
 	return rows
 }
 
-// rival returns the rank-th of the other classes of each example.
-func (m *minimal) rival(rank int) []int32 {
-	classes := make([]int32, m.examples)
-	for i := range classes {
-		classes[i] = m.rivals[i*m.ranks+rank]
+// classesFrom returns the classes of the given ranks, count of them from first on, as a tensor int32 [Batch, count].
+func (m *minimal) classesFrom(first, count int, rows []int) *tensors.Tensor {
+	picked := make([]int32, 0, m.v.Batch*count)
+	for i := range m.v.Batch {
+		at := rows[min(i, len(rows)-1)]*m.ranks + first
+		picked = append(picked, m.rivals[at:at+count]...)
 	}
-	return classes
+	return tensors.FromFlatDataAndDimensions(picked, m.v.Batch, count)
 }
 
 // column returns one value an example as a tensor [Batch], padded as Victim.Images pads.
@@ -134,15 +135,17 @@ func (m *minimal) keep(rows []int, best, lengths *tensors.Tensor) error {
 	return nil
 }
 
-// answer returns the nearest successes, those beyond the threat's radius projected to it.
+// answer returns the nearest successes. One beyond the threat's radius gives way to its projection or, should that be a
+// success by chance, to the clean image.
 func (m *minimal) answer(ctx context.Context) (*robust.Perturbation, error) {
 	if m.p.Threat.HasBudget() {
-		norm, box := m.p.Threat.Norm, m.box()
-		step, err := m.v.Compile("minimal/cut/"+norm.String(), func(_ *robust.Oracle, args []*Node) []*Node {
+		norm, box, targeted := m.p.Threat.Norm, m.box(), m.targeted
+		step, err := m.v.Compile(fmt.Sprintf("minimal/cut/%s/targeted=%t", norm, targeted), func(o *robust.Oracle, args []*Node) []*Node {
 			x, clean, epsilon := flat(args[0]), flat(args[1]), args[2]
-			distance := length(norm, ConvertDType(Sub(ConvertDType(x, dtypes.Float64), ConvertDType(clean, dtypes.Float64)), dtypes.Float64))
+			distance := length(norm, Sub(ConvertDType(x, dtypes.Float64), ConvertDType(clean, dtypes.Float64)))
 			inside := LessOrEqual(distance, ConvertDType(epsilon, dtypes.Float64))
 			cut := robust.Project(norm, x, clean, epsilon, box)
+			cut = rowsWhere(met(o.Logits(ReshapeLike(cut, args[0])), args[3], targeted), clean, cut)
 			return []*Node{ReshapeLike(Where(BroadcastToShape(inside, x.Shape()), x, cut), args[0])}
 		})
 		if err != nil {
@@ -150,7 +153,8 @@ func (m *minimal) answer(ctx context.Context) (*robust.Perturbation, error) {
 		}
 		size := len(m.clean) / m.examples
 		for rows := range m.v.Batches(robust.Rows(m.examples)) {
-			out, err := step.Call(ctx, rows, m.v.Images(m.result, rows), m.v.Images(m.clean, rows), float32(m.p.Threat.Epsilon))
+			out, err := step.Call(ctx, rows, m.v.Images(m.result, rows), m.v.Images(m.clean, rows), float32(m.p.Threat.Epsilon),
+				m.v.Ints(m.classes, rows))
 			if err != nil {
 				return nil, err
 			}

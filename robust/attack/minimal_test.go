@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -47,33 +48,41 @@ func unboxed(l oracle.Linear, x []float32, y int32, norm robust.Norm) float64 {
 	return nearest
 }
 
-// minimals are the attacks that minimize the norm, with how far from the optimum they may be on linear classifiers: with
-// the pixel bounds far away, and with them in the way (0: they only have to succeed).
-var minimals = []struct {
+type minimizer struct {
 	attack       robust.Attack
 	norms        []robust.Norm
 	free, bounds float64
-}{
-	{attack.FAB{Steps: 30}, []robust.Norm{robust.Linf, robust.L2, robust.L1}, 1.01, 1.05},
+}
+
+// patient is CW with steps enough to be near the optimum on most examples. On those at a distance of a few steps of Adam
+// it circles around the optimum, so the median is held to 5 %.
+var patient = minimizer{attack.CW{SearchSteps: 6, Steps: 2000, LearningRate: 0.003, InitialConst: 0.1}, []robust.Norm{robust.L2}, 0, 0}
+
+// minimals are the attacks that minimize the norm, with how far from the optimum they may be on linear classifiers: with
+// the pixel bounds far away, and with them in the way (0: they only have to succeed).
+var minimals = []minimizer{
+	{attack.FAB{Steps: 20}, []robust.Norm{robust.Linf, robust.L2, robust.L1}, 1.01, 1.05},
 	{attack.FAB{Steps: 20, Targets: 9}, []robust.Norm{robust.Linf, robust.L2, robust.L1}, 1.01, 1.05},
 	{attack.FAB{Steps: 10, Restarts: 2}, []robust.Norm{robust.Linf}, 1.01, 1.05},
+	{attack.DeepFool{}, []robust.Norm{robust.L2, robust.Linf}, 1.021, 0}, // its overshoot, and no regard for bounds
+	{attack.CW{SearchSteps: 6, Steps: 60, LearningRate: 0.1, InitialConst: 0.01}, []robust.Norm{robust.L2}, 0, 0},
 }
 
 // TestMinimalNorms: on linear classifiers of several classes the norms are within 5 % of the true distances, and never
 // below them.
 func TestMinimalNorms(t *testing.T) {
 	l := oracle.RandomLinear(30, 4, 7)
-	x, rows, labels := images(l, 96, 11)
-	for _, bounds := range []float64{0, 100} {
+	x, rows, labels := images(l, 64, 11)
+	for _, bounds := range []float64{0, 3} {
 		v, err := robust.NewVictim(testengine.Get(t), l.Model(-bounds, 1+bounds), 64)
 		require.NoError(t, err)
-		for _, c := range minimals {
+		for _, c := range append(slices.Clone(minimals), patient) {
 			for _, norm := range c.norms {
 				t.Run(fmt.Sprintf("%s/%s/bounds %g", c.attack.Name(), norm, bounds), func(t *testing.T) {
 					o := evaluate(t, v, c.attack, robust.Problem{Images: x, Goal: robust.Goal{Labels: labels},
 						Threat: robust.Threat{Norm: norm, Epsilon: math.Inf(1)}, Seed: 3})
 					require.Zero(t, o.RobustAccuracy)
-					allowed, worst := c.bounds, 1.0
+					allowed, worst, ratios := c.bounds, 1.0, make([]float64, len(rows))
 					if bounds > 0 {
 						allowed = c.free
 					}
@@ -83,7 +92,12 @@ func TestMinimalNorms(t *testing.T) {
 							require.InEpsilon(t, unboxed(l, rows[i], labels[i], norm), want, 1e-6)
 						}
 						require.GreaterOrEqual(t, o.Norms[i], want*(1-1e-4)-1e-6)
-						worst = max(worst, o.Norms[i]/want)
+						worst, ratios[i] = max(worst, o.Norms[i]/want), o.Norms[i]/want
+					}
+					slices.Sort(ratios)
+					t.Logf("median %.4f times", ratios[len(ratios)/2])
+					if c.attack == patient.attack {
+						require.LessOrEqual(t, ratios[len(ratios)/2], 1.05)
 					}
 					t.Logf("at most %.4f times the distance", worst)
 					if allowed > 0 {
@@ -125,6 +139,9 @@ func TestMinimalTargets(t *testing.T) {
 	v, p := perceptron(t, 40, 5)
 	labels := p.Goal.Labels
 	for _, c := range minimals {
+		if _, untargeted := c.attack.(attack.DeepFool); untargeted {
+			continue
+		}
 		p.Threat = robust.Threat{Norm: c.norms[0], Epsilon: math.Inf(1)}
 		p.Goal = robust.Goal{Labels: labels}
 		nearest := evaluate(t, v, c.attack, p)
@@ -216,8 +233,10 @@ func TestNoBudget(t *testing.T) {
 // TestMinimalBadSettings: each is one line.
 func TestMinimalBadSettings(t *testing.T) {
 	v, p := perceptron(t, 4, 3)
-	weights := p
+	weights, l1, l2, targeted := p, p, p, p
 	weights.Threat.Weights = []float64{0.1}
+	l1.Threat.Norm, l2.Threat.Norm = robust.L1, robust.L2
+	targeted.Goal = robust.Goal{Targets: []int32{0, 1, 2, 0}}
 	for _, c := range []struct {
 		attack robust.Attack
 		p      robust.Problem
@@ -231,9 +250,116 @@ func TestMinimalBadSettings(t *testing.T) {
 		{attack.FAB{Eta: 0.5}, p, "Eta = 0.5"},
 		{attack.FAB{Beta: 1}, p, "Beta = 1"},
 		{attack.FAB{}, weights, "moves inputs only"},
+		{attack.DeepFool{Steps: -1}, p, "Steps = -1"},
+		{attack.DeepFool{Overshoot: -1}, p, "Overshoot = -1"},
+		{attack.DeepFool{Candidates: 1}, p, "Candidates = 1"},
+		{attack.DeepFool{}, l1, "not in l1"},
+		{attack.DeepFool{}, targeted, "no targets"},
+		{attack.DeepFool{}, weights, "moves inputs only"},
+		{attack.CW{}, p, "not in linf"},
+		{attack.CW{SearchSteps: -1}, l2, "SearchSteps = -1"},
+		{attack.CW{Steps: -1}, l2, "Steps = -1"},
+		{attack.CW{LearningRate: math.NaN()}, l2, "LearningRate = NaN"},
+		{attack.CW{InitialConst: -1}, l2, "InitialConst = -1"},
+		{attack.CW{Confidence: math.Inf(1)}, l2, "Confidence = +Inf"},
 	} {
 		_, err := robust.Evaluate(context.Background(), v, c.attack, c.p)
 		require.ErrorContains(t, err, c.want)
 		require.NotContains(t, err.Error(), "\n")
 	}
+}
+
+// TestConfidence: successes have the margin that was asked for, and cost more.
+func TestConfidence(t *testing.T) {
+	v, p := perceptron(t, 32, 3)
+	h := hostOf(t, v.Model)
+	p.Threat = robust.Threat{Norm: robust.L2, Epsilon: math.Inf(1)}
+	plain := evaluate(t, v, attack.CW{SearchSteps: 6, Steps: 100, LearningRate: 0.05}, p)
+	sure := evaluate(t, v, attack.CW{SearchSteps: 6, Steps: 100, LearningRate: 0.05, Confidence: 0.2}, p)
+	require.Greater(t, sure.MedianNorm, plain.MedianNorm)
+	moved := tensors.MustCopyFlatData[float32](sure.Perturbed)
+	for i, y := range p.Goal.Labels {
+		if !sure.Success[i] {
+			continue
+		}
+		_, logits := h.forward(wide(moved[i*pixels : (i+1)*pixels]))
+		other := math.Inf(-1)
+		for k, z := range logits {
+			if int32(k) != y {
+				other = max(other, z)
+			}
+		}
+		require.GreaterOrEqual(t, other-logits[y], 0.2-1e-4)
+	}
+	full := evaluate(t, v, attack.CW{SearchSteps: 3, Steps: 400, InitialConst: 1, LearningRate: 0.05}, p)
+	early := evaluate(t, v, attack.CW{SearchSteps: 3, Steps: 400, InitialConst: 1, LearningRate: 0.05, AbortEarly: true}, p)
+	require.Less(t, early.MeanQueries, full.MeanQueries)
+	require.InEpsilon(t, full.MedianNorm, early.MedianNorm, 0.05)
+}
+
+// TestAdamAgainstPlainGo compares steps of CW for one c, pixel by pixel, with an implementation in plain Go.
+func TestAdamAgainstPlainGo(t *testing.T) {
+	v, p := perceptron(t, 16, 3)
+	h := hostOf(t, v.Model)
+	p.Threat = robust.Threat{Norm: robust.L2, Epsilon: math.Inf(1)}
+	const rate, c = 0.1, 5.0
+	for _, steps := range []int{3, 12} {
+		o := evaluate(t, v, attack.CW{SearchSteps: 1, Steps: steps, LearningRate: rate, InitialConst: c}, p)
+		moved := tensors.MustCopyFlatData[float32](o.Perturbed)
+		successes := 0
+		for i, y := range p.Goal.Labels {
+			clean := wide(tensors.MustCopyFlatData[float32](p.Images)[i*pixels : (i+1)*pixels])
+			want, found := h.carlini(clean, y, rate, c, steps)
+			require.Equal(t, found, o.Success[i], "example %d", i)
+			if found {
+				successes++
+			}
+			for j := range want {
+				require.InDelta(t, want[j], moved[i*pixels+j], 1e-3, "example %d", i)
+			}
+		}
+		if steps == 12 {
+			require.Positive(t, successes)
+		}
+	}
+}
+
+// carlini is CW with one c: the nearest success of its steps, or the clean image.
+func (h host) carlini(clean []float64, y int32, rate, c float64, steps int) (best []float64, found bool) {
+	w, mean, square := make([]float64, len(clean)), make([]float64, len(clean)), make([]float64, len(clean))
+	for i, v := range clean {
+		w[i] = math.Atanh((2*v - 1) * (1 - 1e-6))
+	}
+	best, nearest := clean, math.Inf(1)
+	for t := range steps {
+		x, distance := make([]float64, len(clean)), 0.0
+		for i := range w {
+			x[i] = (math.Tanh(w[i]) + 1) / 2
+			distance += (x[i] - clean[i]) * (x[i] - clean[i])
+		}
+		z, logits := h.forward(x)
+		other := -1
+		for k := range logits {
+			if int32(k) != y && (other < 0 || logits[k] > logits[other]) {
+				other = k
+			}
+		}
+		if logits[other] > logits[y] && distance < nearest {
+			best, nearest, found = x, distance, true
+		}
+		for i := range w {
+			g := 2 * (x[i] - clean[i])
+			if logits[y] > logits[other] {
+				for j := range z {
+					if z[j] > 0 {
+						g += c * h.w1[i*len(z)+j] * (h.w2[j*len(logits)+int(y)] - h.w2[j*len(logits)+other])
+					}
+				}
+			}
+			g *= (1 - math.Tanh(w[i])*math.Tanh(w[i])) / 2
+			mean[i], square[i] = 0.9*mean[i]+0.1*g, 0.999*square[i]+0.001*g*g
+			w[i] -= rate * mean[i] / (1 - math.Pow(0.9, float64(t+1))) / (math.Sqrt(square[i]/(1-math.Pow(0.999, float64(t+1)))) + 1e-8)
+		}
+	}
+	return best, found
 }
