@@ -98,7 +98,9 @@ func (c ViTConfig) name() string {
 }
 
 // NewViT builds a vision transformer with pre-norm blocks and learned positions (sinusoids with TokensToToken), the same
-// weights on every backend: Xavier-normal, positions and class token normal with deviation 0.02, zero biases.
+// weights on every backend: Xavier-normal, positions and class token normal with deviation 0.02, zero biases. Pixels are
+// first mapped from [Lower, Upper] to [-1, 1], as for the published networks. (A blank patch of zeros would be a token of
+// nothing but its position, which the normalization then blows up, and any perturbation with it.)
 func NewViT(c ViTConfig) (*Model, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
@@ -140,7 +142,8 @@ func NewViT(c ViTConfig) (*Model, error) {
 	// run builds the network up to the last block. See told every block's output and attention.
 	run := func(scope *model.Scope, x *Node, see func(Feature)) *Node {
 		batch := x.Shape().Dimensions[0]
-		x = tokens.graph(scope, x)
+		middle, radius := (b.m.Upper+b.m.Lower)/2, (b.m.Upper-b.m.Lower)/2
+		x = tokens.graph(scope, MulScalar(AddScalar(x, -middle), 1/radius))
 		position := func() *Node {
 			if fixed != nil {
 				return ConstTensor(x.Graph(), fixed)

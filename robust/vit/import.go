@@ -1,0 +1,70 @@
+package vit
+
+import (
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/pkg/errors"
+
+	"github.com/trustbook/trustbook/fit"
+	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/npy"
+	"github.com/trustbook/trustbook/robust"
+)
+
+// load reads the imported networks and the images to attack them on.
+func (s *study) load() error {
+	var err error
+	if s.images, err = npy.ReadImages(s.c.Images); err != nil {
+		return err
+	}
+	if s.labels, err = npy.ReadLabels(s.c.Labels); err != nil {
+		return err
+	}
+	shape := s.images.Shape().Dimensions
+	for _, in := range s.c.Imported {
+		if s.networks[in.Name] != nil {
+			return errors.Errorf("two networks are named %q: give each its own name", in.Name)
+		}
+		net, err := nets.LoadONNX(in.Path, nets.ONNXOptions{InputShape: shape[1:]})
+		if err != nil {
+			return err
+		}
+		if err := net.CheckImages(s.images); err != nil {
+			return errors.WithMessage(err, in.Name)
+		}
+		if err := (robust.Goal{Labels: s.labels}).Validate(shape[0], net); err != nil {
+			return errors.WithMessage(err, in.Name)
+		}
+		if s.keys[in.Name], err = s.importKey(net); err != nil {
+			return err
+		}
+		s.networks[in.Name] = net
+		s.models = append(s.models, Model{Name: in.Name, About: "imported"})
+	}
+	s.c.Test = shape[0]
+	s.describe = fmt.Sprintf("%d images of the user's own", shape[0])
+	s.sample = func(n int) (*tensors.Tensor, []int32, error) { return pick(s.images, s.labels, n) }
+	return nil
+}
+
+// importKey identifies an imported network and the images, for cache keys.
+func (s *study) importKey(net *nets.Model) (string, error) {
+	return fit.Key(net, s.e.Name(), fit.Data{Images: s.images, Labels: s.labels}, fit.Config{})
+}
+
+// pick draws n examples at random, the same at each call.
+func pick(images *tensors.Tensor, labels []int32, n int) (*tensors.Tensor, []int32, error) {
+	values, err := tensors.CopyFlatData[float32](images)
+	if err != nil {
+		return nil, nil, err
+	}
+	size := len(values) / len(labels)
+	var few []float32
+	var chosen []int32
+	for _, r := range fit.Permutation(len(labels), 1, 0)[:min(n, len(labels))] {
+		few, chosen = append(few, values[int(r)*size:int(r+1)*size]...), append(chosen, labels[r])
+	}
+	dims := append([]int{len(chosen)}, images.Shape().Dimensions[1:]...)
+	return tensors.FromFlatDataAndDimensions(few, dims...), chosen, nil
+}

@@ -1,0 +1,203 @@
+package vit
+
+import (
+	"cmp"
+	"context"
+	"strings"
+
+	"github.com/pkg/errors"
+
+	"github.com/trustbook/trustbook/fit"
+	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/robust"
+	"github.com/trustbook/trustbook/robust/attack"
+)
+
+// Model is one kind of network and how it is trained.
+type Model struct {
+	Name  string
+	About string // a line for readers
+
+	arch     string // models of one architecture share compiled graphs
+	build    func(c Config, shape []int, classes int, seed int64) (*nets.Model, error)
+	slow     bool // trained for twice as many epochs, as all with transformer blocks are
+	pretrain bool
+	loss     func(c Config) fit.Loss // nil: cross-entropy
+}
+
+// The compared models.
+const (
+	CNN           = "CNN"
+	DeepCNN       = "CNN deep"
+	ViT           = "ViT"
+	DeepViT       = "ViT deep"
+	WideViT       = "ViT wide"
+	StemViT       = "ViT + conv stem"
+	T2T           = "T2T-ViT"
+	Half          = "hybrid 1/2"
+	NoTransformer = "hybrid 0"
+	PretrainedViT = "ViT pre-trained"
+	CNNPGD        = "CNN, PGD"
+	CNNTRADES     = "CNN, TRADES"
+	ViTPGD        = "ViT, PGD"
+	ViTTRADES     = "ViT, TRADES"
+)
+
+// Models returns the compared models in the order in which tables show them.
+func Models() []Model {
+	cnn := func(channels ...int) func(Config, []int, int, int64) (*nets.Model, error) {
+		return func(c Config, shape []int, classes int, seed int64) (*nets.Model, error) {
+			return nets.NewCNN(nets.CNNConfig{Input: shape, Channels: channels, Dense: 64, Classes: classes, Seed: seed})
+		}
+	}
+	vit := func(change func(*nets.ViTConfig)) func(Config, []int, int, int64) (*nets.Model, error) {
+		return func(c Config, shape []int, classes int, seed int64) (*nets.Model, error) {
+			v := nets.ViTConfig{Input: shape, Patch: c.patchOf(shape), Width: c.Width, Depth: c.Depth, Heads: c.Heads, MLPRatio: 2, MeanPool: true,
+				Classes: classes, Seed: seed}
+			change(&v)
+			return nets.NewViT(v)
+		}
+	}
+	plain := vit(func(*nets.ViTConfig) {})
+	pgd := func(c Config) fit.Loss { return attack.AdversarialTraining(c.inner()) }
+	trades := func(c Config) fit.Loss { return attack.TRADES(c.inner(), 6) }
+	return []Model{
+		{Name: CNN, About: "two 3x3 convolutions, 16 and 32 channels, each with max-pooling; dense 64", arch: CNN, build: cnn(16, 32)},
+		{Name: DeepCNN, About: "four convolutions, 16 to 64 channels", arch: DeepCNN, build: cnn(16, 32, 48, 64)},
+		{Name: ViT, About: "vision transformer on patches, mean of tokens", arch: ViT, build: plain, slow: true},
+		{Name: DeepViT, About: "twice as many blocks", arch: DeepViT, slow: true, build: vit(func(v *nets.ViTConfig) { v.Depth *= 2 })},
+		{Name: WideViT, About: "twice as wide", arch: WideViT, slow: true, build: vit(func(v *nets.ViTConfig) { v.Width *= 2 })},
+		{Name: StemViT, About: "two 3x3 convolutions of 16 channels before the patches", arch: StemViT, slow: true,
+			build: vit(func(v *nets.ViTConfig) { v.Tokenizer = nets.ConvStem })},
+		{Name: T2T, About: "tokens-to-token: overlapping windows, unfolded three times", arch: T2T, slow: true,
+			build: vit(func(v *nets.ViTConfig) { v.Tokenizer = nets.TokensToToken })},
+		{Name: Half, About: "the first half of the blocks convolutional", arch: Half, slow: true,
+			build: vit(func(v *nets.ViTConfig) { v.ConvBlocks = (v.Depth + 1) / 2 })},
+		{Name: NoTransformer, About: "all blocks convolutional, on the same patches", arch: NoTransformer, slow: true,
+			build: vit(func(v *nets.ViTConfig) { v.ConvBlocks = v.Depth })},
+		{Name: PretrainedViT, About: "ViT, first trained on rendered characters of four scripts", arch: ViT, build: plain, slow: true, pretrain: true},
+		{Name: CNNPGD, About: "CNN, adversarially trained with PGD", arch: CNN, build: cnn(16, 32), loss: pgd},
+		{Name: CNNTRADES, About: "CNN, trained with TRADES, beta 6", arch: CNN, build: cnn(16, 32), loss: trades},
+		{Name: ViTPGD, About: "ViT, adversarially trained with PGD", arch: ViT, build: plain, slow: true, loss: pgd},
+		{Name: ViTTRADES, About: "ViT, trained with TRADES, beta 6", arch: ViT, build: plain, slow: true, loss: trades},
+	}
+}
+
+// modelsNamed picks models by name, in the order of Models.
+func modelsNamed(names []string) (picked []Model, err error) {
+	wanted := map[string]bool{}
+	for _, n := range names {
+		wanted[n] = true
+	}
+	var known []string
+	for _, m := range Models() {
+		known = append(known, m.Name)
+		if wanted[m.Name] {
+			picked = append(picked, m)
+			delete(wanted, m.Name)
+		}
+	}
+	for n := range wanted {
+		return nil, errors.Errorf("vit: model %q: want some of %s", n, strings.Join(known, "; "))
+	}
+	return picked, nil
+}
+
+// inner is the attack of adversarial training.
+func (c Config) inner() attack.Inner {
+	return attack.Inner{Threat: robust.Threat{Norm: robust.Linf, Epsilon: c.TrainEpsilon}, Steps: c.TrainSteps}
+}
+
+// patchOf is the side of the patches: a quarter of the image's, unless it is set.
+func (c Config) patchOf(shape []int) int { return cmp.Or(c.Patch, max(1, shape[0]/4)) }
+
+// architecture is what models that share compiled graphs have in common.
+func (m Model) architecture() string { return cmp.Or(m.arch, m.Name) }
+
+// natural tells whether the model is trained on clean images alone, and only on those of the data set.
+func (m Model) natural() bool { return m.loss == nil && !m.pretrain }
+
+// trainings is how many tasks of training the model reports.
+func (m Model) trainings() int {
+	switch {
+	case m.build == nil: // imported
+		return 0
+	case m.pretrain:
+		return 2
+	case m.loss != nil: // after a warm-up
+		return 2
+	}
+	return 1
+}
+
+func (m Model) epochs(c Config) int {
+	if m.slow {
+		return 2 * c.Epochs
+	}
+	return c.Epochs
+}
+
+// fitting trains with a loss for so many epochs, after a warm-up of standard training. Adversarial training from random
+// weights may stall at the accuracy of guessing.
+func (c Config) fitting(epochs int, loss fit.Loss, warmUp int, seed int64) fit.Config {
+	phases := []fit.Phase{{Epochs: max(1, epochs), Loss: loss}}
+	if warmUp > 0 {
+		phases = append([]fit.Phase{{Epochs: warmUp, Loss: fit.CrossEntropy()}}, phases...)
+	}
+	return fit.Config{BatchSize: c.BatchSize, LearningRate: c.LearningRate, WeightDecay: c.WeightDecay, Cosine: true, WarmUpSteps: 100, Seed: seed,
+		Phases: phases}
+}
+
+// plan returns an untrained network, its training examples and how to train it.
+func (s *study) plan(m Model, seed int64) (*nets.Model, fit.Data, fit.Config, error) {
+	net, err := m.build(s.c, s.data.Pool.Shape, s.data.Pool.Classes, seed)
+	if err != nil {
+		return nil, fit.Data{}, fit.Config{}, err
+	}
+	train, err := s.data.Draw(s.c.Train, seed)
+	if m.loss != nil {
+		return net, train, s.c.fitting(s.c.Epochs, m.loss(s.c), max(1, m.epochs(s.c)/2), seed), err
+	}
+	return net, train, s.c.fitting(m.epochs(s.c), fit.CrossEntropy(), 0, seed), err
+}
+
+// key identifies a network by all that it depends on, without training it.
+func (s *study) key(m Model, seed int64) (string, error) {
+	if key, ok := s.keys[m.Name]; ok {
+		return key, nil
+	}
+	net, train, cfg, err := s.plan(m, seed)
+	if err != nil {
+		return "", err
+	}
+	key, err := fit.Key(net, s.e.Name(), train, cfg)
+	if m.pretrain {
+		key = fit.Hash(key, "pretrained", s.c.Pretrain, scripts)
+	}
+	return key, err
+}
+
+// network trains a network, or finds it.
+func (s *study) network(ctx context.Context, m Model, seed int64) (*nets.Model, error) {
+	name := label("train", m.Name, seed)
+	if m.build == nil {
+		name = m.Name
+	}
+	if net := s.networks[name]; net != nil {
+		return net, nil
+	}
+	net, train, cfg, err := s.plan(m, seed)
+	if err != nil {
+		return nil, err
+	}
+	if m.pretrain {
+		if _, err := s.pretrain(ctx, m, net, seed); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := fit.TrainOrLoad(ctx, s.e, net, train, cfg, fit.Options{Dir: s.c.Dir, Progress: s.c.Progress, Label: name}); err != nil {
+		return nil, err
+	}
+	s.networks[name] = net
+	return net, nil
+}
