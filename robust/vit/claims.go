@@ -91,7 +91,9 @@ func (r *Result) Claims() []report.Claim {
 }
 
 // pgd is the accuracy under PGD at the reference radius.
-func (r *Result) pgd(m Measured) float64 { return m.PGD[slices.Index(r.Config.Epsilon, r.Config.Reference)] }
+func (r *Result) pgd(m Measured) float64 {
+	return m.PGD[slices.Index(r.Config.Epsilon, r.Config.Reference)]
+}
 
 // pgdTrained is the accuracy under PGD at the radius of adversarial training.
 func (r *Result) pgdTrained(m Measured) float64 {

@@ -34,8 +34,8 @@ type Config struct {
 	WeightDecay  float64 `json:"weight_decay"`  // zero: 0.05
 
 	Epsilon       []float64 `json:"epsilon"`        // grid of l-infinity radii; zero: 0.02, 0.05, 0.1, 0.2; with color 1/255, 2/255, 4/255, 8/255
-	Reference     float64   `json:"reference"`      // radius of that grid at which claims are judged; zero: 0.1; with color 2/255
-	TrainEpsilon  float64   `json:"train_epsilon"`  // radius of that grid for adversarial training; zero: 0.1; with color 8/255
+	Reference     float64   `json:"reference"`      // radius of that grid at which claims are judged; zero: 0.1, with color 2/255, or else the grid's middle
+	TrainEpsilon  float64   `json:"train_epsilon"`  // radius of that grid for adversarial training; zero: 0.1, with color 8/255, or else the largest
 	Steps         int       `json:"steps"`          // of PGD, each a tenth of the radius; zero: 20
 	TrainSteps    int       `json:"train_steps"`    // of adversarial training; zero: 5
 	StrongImages  int       `json:"strong_images"`  // test examples for APGD; zero: 100
@@ -85,7 +85,8 @@ func (c Config) WithDefaults() Config {
 	if len(c.Epsilon) == 0 {
 		c.Epsilon = grid
 	}
-	c.Reference, c.TrainEpsilon = cmp.Or(c.Reference, reference), cmp.Or(c.TrainEpsilon, train)
+	c.Reference = cmp.Or(c.Reference, oneOf(c.Epsilon, reference, c.Epsilon[len(c.Epsilon)/2]))
+	c.TrainEpsilon = cmp.Or(c.TrainEpsilon, oneOf(c.Epsilon, train, c.Epsilon[len(c.Epsilon)-1]))
 	if len(c.Seeds) == 0 {
 		c.Seeds = []int64{1, 2, 3}
 	}
@@ -106,8 +107,18 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
+// oneOf is the wanted radius if the grid has it, else another.
+func oneOf(grid []float64, want, otherwise float64) float64 {
+	if slices.Contains(grid, want) {
+		return want
+	}
+	return otherwise
+}
+
 // color tells whether the images have three channels, on which a smaller change shows.
-func (c Config) color() bool { return c.Dataset == "cifar10" || c.Dataset == "svhn" || len(c.Imported) > 0 }
+func (c Config) color() bool {
+	return c.Dataset == "cifar10" || c.Dataset == "svhn" || len(c.Imported) > 0
+}
 
 // Validate reports what cannot work, before anything runs.
 func (c Config) Validate() error {

@@ -17,7 +17,7 @@ func (r *Result) Document() *report.Document {
 			report.Setting{Name: "training", Value: fmt.Sprintf("%d examples, AdamW %g, weight decay %g, batch %d, cosine with warm-up, %d epochs (transformers %d)",
 				c.Train, c.LearningRate, c.WeightDecay, c.BatchSize, c.Epochs, 2*c.Epochs)})
 	}
-	return &report.Document{
+	d := &report.Document{
 		Title: "Are vision transformers more robust than convolutional networks?",
 		Subtitle: "Rulin Shao, Zhouxing Shi, Jinfeng Yi, Pin-Yu Chen, Cho-Jui Hsieh: *On the Adversarial Robustness of Vision Transformers*, " +
 			"[arXiv 2103.15670](https://arxiv.org/abs/2103.15670), first version",
@@ -33,11 +33,16 @@ func (r *Result) Document() *report.Document {
 				report.Text("The perturbation δ of PGD is filtered after the attack: IDCT(DCT(δ) ⊙ M), then clipped to legal pixels. Nothing is rescaled, so a filtered " +
 					"perturbation is weaker than the whole, and a single pixel may move further than the radius."),
 				figures[3], tables[2]}},
-			{Title: "Low-level features", Parts: []report.Part{figures[4], tables[3]}},
-			{Title: "Training", Parts: []report.Part{figures[5], tables[4]}},
 		},
 		Settings: settings,
 	}
+	if len(c.Imported) > 0 {
+		d.Lead = report.Textf("%d networks that were trained elsewhere were attacked on %s.", len(r.Networks), r.Data)
+		return d
+	}
+	d.Sections = append(d.Sections, report.Section{Title: "Low-level features", Parts: []report.Part{figures[4], tables[3]}},
+		report.Section{Title: "Training", Parts: []report.Part{figures[5], tables[4]}})
+	return d
 }
 
 // Settings returns the configuration of the run, with all defaults filled in.

@@ -8,9 +8,13 @@ import (
 	"github.com/trustbook/trustbook/report"
 )
 
-// Figures returns the run's figures.
+// Figures returns the run's figures; for imported networks, those that need to know nothing but their logits.
 func (r *Result) Figures() []*report.Figure {
-	return []*report.Figure{r.curveFigure(), r.scatterFigure(), r.transferFigure(), r.frequencyFigure(), r.blockFigure(), r.trainingFigure()}
+	figures := []*report.Figure{r.curveFigure(), r.scatterFigure(), r.transferFigure(), r.frequencyFigure()}
+	if len(r.Config.Imported) > 0 {
+		return figures
+	}
+	return append(figures, r.blockFigure(), r.trainingFigure())
 }
 
 func mean(values []float64) float64 { return stat.Mean(values, nil) }
@@ -111,13 +115,6 @@ func (r *Result) trainingFigure() *report.Figure {
 	clean, attacked := report.BarSeries{Name: "clean"}, report.BarSeries{Name: fmt.Sprintf("PGD %.3g", r.Config.TrainEpsilon)}
 	for _, model := range []string{CNN, CNNPGD, CNNTRADES, ViT, PretrainedViT, ViTPGD, ViTTRADES} {
 		if len(r.For(model)) > 0 {
-			bars.Groups = append(bars.Groups, model)
-			clean.Values = append(clean.Values, mean(r.values(model, func(m Measured) float64 { return m.Clean })))
-			attacked.Values = append(attacked.Values, mean(r.values(model, r.pgdTrained)))
-		}
-	}
-	if len(bars.Groups) == 0 { // imported networks
-		for _, model := range r.Config.Models {
 			bars.Groups = append(bars.Groups, model)
 			clean.Values = append(clean.Values, mean(r.values(model, func(m Measured) float64 { return m.Clean })))
 			attacked.Values = append(attacked.Values, mean(r.values(model, r.pgdTrained)))

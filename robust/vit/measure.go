@@ -151,7 +151,9 @@ func (g *gauge) filtered(ctx context.Context, s *study, perturbed *tensors.Tenso
 }
 
 // pgd is the paper's PGD: steps of a tenth of the radius.
-func (c Config) pgd(epsilon float64) attack.PGD { return attack.PGD{Steps: c.Steps, StepSize: epsilon / 10} }
+func (c Config) pgd(epsilon float64) attack.PGD {
+	return attack.PGD{Steps: c.Steps, StepSize: epsilon / 10}
+}
 
 // strong is APGD with cross-entropy, then, on what still stands, towards the nearest other classes.
 func (c Config) strong(classes int) robust.Attack {

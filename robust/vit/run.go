@@ -16,7 +16,7 @@ import (
 // Result is what a run measured.
 type Result struct {
 	Config    Config     `json:"config"`
-	Data      string     `json:"data"` // name and note of the data set
+	Data      string     `json:"data"`  // name and note of the data set
 	Shape     []int      `json:"shape"` // of one image
 	Backend   string     `json:"backend"`
 	Networks  []Measured `json:"networks"`  // one a model and seed, in that order
@@ -130,8 +130,15 @@ func open(ctx context.Context, e *engine.Engine, c Config) (*study, error) {
 		return nil, errors.WithMessage(err, "vit")
 	}
 	s.images, s.labels, s.sample, s.describe = s.data.Images, s.data.Labels, s.data.Sample, s.data.Describe()
-	s.models, err = modelsNamed(c.Models)
-	return s, err
+	if s.models, err = modelsNamed(c.Models); err != nil {
+		return nil, err
+	}
+	for _, m := range s.models { // what cannot be built is found before anything is trained
+		if _, err := m.build(c, s.data.Pool.Shape, s.data.Pool.Classes, 0); err != nil {
+			return nil, errors.WithMessagef(err, "vit: %s", m.Name)
+		}
+	}
+	return s, nil
 }
 
 // measured attacks one network, unless that was done before.
@@ -202,4 +209,6 @@ func (r *Result) For(model string) []Measured {
 	})
 }
 
-func label(what, model string, seed int64) string { return fmt.Sprintf("%s %s, seed %d", what, model, seed) }
+func label(what, model string, seed int64) string {
+	return fmt.Sprintf("%s %s, seed %d", what, model, seed)
+}

@@ -8,7 +8,11 @@ import (
 
 // Tables returns the run's tables, means over seeds with 95 % intervals.
 func (r *Result) Tables() []*report.Table {
-	return []*report.Table{r.accuracyTable(), r.transferTable(), r.frequencyTable(), r.blockTable(), r.modelTable()}
+	tables := []*report.Table{r.accuracyTable(), r.transferTable(), r.frequencyTable()}
+	if len(r.Config.Imported) > 0 {
+		return tables
+	}
+	return append(tables, r.blockTable(), r.modelTable())
 }
 
 func (r *Result) accuracyTable() *report.Table {
@@ -117,11 +121,10 @@ func (r *Result) blockTable() *report.Table {
 func (r *Result) modelTable() *report.Table {
 	t := &report.Table{Title: "Compared models", Columns: []report.Column{{Name: "model"}, {Name: "what it is"}, {Name: "weights"}}}
 	for _, name := range r.Config.Models {
-		about := "imported"
-		if models, err := modelsNamed([]string{name}); err == nil && len(r.Config.Imported) == 0 {
+		about, weights := "", 0
+		if models, err := modelsNamed([]string{name}); err == nil {
 			about = models[0].About
 		}
-		weights := 0
 		for _, m := range r.For(name) {
 			weights = m.Parameters
 		}
