@@ -23,7 +23,9 @@ type attackFlags struct {
 	model, inputs, labels, targets, out string
 	attack, norm, loss, bounds, backend string
 	epsilon, stepSize                   float64
-	steps, restarts, batch              int
+	steps, restarts, batch, queries     int
+	targetClasses                       int
+	stateDir                            string
 	randomStart, earlyStop, multiTarget bool
 	seed                                int64
 	asJSON                              bool
@@ -48,15 +50,18 @@ func newAttack() *cobra.Command {
 	flags.StringVar(&f.labels, "labels", "", "NPY `FILE` with the labels")
 	flags.StringVar(&f.targets, "targets", "", "NPY `FILE` with target classes: makes the attack targeted")
 	flags.StringVar(&f.out, "out", "", "NPY `FILE` for the perturbed images")
-	flags.StringVar(&f.attack, "attack", "pgd", "`NAME` of the attack: fgsm, pgd or mim")
+	flags.StringVar(&f.attack, "attack", "pgd", "`NAME` of the attack: "+strings.Join(attackNames(), ", "))
 	flags.StringVar(&f.norm, "norm", "linf", "`NORM` of the perturbation: linf, l2 or l1")
-	flags.StringVar(&f.loss, "loss", "ce", "`NAME` of the loss: ce or margin")
+	flags.StringVar(&f.loss, "loss", "ce", "`NAME` of the loss: ce, margin or dlr (fgsm, pgd, mim, apgd)")
 	flags.StringVar(&f.bounds, "bounds", "0,1", "smallest and largest legal pixel value, `LOWER,UPPER`")
 	flags.StringVar(&f.backend, "backend", "", backendHelp)
-	flags.Float64Var(&f.epsilon, "epsilon", 0, "`RADIUS` of the perturbation")
+	flags.Float64Var(&f.epsilon, "epsilon", 0, "`RADIUS` of the perturbation; inf: none, for attacks that minimize it (fab, deepfool, cw)")
 	flags.Float64Var(&f.stepSize, "step-size", 0, "absolute step `SIZE` (default 2.5·epsilon/steps; mim: epsilon/steps)")
-	flags.IntVar(&f.steps, "steps", 0, "`NUMBER` of steps (default 20; mim: 10)")
-	flags.IntVar(&f.restarts, "restarts", 1, "`NUMBER` of runs, each on the examples still standing (pgd)")
+	flags.IntVar(&f.steps, "steps", 0, "`NUMBER` of steps (default 20; mim: 10; apgd, fab: 100; deepfool: 50; cw: 1000)")
+	flags.IntVar(&f.restarts, "restarts", 1, "`NUMBER` of runs, each on the examples still standing (pgd, apgd, square, fab)")
+	flags.IntVar(&f.queries, "queries", 0, "`NUMBER` of queries an example (square; default 5000)")
+	flags.IntVar(&f.targetClasses, "target-classes", 0, "`NUMBER` of likeliest other classes to search towards, one by one (apgd, fab; default: untargeted)")
+	flags.StringVar(&f.stateDir, "state", "", "`DIR` in which finished batches are kept, so that a stopped run goes on (autoattack)")
 	flags.IntVar(&f.batch, "batch-size", 128, "`NUMBER` of examples in a batch")
 	flags.BoolVar(&f.randomStart, "random-start", true, "start at a random point of the ball (pgd)")
 	flags.BoolVar(&f.earlyStop, "early-stop", false, "stop a batch once all its examples are solved (pgd)")
@@ -79,11 +84,11 @@ func (f *attackFlags) problem() (robust.Attack, robust.Threat, nets.ONNXOptions,
 	}
 	loss, err := robust.ParseLoss(f.loss)
 	if err != nil {
-		return nil, t, o, usagef("--loss %s: want ce or margin", f.loss)
+		return nil, t, o, usagef("--loss %s: want ce, margin or dlr", f.loss)
 	}
 	t = robust.Threat{Norm: norm, Epsilon: f.epsilon}
 	if err := t.Validate(0); err != nil {
-		return nil, t, o, usagef("--epsilon %g: must be finite and >= 0", f.epsilon)
+		return nil, t, o, usagef("--epsilon %g: must be finite and >= 0, or inf for attacks that minimize it", f.epsilon)
 	}
 	low, high, ok := strings.Cut(f.bounds, ",")
 	var errLow, errHigh error
@@ -102,16 +107,49 @@ func (f *attackFlags) problem() (robust.Attack, robust.Threat, nets.ONNXOptions,
 	case !(f.stepSize >= 0) || math.IsInf(f.stepSize, 0):
 		return nil, t, o, usagef("--step-size %g: must be finite and > 0", f.stepSize)
 	}
-	switch strings.ToLower(f.attack) {
-	case "fgsm":
-		return attack.FGSM{Loss: loss}, t, o, nil
-	case "pgd":
-		return attack.PGD{Steps: f.steps, StepSize: f.stepSize, Restarts: f.restarts, NoRandom: !f.randomStart, EarlyStop: f.earlyStop,
-			MultiTarget: f.multiTarget, Loss: loss}, t, o, nil
-	case "mim":
-		return attack.MIM{Steps: f.steps, StepSize: f.stepSize, Loss: loss}, t, o, nil
+	for name, n := range map[string]int{"queries": f.queries, "target-classes": f.targetClasses} {
+		if n < 0 {
+			return nil, t, o, usagef("--%s %d: must be at least 1", name, n)
+		}
 	}
-	return nil, t, o, usagef("--attack %s: want fgsm, pgd or mim", f.attack)
+	for _, known := range f.attacks(loss) {
+		if strings.EqualFold(f.attack, known.name) {
+			if minimal, ok := known.Attack.(robust.Unbudgeted); math.IsInf(t.Epsilon, 1) && (!ok || !minimal.Unbudgeted()) {
+				return nil, t, o, usagef("--epsilon inf: %s needs a finite radius; fab, deepfool and cw do without", known.name)
+			}
+			return known.Attack, t, o, nil
+		}
+	}
+	return nil, t, o, usagef("--attack %s: want %s", f.attack, strings.Join(attackNames(), ", "))
+}
+
+// named is an attack under the name that --attack takes.
+type named struct {
+	name string
+	robust.Attack
+}
+
+// attacks are all attacks, with the settings of the flags.
+func (f *attackFlags) attacks(loss robust.Loss) []named {
+	return []named{
+		{"fgsm", attack.FGSM{Loss: loss}},
+		{"pgd", attack.PGD{Steps: f.steps, StepSize: f.stepSize, Restarts: f.restarts, NoRandom: !f.randomStart, EarlyStop: f.earlyStop,
+			MultiTarget: f.multiTarget, Loss: loss}},
+		{"mim", attack.MIM{Steps: f.steps, StepSize: f.stepSize, Loss: loss}},
+		{"apgd", attack.APGD{Steps: f.steps, Restarts: f.restarts, Loss: loss, Targets: f.targetClasses}},
+		{"square", attack.SquareAttack{Queries: f.queries, Restarts: f.restarts}},
+		{"fab", attack.FAB{Steps: f.steps, Restarts: f.restarts, Targets: f.targetClasses}},
+		{"autoattack", attack.AutoAttack{Dir: f.stateDir}},
+		{"deepfool", attack.DeepFool{Steps: f.steps}},
+		{"cw", attack.CW{Steps: f.steps, AbortEarly: true}},
+	}
+}
+
+func attackNames() (names []string) {
+	for _, a := range (&attackFlags{}).attacks(robust.CrossEntropy) {
+		names = append(names, a.name)
+	}
+	return names
 }
 
 func (f *attackFlags) run(c *cobra.Command) error {
@@ -208,7 +246,7 @@ func (f *attackFlags) read(options nets.ONNXOptions) (*nets.Model, robust.Proble
 // outcomeJSON are the keys of `attack --json`.
 func outcomeJSON(o *robust.Outcome, e *engine.Engine) map[string]any {
 	return map[string]any{
-		"attack": o.Attack, "norm": o.Problem.Threat.Norm, "epsilon": o.Problem.Threat.Epsilon, "examples": o.N, "attacked": o.Attacked,
+		"attack": o.Attack, "norm": o.Problem.Threat.Norm, "epsilon": o.Problem.Threat.Budget(), "examples": o.N, "attacked": o.Attacked,
 		"clean_accuracy": o.CleanAccuracy, "robust_accuracy": o.RobustAccuracy, "success_rate": o.SuccessRate,
 		"median_norm": o.MedianNorm, "max_norm": o.MaxNorm, "queries_per_example": o.MeanQueries, "seconds": json.Number(fmt.Sprintf("%.3f", o.Elapsed.Seconds())),
 		"backend": e.Name(), "seed": o.Problem.Seed, "checks": o.Checks,

@@ -50,6 +50,11 @@ func TestAttack(t *testing.T) {
 		{"pgd", "linf", 0.1, []string{"--steps", "7", "--batch-size", "5"}},
 		{"pgd", "l2", 1.5, []string{"--steps", "7", "--loss", "margin", "--targets", "t.npy"}},
 		{"pgd", "l1", 15, []string{"--steps", "7", "--random-start=false"}},
+		{"apgd", "linf", 0.1, []string{"--steps", "7", "--loss", "dlr", "--target-classes", "3"}},
+		{"square", "linf", 0.2, []string{"--queries", "50"}},
+		{"fab", "l2", 1.5, []string{"--steps", "5", "--target-classes", "2"}},
+		{"deepfool", "l2", 1.5, []string{"--steps", "7"}},
+		{"cw", "l2", 1.5, []string{"--steps", "30"}},
 	} {
 		t.Run(fmt.Sprintf("%s %s %g", c.attack, c.norm, c.epsilon), func(t *testing.T) {
 			args := append([]string{"attack", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--attack", c.attack, "--norm", c.norm,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -15,12 +16,14 @@ import (
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust/joint"
+	"github.com/trustbook/trustbook/robust/vit"
 )
 
 // paper is a replicated paper as the command line sees it.
 type paper struct {
 	id, slug, title string
 	notebook        string
+	imports         bool // whether it studies a user's ONNX models
 	// plan checks the options before anything is opened or read, and returns the run.
 	plan func(ctx context.Context, o runOptions) (runner, error)
 }
@@ -45,6 +48,8 @@ type runOptions struct {
 	scale, dataset, dataDir string
 	seeds                   []int64
 	set                     []string                            // k=v
+	models                  []string                            // ONNX files of the user's, each maybe NAME=FILE
+	inputs, labels          string                              // NPY files of labeled images for them
 	stateDir                string                              // where unfinished work is kept
 	progress                func(tasks float64) report.Progress // starts the display; every runner calls it once
 }
@@ -52,6 +57,7 @@ type runOptions struct {
 // papers are all replicated papers.
 var papers = []paper{
 	{id: "2102.11935", slug: "robust/joint", title: "Non-Singular Adversarial Robustness of Neural Networks", notebook: "robust_joint.ipynb", plan: planJoint},
+	{id: "2103.15670", slug: "robust/vit", title: "On the Adversarial Robustness of Vision Transformers", notebook: "robust_vit.ipynb", plan: planViT, imports: true},
 }
 
 func findPaper(name string) (paper, error) {
@@ -87,6 +93,43 @@ func planJoint(ctx context.Context, o runOptions) (runner, error) {
 	return func(ctx context.Context, e *engine.Engine) (replication, error) {
 		c.Progress = o.progress(float64(len(c.Methods) * len(c.Seeds) * joint.TasksPerNetwork))
 		r, err := joint.Run(ctx, e, c)
+		if err != nil {
+			return nil, err // and no typed nil
+		}
+		return r, nil
+	}, nil
+}
+
+func planViT(ctx context.Context, o runOptions) (runner, error) {
+	c, err := scaled(vit.AtScale, o)
+	if err != nil {
+		return nil, err
+	}
+	if o.dataset != "" {
+		c.Dataset = o.dataset
+	}
+	if len(o.seeds) > 0 {
+		c.Seeds = o.seeds
+	}
+	for _, m := range o.models {
+		name, path, ok := strings.Cut(m, "=")
+		if !ok {
+			name, path = strings.TrimSuffix(filepath.Base(m), ".onnx"), m
+		}
+		c.Imported = append(c.Imported, vit.Imported{Name: name, Path: path})
+	}
+	c.Images, c.Labels = o.inputs, o.labels
+	c = c.WithDefaults()
+	c.DataDir, c.Dir = o.dataDir, o.stateDir
+	if err := c.Validate(); err != nil {
+		return nil, usageError{err}
+	}
+	if err := knownData(ctx, c.Dataset); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, e *engine.Engine) (replication, error) {
+		c.Progress = o.progress(float64(c.Tasks()))
+		r, err := vit.Run(ctx, e, c)
 		if err != nil {
 			return nil, err // and no typed nil
 		}

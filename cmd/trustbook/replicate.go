@@ -28,13 +28,17 @@ func newReplicate() *cobra.Command {
 			"same command goes on where it was, to the same bytes.\n\n" +
 			"Exit status: 0 if every tested claim is replicated, 1 if one is not or the run failed, 2 for wrong use.",
 		Example: "  trustbook replicate robust/joint\n" +
-			"  trustbook replicate 2102.11935 --scale smoke --seeds 1,2 --set epochs=3 --out /tmp/try",
+			"  trustbook replicate 2102.11935 --scale smoke --seeds 1,2 --set epochs=3 --out /tmp/try\n" +
+			"  trustbook replicate robust/vit --model vit.onnx --model resnet.onnx --inputs X.npy --labels Y.npy",
 		Args:        takes("PAPER"),
 		Annotations: map[string]string{onStop: "resumes"},
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := findPaper(args[0])
 			if err != nil {
 				return err
+			}
+			if !p.imports && (len(o.models) > 0 || o.inputs != "" || o.labels != "") {
+				return usagef("%s: trains networks of its own: --model, --inputs and --labels are for robust/vit", p.slug)
 			}
 			if out == "" {
 				out = filepath.Join("results", p.folder())
@@ -67,6 +71,9 @@ func newReplicate() *cobra.Command {
 	f.StringVar(&backend, "backend", "", backendHelp)
 	f.StringVar(&out, "out", "", "output `DIR` (default results/PAPER)")
 	f.StringArrayVar(&o.set, "set", nil, "change a setting of the configuration: `KEY=VALUE`, repeatable")
+	f.StringArrayVar(&o.models, "model", nil, "study an ONNX `FILE`, or NAME=FILE, in place of the paper's networks, repeatable (robust/vit)")
+	f.StringVar(&o.inputs, "inputs", "", "NPY `FILE` with images for --model")
+	f.StringVar(&o.labels, "labels", "", "NPY `FILE` with their labels")
 	f.BoolVar(&asJSON, "json", false, "print the claims as JSON")
 	f.BoolVar(&verdictsFine, "any-verdict", false, "exit with status 0 also if a claim is not replicated")
 	return c
@@ -119,13 +126,13 @@ func printClaims(c *cobra.Command, claims []report.Claim, out string, asJSON boo
 
 // flagsGiven repeats the flags that shape the result, for the report's command.
 func flagsGiven(c *cobra.Command) (s string) {
-	for _, name := range []string{"scale", "dataset", "seeds", "set"} {
+	for _, name := range []string{"scale", "dataset", "seeds", "model", "inputs", "labels", "set"} {
 		f := c.Flags().Lookup(name)
 		if !f.Changed {
 			continue
 		}
 		values := []string{strings.Trim(f.Value.String(), "[]")}
-		if name == "set" {
+		if name == "set" || name == "model" {
 			values, _ = c.Flags().GetStringArray(name)
 		}
 		for _, v := range values {

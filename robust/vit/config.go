@@ -129,6 +129,9 @@ func (c Config) Validate() error {
 			return errors.Errorf("vit: %s = %d: must be at least 1", name, n)
 		}
 	}
+	if c.Patch < 0 {
+		return errors.Errorf("vit: patch = %d: must be at least 1", c.Patch)
+	}
 	if c.InspectImages < 4 {
 		return errors.Errorf("vit: inspect_images = %d: must be at least 4, half of them to fit and half to test", c.InspectImages)
 	}
