@@ -134,8 +134,8 @@ func TestTransformerOrder(t *testing.T) {
 
 		table := m.Store.GetVariable("/positions/table")
 		old := tensors.MustCopyFlatData[float32](table.MustValue())
-		first := len(old)/16 - 16 // 1 row of the class token, or none
-		if first = (len(old) - 16*16) / 16; mean {
+		first := (len(old) - 16*16) / 16 // 1 row of the class token, or none
+		if mean {
 			require.Zero(t, first)
 		}
 		rows := make([]float32, len(old))

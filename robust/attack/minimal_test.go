@@ -58,9 +58,9 @@ type minimizer struct {
 // it circles around the optimum, so the median is held to 5 %.
 var patient = minimizer{attack.CW{SearchSteps: 6, Steps: 2000, LearningRate: 0.003, InitialConst: 0.1}, []robust.Norm{robust.L2}, 0, 0}
 
-// minimals are the attacks that minimize the norm, with how far from the optimum they may be on linear classifiers: with
+// minimizers are the attacks that minimize the norm, with how far from the optimum they may be on linear classifiers: with
 // the pixel bounds far away, and with them in the way (0: they only have to succeed).
-var minimals = []minimizer{
+var minimizers = []minimizer{
 	{attack.FAB{Steps: 20}, []robust.Norm{robust.Linf, robust.L2, robust.L1}, 1.01, 1.05},
 	{attack.FAB{Steps: 20, Targets: 9}, []robust.Norm{robust.Linf, robust.L2, robust.L1}, 1.01, 1.05},
 	{attack.FAB{Steps: 10, Restarts: 2}, []robust.Norm{robust.Linf}, 1.01, 1.05},
@@ -76,7 +76,7 @@ func TestMinimalNorms(t *testing.T) {
 	for _, bounds := range []float64{0, 3} {
 		v, err := robust.NewVictim(testengine.Get(t), l.Model(-bounds, 1+bounds), 64)
 		require.NoError(t, err)
-		for _, c := range append(slices.Clone(minimals), patient) {
+		for _, c := range append(slices.Clone(minimizers), patient) {
 			for _, norm := range c.norms {
 				t.Run(fmt.Sprintf("%s/%s/bounds %g", c.attack.Name(), norm, bounds), func(t *testing.T) {
 					o := evaluate(t, v, c.attack, robust.Problem{Images: x, Goal: robust.Goal{Labels: labels},
@@ -113,7 +113,7 @@ func TestMinimalNorms(t *testing.T) {
 // beyond the radius comes back inside it.
 func TestMinimalBudget(t *testing.T) {
 	v, p := perceptron(t, 60, 7)
-	for _, c := range minimals {
+	for _, c := range minimizers {
 		norm := c.norms[0]
 		p.Threat = robust.Threat{Norm: norm, Epsilon: math.Inf(1)}
 		free := evaluate(t, v, c.attack, p)
@@ -138,7 +138,7 @@ func TestMinimalBudget(t *testing.T) {
 func TestMinimalTargets(t *testing.T) {
 	v, p := perceptron(t, 40, 5)
 	labels := p.Goal.Labels
-	for _, c := range minimals {
+	for _, c := range minimizers {
 		if _, untargeted := c.attack.(attack.DeepFool); untargeted {
 			continue
 		}
@@ -171,7 +171,7 @@ func TestMinimalTargets(t *testing.T) {
 func TestMinimalRepeats(t *testing.T) {
 	v, p := perceptron(t, 33, 3)
 	p.Threat.Epsilon = math.Inf(1)
-	for _, c := range minimals {
+	for _, c := range minimizers {
 		p.Threat.Norm = c.norms[0]
 		require.Equal(t, perturb(t, v, c.attack, p), perturb(t, v, c.attack, p), c.attack.Name())
 	}
@@ -194,7 +194,7 @@ func TestMinimalRepeats(t *testing.T) {
 	for _, y := range p.Goal.Labels {
 		wrong.Goal.Labels = append(wrong.Goal.Labels, (y+1)%classes)
 	}
-	for _, c := range minimals {
+	for _, c := range minimizers {
 		wrong.Threat.Norm = c.norms[0]
 		require.Equal(t, tensors.MustCopyFlatData[float32](p.Images), perturb(t, v, c.attack, wrong), c.attack.Name())
 	}
