@@ -25,14 +25,19 @@ import (
 )
 
 // BenchmarkPGD20 is the reference work of the field: PGD-20 in l-infinity on a batch of 128 and the CNN 28x28x1 -
-// conv 32 - pool - conv 64 - pool - dense 128 - 10, with max or mean pooling.
+// conv 32 - pool - conv 64 - pool - dense 128 - 10, with max or mean pooling, or the reference transformer.
 //
 // Where BENCH_PYTHON names a Python that has torch and torchattacks, each attack is followed by the same one there, and
 // the median of the pairs' ratios of times is reported: machines are noisy, and their noise hits both of a pair.
 func BenchmarkPGD20(b *testing.B) {
-	for _, pool := range []string{"max", "mean"} {
-		b.Run(pool, func(b *testing.B) {
-			run := pgd20(b, nets.CNNConfig{Seed: 1, MeanPool: pool == "mean"})
+	for _, name := range []string{"max", "mean", "vit"} {
+		b.Run(name, func(b *testing.B) {
+			m, err := nets.NewCNN(nets.CNNConfig{Seed: 1, MeanPool: name == "mean"})
+			if name == "vit" {
+				m, err = nets.NewViT(nets.ViTConfig{Seed: 1})
+			}
+			require.NoError(b, err)
+			run := pgd20(b, m)
 			other := torchattacks(b)
 			run()
 			var ratios, theirs []float64
@@ -43,7 +48,7 @@ func BenchmarkPGD20(b *testing.B) {
 				ours := time.Since(start).Seconds()
 				if other != nil {
 					b.StopTimer()
-					t := other(pool)
+					t := other(name)
 					theirs, ratios = append(theirs, t), append(ratios, ours/t)
 					b.StartTimer()
 				}
@@ -57,9 +62,7 @@ func BenchmarkPGD20(b *testing.B) {
 }
 
 // pgd20 compiles the attack and returns one run of it.
-func pgd20(b *testing.B, c nets.CNNConfig) (run func()) {
-	m, err := nets.NewCNN(c)
-	require.NoError(b, err)
+func pgd20(b *testing.B, m *nets.Model) (run func()) {
 	v, err := robust.NewVictim(testengine.Get(b), m, 128)
 	require.NoError(b, err)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -83,7 +86,7 @@ func median(values []float64) float64 {
 }
 
 // startTorchattacks starts the other side once; it ends with this process, whose pipe it reads.
-var startTorchattacks = sync.OnceValues(func() (func(pool string) (float64, error), error) {
+var startTorchattacks = sync.OnceValues(func() (func(name string) (float64, error), error) {
 	python := os.Getenv("BENCH_PYTHON")
 	if python == "" {
 		return nil, nil
@@ -107,8 +110,8 @@ var startTorchattacks = sync.OnceValues(func() (func(pool string) (float64, erro
 		return nil, fmt.Errorf("BENCH_PYTHON=%s: want a Python with torch and torchattacks: %w", python, err)
 	}
 	fmt.Print("against ", versions)
-	return func(pool string) (float64, error) {
-		if _, err := io.WriteString(in, pool+"\n"); err != nil {
+	return func(name string) (float64, error) {
+		if _, err := io.WriteString(in, name+"\n"); err != nil {
 			return 0, err
 		}
 		line, err := lines.ReadString('\n')
@@ -120,14 +123,14 @@ var startTorchattacks = sync.OnceValues(func() (func(pool string) (float64, erro
 })
 
 // torchattacks returns the seconds of one attack there, or nil where there is none to ask.
-func torchattacks(b *testing.B) func(pool string) float64 {
+func torchattacks(b *testing.B) func(name string) float64 {
 	ask, err := startTorchattacks()
 	require.NoError(b, err)
 	if ask == nil {
 		return nil
 	}
-	return func(pool string) float64 {
-		seconds, err := ask(pool)
+	return func(name string) float64 {
+		seconds, err := ask(name)
 		require.NoError(b, err)
 		return seconds
 	}
