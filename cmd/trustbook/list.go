@@ -17,7 +17,7 @@ type listed struct {
 	Slug     string         `json:"slug"`
 	Title    string         `json:"title"`
 	Package  string         `json:"package"`
-	Notebook string         `json:"notebook"`
+	Notebook string         `json:"notebook"` // "" where there is none yet
 	Claims   []report.Claim `json:"claims"` // of the last run, if there was one
 }
 
@@ -35,7 +35,10 @@ func newList() *cobra.Command {
 			all := []listed{}
 			t := &report.Table{Columns: []report.Column{{Name: "paper"}, {Name: "title"}, {Name: "package"}, {Name: "notebook"}, {Name: "last verdicts"}}}
 			for _, p := range papers {
-				item := listed{ID: p.id, Slug: p.slug, Title: p.title, Package: engine.ModulePath + "/" + p.slug, Notebook: "notebooks/" + p.notebook, Claims: []report.Claim{}}
+				item := listed{ID: p.id, Slug: p.slug, Title: p.title, Package: engine.ModulePath + "/" + p.slug, Claims: []report.Claim{}}
+				if p.notebook != "" {
+					item.Notebook = "notebooks/" + p.notebook
+				}
 				verdicts := "not run yet"
 				claims, err := report.LoadClaims(filepath.Join(out, p.folder(), claimsFile))
 				switch {

@@ -22,7 +22,7 @@ import (
 // paper is a replicated paper as the command line sees it.
 type paper struct {
 	id, slug, title string
-	notebook        string
+	notebook        string // "" until there is one
 	imports         bool // whether it studies a user's ONNX models
 	// plan checks the options before anything is opened or read, and returns the run.
 	plan func(ctx context.Context, o runOptions) (runner, error)
@@ -57,7 +57,7 @@ type runOptions struct {
 // papers are all replicated papers.
 var papers = []paper{
 	{id: "2102.11935", slug: "robust/joint", title: "Non-Singular Adversarial Robustness of Neural Networks", notebook: "robust_joint.ipynb", plan: planJoint},
-	{id: "2103.15670", slug: "robust/vit", title: "On the Adversarial Robustness of Vision Transformers", notebook: "robust_vit.ipynb", plan: planViT, imports: true},
+	{id: "2103.15670", slug: "robust/vit", title: "On the Adversarial Robustness of Vision Transformers", plan: planViT, imports: true},
 }
 
 func findPaper(name string) (paper, error) {

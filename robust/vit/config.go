@@ -34,7 +34,7 @@ type Config struct {
 	WeightDecay  float64 `json:"weight_decay"`  // zero: 0.05
 
 	Epsilon       []float64 `json:"epsilon"`        // grid of l-infinity radii; zero: 0.02, 0.05, 0.1, 0.2; with color 1/255, 2/255, 4/255, 8/255
-	Reference     float64   `json:"reference"`      // radius of that grid at which claims are judged; zero: 0.1, with color 2/255, or else the grid's middle
+	Reference     float64   `json:"reference"`      // radius of that grid at which claims are judged, neither of all nor of none; zero: 0.05, with color 2/255, or else the grid's middle
 	TrainEpsilon  float64   `json:"train_epsilon"`  // radius of that grid for adversarial training; zero: 0.1, with color 8/255, or else the largest
 	Steps         int       `json:"steps"`          // of PGD, each a tenth of the radius; zero: 20
 	TrainSteps    int       `json:"train_steps"`    // of adversarial training; zero: 5
@@ -78,7 +78,7 @@ func (c Config) WithDefaults() Config {
 	c.LearningRate, c.WeightDecay = cmp.Or(c.LearningRate, 1e-3), cmp.Or(c.WeightDecay, 0.05)
 	c.Steps, c.TrainSteps = cmp.Or(c.Steps, 20), cmp.Or(c.TrainSteps, 5)
 	c.StrongImages, c.StrongSteps, c.InspectImages = cmp.Or(c.StrongImages, 100), cmp.Or(c.StrongSteps, 50), cmp.Or(c.InspectImages, 400)
-	grid, reference, train := []float64{0.02, 0.05, 0.1, 0.2}, 0.1, 0.1
+	grid, reference, train := []float64{0.02, 0.05, 0.1, 0.2}, 0.05, 0.1
 	if c.color() {
 		grid, reference, train = []float64{1. / 255, 2. / 255, 4. / 255, 8. / 255}, 2./255, 8./255
 	}

@@ -48,7 +48,7 @@ func TestRun(t *testing.T) {
 			assert.LessOrEqual(t, b.R2, 1.0)
 		}
 	}
-	reference := 1 // of the radii 0.05 and 0.1
+	reference := slices.Index(r.Config.Epsilon, r.Config.Reference)
 	for _, x := range r.Transfers {
 		require.Equal(t, []string{vit.CNN, vit.ViT}, x.Models, "adversarially trained networks take no part")
 		for i, model := range x.Models {
