@@ -18,7 +18,7 @@ type listed struct {
 	Title    string         `json:"title"`
 	Package  string         `json:"package"`
 	Notebook string         `json:"notebook"` // "" where there is none yet
-	Claims   []report.Claim `json:"claims"` // of the last run, if there was one
+	Claims   []report.Claim `json:"claims"`   // of the last run, if there was one
 }
 
 func newList() *cobra.Command {

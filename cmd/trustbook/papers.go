@@ -23,7 +23,7 @@ import (
 type paper struct {
 	id, slug, title string
 	notebook        string // "" until there is one
-	imports         bool // whether it studies a user's ONNX models
+	imports         bool   // whether it studies a user's ONNX models
 	// plan checks the options before anything is opened or read, and returns the run.
 	plan func(ctx context.Context, o runOptions) (runner, error)
 }
