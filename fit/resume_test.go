@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustbook/trustbook/internal/testengine"
+	"github.com/trustbook/trustbook/nets"
 )
 
 // twoPhases is a run with everything that a checkpoint must hold: two phases, random numbers, validation.
@@ -265,4 +267,52 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The running averages of batch normalization are trained, checkpointed and delivered along with the weights.
+func TestRunningAveragesResume(t *testing.T) {
+	e, train := testengine.Get(t), blobs(64, 1)
+	c := Config{BatchSize: 16, Seed: 5, Phases: []Phase{{1, noisy()}, {2, CrossEntropy()}}, Validation: &train}
+	residual := func() *nets.Model {
+		m, err := nets.NewResNet(nets.ResNetConfig{Input: []int{6, 6, 1}, Channels: []int{4}, Classes: 3, Seed: 1})
+		require.NoError(t, err)
+		return m
+	}
+	everything := func(m *nets.Model) []float32 {
+		all := *m
+		all.WeightPaths = append(slices.Clone(m.WeightPaths), m.StatePaths...)
+		return weights(t, &all)
+	}
+	undisturbed := residual()
+	initial := everything(undisturbed)
+	want, err := Train(context.Background(), e, undisturbed, train, c)
+	require.NoError(t, err)
+	state := len(initial) - undisturbed.NumParameters()
+	require.NotZero(t, state)
+	trained := everything(undisturbed)
+	for i := len(initial) - state; i < len(initial); i++ {
+		require.NotEqual(t, initial[i], trained[i], "running average %d never moved", i)
+	}
+
+	m, dir, done := residual(), t.TempDir(), 0
+	for _, stop := range []int{2, 7} {
+		ctx, cancel := context.WithCancel(context.Background())
+		p := &counter{each: func(int) {
+			if done++; done == stop {
+				cancel()
+			}
+		}}
+		_, err := TrainOrLoad(ctx, e, m, train, c, Options{Dir: dir, Progress: p})
+		cancel()
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, initial, everything(m), "a stopped run leaves the model alone")
+	}
+	got, err := TrainOrLoad(context.Background(), e, m, train, c, Options{Dir: dir})
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.Equal(t, trained, everything(m))
+	loaded := residual()
+	_, err = TrainOrLoad(context.Background(), e, loaded, train, c, Options{Dir: dir})
+	require.NoError(t, err)
+	require.Equal(t, trained, everything(loaded), "loaded, not trained again")
 }

@@ -78,7 +78,10 @@ func stepGraph(scope *model.Scope, m *nets.Model, loss Loss, update gradientOpti
 	for _, w := range m.Weights() {
 		before[w] = w.NodeValue(g)
 	}
-	right := Equal(ArgMax(m.Logits(store.RootScope(), images), -1, dtypes.Int32), labels)
+	var right *Node
+	nets.Evaluating(scope, g, func() {
+		right = Equal(ArgMax(m.Logits(store.RootScope(), images), -1, dtypes.Int32), labels)
+	})
 	value := loss.Build(store.RootScope(), m, images, labels)
 	if !value.IsScalar() || !value.DType().IsFloat() {
 		exceptions.Panicf("loss %q has shape %s: want a scalar", loss.Name, value.Shape())

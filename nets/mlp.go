@@ -121,14 +121,33 @@ func (b *builder) vector(scope, name string, values []float32) string {
 	return b.add(scope, name, tensors.FromFlatDataAndDimensions(values, len(values)))
 }
 
+// state adds a variable that training moves, but not by gradients.
+func (b *builder) state(scope, name string, values []float32) string {
+	v := b.create(scope, name, tensors.FromFlatDataAndDimensions(values, len(values)))
+	if v == nil {
+		return ""
+	}
+	v.SetTrainable(false)
+	b.m.StatePaths = append(b.m.StatePaths, v.Path())
+	return v.Path()
+}
+
 func (b *builder) add(scope, name string, value *tensors.Tensor) string {
-	v, err := b.m.Store.RootScope().At("%s", scope).CreateVariable(name, value)
-	if err != nil {
-		b.err = errors.WithMessagef(err, "nets: variable %s/%s", scope, name)
+	v := b.create(scope, name, value)
+	if v == nil {
 		return ""
 	}
 	b.m.WeightPaths = append(b.m.WeightPaths, v.Path())
 	return v.Path()
+}
+
+func (b *builder) create(scope, name string, value *tensors.Tensor) *model.Variable {
+	v, err := b.m.Store.RootScope().At("%s", scope).CreateVariable(name, value)
+	if err != nil {
+		b.err = errors.WithMessagef(err, "nets: variable %s/%s", scope, name)
+		return nil
+	}
+	return v
 }
 
 func checkSizes(what string, sizes []int) error {

@@ -39,6 +39,9 @@ type Model struct {
 	Classes int
 	// WeightPaths are the store's paths of the trainable weights, in the order of the network.
 	WeightPaths []string
+	// StatePaths are the store's paths of what training moves without gradients: the running means and variances of batch
+	// normalization. They are saved, loaded and copied along with the weights.
+	StatePaths []string
 	// Dense lists the layers of a network that is nothing but dense layers with ReLU between them, from input to
 	// logits; nil for every other network. Bounds that hold for such networks read it.
 	Dense []DenseLayer
@@ -57,6 +60,15 @@ func (m *Model) Weights() []*model.Variable {
 		weights[i] = m.Store.GetVariable(path)
 	}
 	return weights
+}
+
+// variables are the weights and the state, which together make the trained model.
+func (m *Model) variables() []*model.Variable {
+	all := m.Weights()
+	for _, path := range m.StatePaths {
+		all = append(all, m.Store.GetVariable(path))
+	}
+	return all
 }
 
 // NumParameters counts the trainable values.
@@ -132,10 +144,10 @@ func dims(shape []int) string {
 	return s
 }
 
-// CopyWeights gives m the weights of another model of the same architecture. Compiled graphs of m go on working, with
+// CopyWeights gives m the weights and state of another model of the same architecture. Compiled graphs of m go on working, with
 // the new weights.
 func (m *Model) CopyWeights(from *Model) error {
-	sources, targets := from.Weights(), m.Weights()
+	sources, targets := from.variables(), m.variables()
 	if len(sources) != len(targets) {
 		return errors.Errorf("nets: copying %d weight tensors of %s into %s, which has %d", len(sources), from.Name, m.Name, len(targets))
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/sbinet/npyio/npy"
 )
 
-// SaveWeights writes the trainable weights as one .npz archive that numpy.load reads: an array for each of WeightPaths,
-// named as the path without its leading slash ("dense_0/weights"), in the same order. Equal weights give equal bytes.
+// SaveWeights writes the weights and state as one .npz archive that numpy.load reads: an array for each of WeightPaths
+// and StatePaths, named as the path without its leading slash ("dense_0/weights"), in the same order. Equal weights give equal bytes.
 // The file appears whole or not at all.
 func (m *Model) SaveWeights(path string) error {
 	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
@@ -28,16 +28,16 @@ func (m *Model) SaveWeights(path string) error {
 	}
 	defer f.Cleanup()
 	archive := zip.NewWriter(f)
-	for i, w := range m.Weights() {
+	for _, w := range m.variables() {
 		value, err := w.Value()
 		if err != nil {
-			return errors.WithMessagef(err, "nets: saving weight %s", m.WeightPaths[i])
+			return errors.WithMessagef(err, "nets: saving weight %s", w.Path())
 		}
 		var array bytes.Buffer // in memory first: ToNpyWriter does not report a failed write
 		if err := numpy.ToNpyWriter(value, &array); err != nil {
-			return errors.WithMessagef(err, "nets: saving weight %s", m.WeightPaths[i])
+			return errors.WithMessagef(err, "nets: saving weight %s", w.Path())
 		}
-		entry, err := archive.CreateHeader(&zip.FileHeader{Name: arrayName(m.WeightPaths[i]) + ".npy", Method: zip.Store})
+		entry, err := archive.CreateHeader(&zip.FileHeader{Name: arrayName(w.Path()) + ".npy", Method: zip.Store})
 		if err == nil {
 			_, err = entry.Write(array.Bytes())
 		}
@@ -59,9 +59,9 @@ func (m *Model) LoadWeights(path string) error {
 	if err != nil {
 		return errors.Errorf("nets: loading weights from %s: %s", path, err)
 	}
-	for i, w := range m.Weights() {
+	for i, w := range m.variables() {
 		if err := w.SetValue(values[i]); err != nil {
-			return errors.WithMessagef(err, "nets: loading weight %s", m.WeightPaths[i])
+			return errors.WithMessagef(err, "nets: loading weight %s", w.Path())
 		}
 	}
 	return nil
@@ -92,10 +92,10 @@ func (m *Model) readWeights(path string) ([]*tensors.Tensor, error) {
 		}
 		entries[name] = e
 	}
-	weights := m.Weights()
+	weights := m.variables()
 	values := make([]*tensors.Tensor, len(weights))
 	for i, w := range weights {
-		name := arrayName(m.WeightPaths[i])
+		name := arrayName(w.Path())
 		if entries[name] == nil {
 			return nil, errors.Errorf("it has no array %q, which %s needs", name, m.Name)
 		}

@@ -40,7 +40,9 @@ func AWP(in Inner, gamma float64) fit.Loss {
 			for _, w := range m.Weights() {
 				own = append(own, scope.Store().GetVariable(w.Path()).NodeValue(images.Graph()))
 			}
-			gradients := Gradient(meanCrossEntropy(m.Logits(scope, x), labels), own...)
+			var loss *Node
+			nets.Evaluating(scope, images.Graph(), func() { loss = meanCrossEntropy(m.Logits(scope, x), labels) })
+			gradients := Gradient(loss, own...)
 			shifted := make([]*Node, len(own))
 			for k, w := range own {
 				shifted[k] = w
@@ -61,11 +63,12 @@ func TRADES(in Inner, beta float64) fit.Loss {
 	return fit.Loss{
 		Name: fmt.Sprintf("trades(%s, beta=%g)", in, beta),
 		Build: func(scope *model.Scope, m *nets.Model, images, labels *Node) *Node {
-			logits := m.Logits(scope, images)
-			fixed := StopGradient(LogSoftmax(logits, -1))
+			var fixed *Node
+			nets.Evaluating(scope, images.Graph(), func() { fixed = StopGradient(LogSoftmax(m.Logits(scope, images), -1)) })
 			x, _ := in.Graph(scope, m, images, func(moved *Node) *Node {
 				return ReduceAllSum(divergence(fixed, LogSoftmax(moved, -1)))
 			})
+			logits := m.Logits(scope, images)
 			kl := divergence(LogSoftmax(logits, -1), LogSoftmax(m.Logits(scope, x), -1))
 			return Add(meanCrossEntropy(logits, labels), MulScalar(ReduceAllMean(kl), beta))
 		},

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustbook/trustbook/fit"
+	"github.com/trustbook/trustbook/internal/testengine"
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"
 )
@@ -204,4 +206,48 @@ func TestUnseededStore(t *testing.T) {
 	require.NoError(t, err)
 	_, err = exec.Call1(p.Images, p.Goal.Labels)
 	require.ErrorContains(t, err, "SetRNGStateFromSeed")
+}
+
+// The inner maximization sees the network as it is evaluated, and leaves the running averages of batch normalization
+// alone: only the batch that is learned from moves them.
+func TestCraftingLeavesTheRunningAverages(t *testing.T) {
+	m, err := nets.NewResNet(nets.ResNetConfig{Input: []int{8, 8, 1}, Channels: []int{4, 8}, Classes: 3, Seed: 1})
+	require.NoError(t, err)
+	values := make([]float32, 16*64)
+	for i := range values {
+		values[i] = float32(0.5 + 0.5*math.Sin(0.7*float64(i)))
+	}
+	x, labels := tensors.FromFlatDataAndDimensions(values, 16, 8, 8, 1), slices.Repeat([]int32{1, 2}, 8)
+	after := func(loss fit.Loss) (state [][]float32) {
+		n, err := m.Clone()
+		require.NoError(t, err)
+		require.NoError(t, n.Store.SetRNGStateFromSeed(8))
+		exec, err := model.NewExec(testengine.Get(t).Backend(), n.Store, func(scope *model.Scope, images, labels *Node) *Node {
+			scope.Store().SetTraining(images.Graph(), true)
+			return loss.Build(scope, n, images, labels)
+		})
+		require.NoError(t, err)
+		defer exec.Finalize()
+		_, err = exec.Call1(x, labels)
+		require.NoError(t, err)
+		for _, path := range n.StatePaths {
+			value, err := n.Store.GetVariable(path).Value()
+			require.NoError(t, err)
+			state = append(state, tensors.MustCopyFlatData[float32](value))
+		}
+		return state
+	}
+	once := after(fit.CrossEntropy())
+	for _, loss := range []fit.Loss{attack.AdversarialTraining(inner(0, 3)), attack.AWP(inner(0, 3), 1e-20)} {
+		for k, state := range after(loss) {
+			require.InDeltaSlice(t, wide(once[k]), wide(state), 1e-6, "%s", loss.Name)
+		}
+	}
+	for k, state := range after(attack.TRADES(inner(0, 3), 6)) { // learns from two batches, here equal ones
+		before, err := m.Store.GetVariable(m.StatePaths[k]).Value()
+		require.NoError(t, err)
+		for i, v := range tensors.MustCopyFlatData[float32](before) {
+			require.InDelta(t, 1.9*float64(once[k][i])-0.9*float64(v), float64(state[i]), 1e-5)
+		}
+	}
 }
