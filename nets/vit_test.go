@@ -180,6 +180,9 @@ func TestTransformerParameters(t *testing.T) {
 	}
 	base := nets.ViTConfig{Input: []int{224, 224, 3}, Patch: 16, Width: 768, Depth: 12, Heads: 12, MLPRatio: 4, Classes: 1000}
 	assert.Equal(t, 86_567_656, count(base))
+	small := base // timm 0.4.5's vit_small, by its settings: narrower perceptrons, no biases of queries, keys and values
+	small.Depth, small.Heads, small.MLPRatio, small.NoQKVBias = 8, 8, 3, true
+	assert.Equal(t, 48_754_408, count(small))
 }
 
 // In evaluation, paths are never dropped; in training, about as many as asked for, each example on its own.

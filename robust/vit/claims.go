@@ -21,7 +21,7 @@ func (r *Result) Claims() []report.Claim {
 			What:     "PGD accuracy of ViT minus CNN",
 			Tests: []report.Test{
 				r.minus(ViT, CNN, "PGD accuracy", r.pgd, report.Above, 0),
-				r.minus(ViT, DeepCNN, "PGD accuracy", r.pgd, report.Above, 0),
+				r.minus(ViT, ResNet, "PGD accuracy", r.pgd, report.Above, 0),
 				r.asymmetry(CNN, ViT),
 			},
 		},
@@ -30,7 +30,7 @@ func (r *Result) Claims() []report.Claim {
 			What:     "R² of the image's high frequencies from the blocks' outputs, ViT minus CNN",
 			Tests: []report.Test{
 				plain(r.minus(ViT, CNN, "R² of high frequencies (mean over blocks)", Measured.lowLevel, report.Below, 0)),
-				plain(r.minus(ViT, DeepCNN, "R² of high frequencies (mean over blocks)", Measured.lowLevel, report.Below, 0)),
+				plain(r.minus(ViT, ResNet, "R² of high frequencies (mean over blocks)", Measured.lowLevel, report.Below, 0)),
 			},
 		},
 		{

@@ -32,7 +32,7 @@ func (r *Result) Document() *report.Document {
 			{Title: "Frequencies", Parts: []report.Part{
 				report.Text("The perturbation δ of PGD is filtered after the attack: IDCT(DCT(δ) ⊙ M), then clipped to legal pixels. Nothing is rescaled, so a filtered " +
 					"perturbation is weaker than the whole, and a single pixel may move further than the radius."),
-				figures[3], tables[2]}},
+				figures[3], figures[4], tables[2]}},
 		},
 		Settings: settings,
 	}
@@ -40,8 +40,12 @@ func (r *Result) Document() *report.Document {
 		d.Lead = report.Textf("%d networks that were trained elsewhere were attacked on %s.", len(r.Networks), r.Data)
 		return d
 	}
-	d.Sections = append(d.Sections, report.Section{Title: "Low-level features", Parts: []report.Part{figures[4], tables[3]}},
-		report.Section{Title: "Training", Parts: []report.Part{figures[5], tables[4]}})
+	features := []report.Part{figures[5], tables[3]}
+	if g := r.Gallery(); g != nil {
+		features = append([]report.Part{g}, features...)
+	}
+	d.Sections = append(d.Sections, report.Section{Title: "Low-level features", Parts: features},
+		report.Section{Title: "Training", Parts: []report.Part{figures[6], tables[4]}})
 	return d
 }
 

@@ -10,7 +10,7 @@ import (
 
 // Figures returns the run's figures; for imported networks, those that need to know nothing but their logits.
 func (r *Result) Figures() []*report.Figure {
-	figures := []*report.Figure{r.curveFigure(), r.scatterFigure(), r.transferFigure(), r.frequencyFigure()}
+	figures := []*report.Figure{r.curveFigure(), r.scatterFigure(), r.transferFigure(), r.frequencyFigure(), r.energyFigure()}
 	if len(r.Config.Imported) > 0 {
 		return figures
 	}

@@ -83,6 +83,9 @@ func (g *gauge) measure(ctx context.Context, s *study, name string, net *nets.Mo
 	if r.Filtered, err = g.filtered(ctx, s, found.Perturbed, masks); err != nil {
 		return r, err
 	}
+	if r.Energy, err = energy(s, found.Perturbed); err != nil {
+		return r, err
+	}
 	c.Progress.Advance(1)
 	strong := p
 	strong.Threat.Epsilon = c.Reference

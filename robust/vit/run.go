@@ -21,6 +21,9 @@ type Result struct {
 	Backend   string     `json:"backend"`
 	Networks  []Measured `json:"networks"`  // one a model and seed, in that order
 	Transfers []Transfer `json:"transfers"` // one a seed
+
+	Pictures [][]float32 `json:"pictures,omitempty"` // the first test images, which Gallery shows, and
+	Looks    []Look      `json:"looks,omitempty"`    // what networks make of them
 }
 
 // Measured are the figures of one trained network.
@@ -34,6 +37,9 @@ type Measured struct {
 	Strong     float64     `json:"strong"` // under APGD, untargeted then targeted, on StrongImages at Reference
 	Filtered   []Filtered  `json:"filtered"`
 	Blocks     []BlockRead `json:"blocks"` // from input to output; none for imported networks
+	// Energy is the share of the energy of PGD's perturbations at Reference at each frequency of the cosine transform,
+	// [height·width].
+	Energy []float64 `json:"energy"`
 }
 
 // Filtered is the accuracy under PGD at Reference when only some frequencies of its perturbation are left.
@@ -84,7 +90,11 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 		}
 		r.Transfers = append(r.Transfers, found)
 	}
-	return r, nil
+	if r.Pictures, err = s.pictures(); err != nil {
+		return nil, errors.WithMessage(err, "vit")
+	}
+	r.Looks, err = s.looks(ctx)
+	return r, errors.WithMessage(err, "vit: pictures")
 }
 
 // Tasks is how many tasks Run reports to Config.Progress.

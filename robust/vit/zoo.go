@@ -28,7 +28,7 @@ type Model struct {
 // The compared models.
 const (
 	CNN           = "CNN"
-	DeepCNN       = "CNN deep"
+	ResNet        = "ResNet"
 	ViT           = "ViT"
 	DeepViT       = "ViT deep"
 	WideViT       = "ViT wide"
@@ -45,10 +45,8 @@ const (
 
 // Models returns the compared models in the order in which tables show them.
 func Models() []Model {
-	cnn := func(channels ...int) func(Config, []int, int, int64) (*nets.Model, error) {
-		return func(c Config, shape []int, classes int, seed int64) (*nets.Model, error) {
-			return nets.NewCNN(nets.CNNConfig{Input: shape, Channels: channels, Dense: 64, Classes: classes, Seed: seed})
-		}
+	cnn := func(_ Config, shape []int, classes int, seed int64) (*nets.Model, error) {
+		return nets.NewCNN(nets.CNNConfig{Input: shape, Channels: []int{16, 32}, Dense: 64, Classes: classes, Seed: seed})
 	}
 	vit := func(change func(*nets.ViTConfig)) func(Config, []int, int, int64) (*nets.Model, error) {
 		return func(c Config, shape []int, classes int, seed int64) (*nets.Model, error) {
@@ -62,8 +60,11 @@ func Models() []Model {
 	pgd := func(c Config) fit.Loss { return attack.AdversarialTraining(c.inner()) }
 	trades := func(c Config) fit.Loss { return attack.TRADES(c.inner(), 6) }
 	return []Model{
-		{Name: CNN, About: "two 3x3 convolutions, 16 and 32 channels, each with max-pooling; dense 64", arch: CNN, build: cnn(16, 32)},
-		{Name: DeepCNN, About: "four convolutions, 16 to 64 channels", arch: DeepCNN, build: cnn(16, 32, 48, 64)},
+		{Name: CNN, About: "two 3x3 convolutions, 16 and 32 channels, each with max-pooling; dense 64", arch: CNN, build: cnn},
+		{Name: ResNet, About: "residual network: three basic blocks, 16 to 64 channels, batch normalization", arch: ResNet,
+			build: func(_ Config, shape []int, classes int, seed int64) (*nets.Model, error) {
+				return nets.NewResNet(nets.ResNetConfig{Input: shape, Classes: classes, Seed: seed})
+			}},
 		{Name: ViT, About: "vision transformer on patches, mean of tokens", arch: ViT, build: plain, slow: true},
 		{Name: DeepViT, About: "twice as many blocks", arch: DeepViT, slow: true, build: vit(func(v *nets.ViTConfig) { v.Depth *= 2 })},
 		{Name: WideViT, About: "twice as wide", arch: WideViT, slow: true, build: vit(func(v *nets.ViTConfig) { v.Width *= 2 })},
@@ -76,8 +77,8 @@ func Models() []Model {
 		{Name: NoTransformer, About: "all blocks convolutional, on the same patches", arch: NoTransformer, slow: true,
 			build: vit(func(v *nets.ViTConfig) { v.ConvBlocks = v.Depth })},
 		{Name: PretrainedViT, About: "ViT, first trained on rendered characters of four scripts", arch: ViT, build: plain, slow: true, pretrain: true},
-		{Name: CNNPGD, About: "CNN, adversarially trained with PGD", arch: CNN, build: cnn(16, 32), loss: pgd},
-		{Name: CNNTRADES, About: "CNN, trained with TRADES, beta 6", arch: CNN, build: cnn(16, 32), loss: trades},
+		{Name: CNNPGD, About: "CNN, adversarially trained with PGD", arch: CNN, build: cnn, loss: pgd},
+		{Name: CNNTRADES, About: "CNN, trained with TRADES, beta 6", arch: CNN, build: cnn, loss: trades},
 		{Name: ViTPGD, About: "ViT, adversarially trained with PGD", arch: ViT, build: plain, slow: true, loss: pgd},
 		{Name: ViTTRADES, About: "ViT, trained with TRADES, beta 6", arch: ViT, build: plain, slow: true, loss: trades},
 	}

@@ -1,0 +1,296 @@
+package vit
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/pkg/errors"
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/trustbook/trustbook/fit"
+	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/robust"
+	"github.com/trustbook/trustbook/robust/attack"
+)
+
+// looked is how many test images are shown in pictures, and maxLookedSide how large they may be, so that results stay
+// small files.
+const looked, maxLookedSide = 5, 64
+
+// Look is what a network makes of the first few test images: PGD's perturbations at Reference, one channel of the first
+// block's output, the one that varies most, and how much each place is attended to in the last block (mean over heads and
+// asking tokens; transformers only). Each holds one row an image.
+type Look struct {
+	Model     string      `json:"model"`
+	Delta     [][]float32 `json:"delta"`     // [height·width·channels]
+	Feature   [][]float32 `json:"feature"`   // [side²]
+	Attention [][]float32 `json:"attention"` // [side²]
+}
+
+// looks records what the pictures show, of the first seed's CNN and transformer.
+func (s *study) looks(ctx context.Context) ([]Look, error) {
+	var models []Model
+	var keys []any
+	for _, m := range s.models {
+		if m.build != nil && (m.Name == CNN || m.Name == ViT) {
+			key, err := s.key(m, s.c.Seeds[0])
+			if err != nil {
+				return nil, err
+			}
+			models, keys = append(models, m), append(keys, key)
+		}
+	}
+	images, err := s.pictures()
+	if err != nil || len(images) == 0 || len(models) == 0 {
+		return nil, err
+	}
+	return fit.Remember(s.c.Dir, "vit-looks-"+fit.Hash(keys, s.c.measuring()), func() (found []Look, err error) {
+		for _, m := range models {
+			net, err := s.network(ctx, m, s.c.Seeds[0])
+			if err != nil {
+				return nil, err
+			}
+			g, err := s.gauge(m, net)
+			if err != nil {
+				return nil, err
+			}
+			l, err := g.look(ctx, s, images)
+			if err != nil {
+				return nil, errors.WithMessagef(err, "%s", m.Name)
+			}
+			l.Model = m.Name
+			found = append(found, l)
+		}
+		return found, nil
+	})
+}
+
+func (g *gauge) look(ctx context.Context, s *study, images [][]float32) (l Look, err error) {
+	n := len(images)
+	x := tensors.FromFlatDataAndDimensions(slices.Concat(images...), append([]int{n}, g.net.InputShape...)...)
+	o, err := robust.Evaluate(ctx, g.victim, s.c.pgd(s.c.Reference), robust.Problem{Images: x, Goal: robust.Goal{Labels: s.labels[:n]},
+		Threat: robust.Threat{Norm: robust.Linf, Epsilon: s.c.Reference}, Seed: s.c.Seeds[0]})
+	if err != nil {
+		return l, err
+	}
+	attends, ofTokens := false, false
+	exec, err := model.NewExec(s.e.Backend(), g.net.Store, func(scope *model.Scope, x, moved *Node) []*Node {
+		var first, last *Node
+		for _, f := range g.net.Inspect(scope, x) {
+			switch {
+			case f.Kind == nets.Attention:
+				last = f.Node
+			case first == nil && f.Name == "block 1":
+				first, ofTokens = f.Node, f.Kind == nets.Tokens
+			}
+		}
+		out := []*Node{Sub(moved, x), Reshape(first, n, -1, first.Shape().Dimensions[first.Rank()-1])}
+		if attends = last != nil; attends {
+			out = append(out, ReduceMean(last, 1, 2))
+		}
+		return out
+	})
+	if err != nil {
+		return l, err
+	}
+	defer exec.Finalize()
+	out, err := exec.Call(x, o.Perturbed)
+	if err != nil {
+		return l, err
+	}
+	l.Delta = rows(tensors.MustCopyFlatData[float32](out[0]), n)
+	if l.Feature = liveliest(out[1]); ofTokens {
+		l.Feature = onGrid(l.Feature)
+	}
+	if attends {
+		l.Attention = onGrid(rows(tensors.MustCopyFlatData[float32](out[2]), n))
+	}
+	return l, nil
+}
+
+// energy is the share of the perturbations' energy at each frequency of the cosine transform, [height·width].
+func energy(s *study, perturbed *tensors.Tensor) ([]float64, error) {
+	d := s.images.Shape().Dimensions
+	out, err := CallOnce(s.e.Backend(), func(x, moved *Node) *Node {
+		energy := Square(attack.DCT2(Sub(moved, x)))
+		switch {
+		case len(d) == 3:
+			energy = ReduceSum(energy, 0)
+		case d[1] < d[3]: // channels first, as in some imported networks
+			energy = ReduceSum(energy, 0, 1)
+		default:
+			energy = ReduceSum(energy, 0, 3)
+		}
+		return Div(energy, MaxScalar(ReduceAllSum(energy), 1e-30))
+	}, s.images, perturbed)
+	if err != nil {
+		return nil, err
+	}
+	var shares []float64
+	for _, v := range tensors.MustCopyFlatData[float32](out) {
+		shares = append(shares, float64(v))
+	}
+	return shares, nil
+}
+
+// pictures are the first test images, if they are not too large to show.
+func (s *study) pictures() ([][]float32, error) {
+	d := s.images.Shape().Dimensions
+	if len(s.c.Imported) > 0 || max(d[1], d[2]) > maxLookedSide {
+		return nil, nil
+	}
+	values, err := tensors.CopyFlatData[float32](s.images)
+	if err != nil {
+		return nil, err
+	}
+	size := len(values) / d[0]
+	return rows(values[:min(looked, d[0])*size], min(looked, d[0])), nil
+}
+
+// rows cuts values into n rows of equal length.
+func rows(values []float32, n int) (cut [][]float32) {
+	size := len(values) / n
+	for i := range n {
+		cut = append(cut, values[i*size:(i+1)*size])
+	}
+	return cut
+}
+
+// onGrid leaves out a class token, which comes first, so that the rest fill a square.
+func onGrid(rows [][]float32) [][]float32 {
+	for i, row := range rows {
+		side := int(math.Sqrt(float64(len(row))))
+		rows[i] = row[len(row)-side*side:]
+	}
+	return rows
+}
+
+// liveliest is the channel of features [images, places, channels] with the largest variance.
+func liveliest(features *tensors.Tensor) [][]float32 {
+	d := features.Shape().Dimensions
+	values := tensors.MustCopyFlatData[float32](features)
+	channel := func(c int) (v []float64) {
+		for i := c; i < len(values); i += d[2] {
+			v = append(v, float64(values[i]))
+		}
+		return v
+	}
+	best, most := 0, -1.0
+	for c := range d[2] {
+		if v := stat.Variance(channel(c), nil); v > most {
+			best, most = c, v
+		}
+	}
+	var found []float32
+	for _, v := range channel(best) {
+		found = append(found, float32(v))
+	}
+	return rows(found, d[0])
+}
+
+// Gallery shows what a convolutional network and a transformer make of a few test images: PGD's perturbations, what the
+// first block hands on, and where the last block of the transformer looks. It is nil for imported networks.
+func (r *Result) Gallery() *report.Grid {
+	if len(r.Looks) == 0 {
+		return nil
+	}
+	g := &report.Grid{Title: "What the networks see", Columns: []string{"image"},
+		Caption: fmt.Sprintf("Perturbations of PGD at radius %.3g (red: brighter, blue: darker), the liveliest channel of the first block's output, and how much each "+
+			"patch is attended to in the transformer's last block; first seed.", r.Config.Reference)}
+	for _, pixels := range r.Pictures {
+		g.Rows = append(g.Rows, []report.Image{report.NewImage(pixels, r.Shape...)})
+	}
+	for _, look := range r.Looks {
+		g.Columns = append(g.Columns, look.Model+": perturbation", look.Model+": block 1")
+		for i := range g.Rows {
+			delta := report.NewImage(look.Delta[i], r.Shape...)
+			delta.Diverging = true
+			delta.Range[1] = float32(r.Config.Reference)
+			g.Rows[i] = append(g.Rows[i], delta, r.enlarged(look.Feature[i]))
+		}
+		if look.Attention != nil {
+			g.Columns = append(g.Columns, look.Model+": attention")
+			for i := range g.Rows {
+				g.Rows[i] = append(g.Rows[i], r.enlarged(look.Attention[i]))
+			}
+		}
+	}
+	return g
+}
+
+// enlarged draws a square of numbers at the image's size, the smallest black and the largest white.
+func (r *Result) enlarged(values []float32) report.Image {
+	height, width := r.Shape[0], r.Shape[1]
+	side := int(math.Sqrt(float64(len(values))))
+	pixels := make([]float32, height*width)
+	for y := range height {
+		for x := range width {
+			pixels[y*width+x] = values[y*side/height*side+x*side/width]
+		}
+	}
+	m := report.NewImage(pixels, height, width)
+	m.Range = [2]float32{slices.Min(values), slices.Max(values)}
+	return m
+}
+
+// energyFigure shows at which frequencies PGD perturbs.
+func (r *Result) energyFigure() *report.Figure {
+	f := &report.Figure{Title: "Where perturbations have their energy", PanelHeight: 3.2,
+		Caption: fmt.Sprintf("Share of the energy of PGD's perturbations at radius %.3g up to each frequency of the cosine transform (the larger of row and column, "+
+			"as a share of the side); the dotted line is white noise. Means over seeds.", r.Config.Reference)}
+	panel := report.Panel{X: report.Axis{Label: "frequency", Min: 0, Max: 1}, Y: report.Axis{Label: "share of energy up to it", Min: 0, Max: 1, Percent: true}}
+	for _, name := range r.natural() {
+		var curves [][]float64
+		for _, m := range r.For(name) {
+			if c := r.cumulative(m.Energy); c != nil {
+				curves = append(curves, c)
+			}
+		}
+		if len(curves) == 0 {
+			continue
+		}
+		line := report.Line{Name: name}
+		for i := range curves[0] {
+			sum := 0.0
+			for _, c := range curves {
+				sum += c[i]
+			}
+			line.X = append(line.X, float64(i+1)/float64(len(curves[0])))
+			line.Y = append(line.Y, sum/float64(len(curves)))
+		}
+		panel.Marks = append(panel.Marks, line)
+	}
+	f.Panels = []report.Panel{panel}
+	return f
+}
+
+// cumulative sums energy over the squares of low frequencies, from 1x1 to the whole.
+func (r *Result) cumulative(energy []float64) (c []float64) {
+	height, width := sides(r.Shape)
+	if len(energy) != height*width {
+		return nil
+	}
+	c = make([]float64, max(height, width))
+	for y := range height {
+		for x := range width {
+			for k := max(y, x); k < len(c); k++ {
+				c[k] += energy[y*width+x]
+			}
+		}
+	}
+	return c
+}
+
+// sides are the height and width of images with the channels first or last.
+func sides(shape []int) (height, width int) {
+	if len(shape) == 3 && shape[0] < shape[2] {
+		return shape[1], shape[2]
+	}
+	return shape[0], shape[1]
+}
