@@ -17,7 +17,7 @@ type Config struct {
 	Dataset string `json:"dataset"` // zero: "mnist"
 	DataDir string `json:"-"`       // where data files lie; zero: the data set's own place
 	Train   int    `json:"train"`   // training examples, drawn anew for each seed; zero: 6,000
-	Test    int    `json:"test"`    // evaluated examples, the same for all; zero: 500
+	Test    int    `json:"test"`    // evaluated examples, the same for all; zero: 200
 
 	Seeds  []int64  `json:"seeds"`  // zero: 1, 2, 3
 	Models []string `json:"models"` // zero: all of Models
@@ -40,7 +40,7 @@ type Config struct {
 	TrainSteps    int       `json:"train_steps"`    // of adversarial training; zero: 5
 	StrongImages  int       `json:"strong_images"`  // test examples for APGD; zero: 100
 	StrongSteps   int       `json:"strong_steps"`   // of APGD; zero: 50
-	InspectImages int       `json:"inspect_images"` // test examples on which blocks are read out; half as many are held out; zero: 400
+	InspectImages int       `json:"inspect_images"` // test examples on which blocks are read out; half as many are held out; zero: 200
 
 	Imported []Imported `json:"imported,omitempty"` // networks to study in place of ours
 	Images   string     `json:"-"`                  // NPY files of labeled images for them, in place of a data set
@@ -72,12 +72,12 @@ func Paper() Config {
 // WithDefaults fills in the zero fields.
 func (c Config) WithDefaults() Config {
 	c.Scale, c.Dataset = cmp.Or(c.Scale, "quick"), cmp.Or(c.Dataset, "mnist")
-	c.Train, c.Test = cmp.Or(c.Train, 6_000), cmp.Or(c.Test, 500)
+	c.Train, c.Test = cmp.Or(c.Train, 6_000), cmp.Or(c.Test, 200)
 	c.Width, c.Depth, c.Heads = cmp.Or(c.Width, 48), cmp.Or(c.Depth, 2), cmp.Or(c.Heads, 4)
 	c.Epochs, c.Pretrain, c.BatchSize = cmp.Or(c.Epochs, 4), cmp.Or(c.Pretrain, 12_000), cmp.Or(c.BatchSize, 64)
 	c.LearningRate, c.WeightDecay = cmp.Or(c.LearningRate, 1e-3), cmp.Or(c.WeightDecay, 0.05)
 	c.Steps, c.TrainSteps = cmp.Or(c.Steps, 20), cmp.Or(c.TrainSteps, 5)
-	c.StrongImages, c.StrongSteps, c.InspectImages = cmp.Or(c.StrongImages, 100), cmp.Or(c.StrongSteps, 50), cmp.Or(c.InspectImages, 400)
+	c.StrongImages, c.StrongSteps, c.InspectImages = cmp.Or(c.StrongImages, 100), cmp.Or(c.StrongSteps, 50), cmp.Or(c.InspectImages, 200)
 	grid, reference, train := []float64{0.02, 0.05, 0.1, 0.2}, 0.05, 0.1
 	if c.color() {
 		grid, reference, train = []float64{1. / 255, 2. / 255, 4. / 255, 8. / 255}, 2./255, 8./255

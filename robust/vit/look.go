@@ -115,20 +115,14 @@ func (g *gauge) look(ctx context.Context, s *study, images [][]float32) (l Look,
 }
 
 // energy is the share of the perturbations' energy at each frequency of the cosine transform, [height·width].
-func energy(s *study, perturbed *tensors.Tensor) ([]float64, error) {
-	d := s.images.Shape().Dimensions
-	out, err := CallOnce(s.e.Backend(), func(x, moved *Node) *Node {
-		energy := Square(attack.DCT2(Sub(moved, x)))
-		switch {
-		case len(d) == 3:
-			energy = ReduceSum(energy, 0)
-		case d[1] < d[3]: // channels first, as in some imported networks
-			energy = ReduceSum(energy, 0, 1)
-		default:
-			energy = ReduceSum(energy, 0, 3)
+func (s *study) energy(perturbed *tensors.Tensor) ([]float64, error) {
+	if s.energies == nil { // compiled once
+		var err error
+		if s.energies, err = NewExec(s.e.Backend(), energyGraph); err != nil {
+			return nil, err
 		}
-		return Div(energy, MaxScalar(ReduceAllSum(energy), 1e-30))
-	}, s.images, perturbed)
+	}
+	out, err := s.energies.Call1(s.images, perturbed)
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +131,19 @@ func energy(s *study, perturbed *tensors.Tensor) ([]float64, error) {
 		shares = append(shares, float64(v))
 	}
 	return shares, nil
+}
+
+func energyGraph(x, moved *Node) *Node {
+	energy := Square(attack.DCT2(Sub(moved, x)))
+	switch d := x.Shape().Dimensions; {
+	case len(d) == 3:
+		energy = ReduceSum(energy, 0)
+	case d[1] < d[3]: // channels first, as in some imported networks
+		energy = ReduceSum(energy, 0, 1)
+	default:
+		energy = ReduceSum(energy, 0, 3)
+	}
+	return Div(energy, MaxScalar(ReduceAllSum(energy), 1e-30))
 }
 
 // pictures are the first test images, if they are not too large to show.

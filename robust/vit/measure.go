@@ -24,6 +24,9 @@ const highMask = "high"
 type gauge struct {
 	net    *nets.Model
 	victim *robust.Victim
+
+	inspect    *model.Exec // of every block's output, once asked for
+	blockNames []string
 }
 
 // gauge returns the one of a model's architecture with the weights of net.
@@ -83,7 +86,7 @@ func (g *gauge) measure(ctx context.Context, s *study, name string, net *nets.Mo
 	if r.Filtered, err = g.filtered(ctx, s, found.Perturbed, masks); err != nil {
 		return r, err
 	}
-	if r.Energy, err = energy(s, found.Perturbed); err != nil {
+	if r.Energy, err = s.energy(found.Perturbed); err != nil {
 		return r, err
 	}
 	c.Progress.Advance(1)
@@ -111,14 +114,10 @@ func (g *gauge) measure(ctx context.Context, s *study, name string, net *nets.Mo
 // pixel further than the radius, which the referee would not allow: the norms are reported instead.
 func (g *gauge) filtered(ctx context.Context, s *study, perturbed *tensors.Tensor, masks []mask) ([]Filtered, error) {
 	v, box := g.victim, g.net
-	step, err := v.Compile(fmt.Sprintf("filtered/%v", masks), func(o *robust.Oracle, args []*Node) (out []*Node) {
-		x, delta := args[0], Sub(args[1], args[0])
-		out = append(out, o.Predict(x))
-		for _, m := range masks {
-			y := Clip(Add(x, attack.Filter(delta, m.mask, m.size)), Scalar(x.Graph(), x.DType(), box.Lower), Scalar(x.Graph(), x.DType(), box.Upper))
-			out = append(out, o.Predict(y), ReduceMax(Reshape(Abs(Sub(y, x)), x.Shape().Dimensions[0], -1), -1))
-		}
-		return out
+	step, err := v.Compile("filtered", func(o *robust.Oracle, args []*Node) []*Node { // one graph for all masks
+		x, delta, keep := args[0], Sub(args[1], args[0]), args[2]
+		y := Clip(Add(x, attack.IDCT2(Mul(attack.DCT2(delta), keep))), Scalar(x.Graph(), x.DType(), box.Lower), Scalar(x.Graph(), x.DType(), box.Upper))
+		return []*Node{o.Predict(x), o.Predict(y), ReduceMax(Reshape(Abs(Sub(y, x)), x.Shape().Dimensions[0], -1), -1)}
 	})
 	if err != nil {
 		return nil, err
@@ -133,15 +132,14 @@ func (g *gauge) filtered(ctx context.Context, s *study, perturbed *tensors.Tenso
 	}
 	all := make([]Filtered, len(masks))
 	for rows := range v.Batches(robust.Rows(len(s.labels))) {
-		out, err := step.Call(ctx, rows, v.Images(clean, rows), v.Images(moved, rows))
-		if err != nil {
-			return nil, err
-		}
-		before := tensors.MustCopyFlatData[int32](out[0])
 		for k, m := range masks {
+			out, err := step.Call(ctx, rows, v.Images(clean, rows), v.Images(moved, rows), m.plane(s.images.Shape().Dimensions[1:]))
+			if err != nil {
+				return nil, err
+			}
 			f := &all[k]
 			f.Mask, f.Size = m.mask.String(), m.size
-			after, norms := tensors.MustCopyFlatData[int32](out[2*k+1]), tensors.MustCopyFlatData[float32](out[2*k+2])
+			before, after, norms := tensors.MustCopyFlatData[int32](out[0]), tensors.MustCopyFlatData[int32](out[1]), tensors.MustCopyFlatData[float32](out[2])
 			for i, row := range rows {
 				if y := s.labels[row]; before[i] == y && after[i] == y {
 					f.Accuracy += 1 / float64(len(s.labels))
@@ -185,6 +183,24 @@ type mask struct {
 	size int
 }
 
+// plane is 1 at the coefficients that the mask keeps and 0 elsewhere, of a rank that multiplies images of the shape.
+func (m mask) plane(shape []int) *tensors.Tensor {
+	height, width := sides(shape)
+	values := make([]float32, height*width)
+	for i := range values {
+		if m.mask.Keeps(i/width, i%width, m.size) {
+			values[i] = 1
+		}
+	}
+	switch {
+	case len(shape) == 2:
+		return tensors.FromFlatDataAndDimensions(values, 1, height, width)
+	case shape[0] < shape[2]:
+		return tensors.FromFlatDataAndDimensions(values, 1, 1, height, width)
+	}
+	return tensors.FromFlatDataAndDimensions(values, 1, height, width, 1)
+}
+
 // masks are the frequency masks of the study: low, high and all but low, at an eighth, a quarter and a half of the side.
 func masks(side int) (all []mask) {
 	for _, share := range []int{8, 4, 2} {
@@ -207,23 +223,22 @@ func (g *gauge) blocks(s *study) ([]BlockRead, error) {
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	exec, err := model.NewExec(s.e.Backend(), g.net.Store, func(scope *model.Scope, x *Node) []*Node {
-		n := x.Shape().Dimensions[0]
-		out := []*Node{Reshape(Sub(x, attack.Filter(x, attack.Low, side(g.net)/4)), n, -1)}
-		names = nil
-		for _, f := range g.net.Inspect(scope, x) {
-			if f.Kind != nets.Attention {
-				names, out = append(names, f.Name), append(out, Reshape(f.Node, n, -1))
+	if g.inspect == nil {
+		if g.inspect, err = model.NewExec(s.e.Backend(), g.net.Store, func(scope *model.Scope, x *Node) []*Node {
+			n := x.Shape().Dimensions[0]
+			out := []*Node{Reshape(Sub(x, attack.Filter(x, attack.Low, side(g.net)/4)), n, -1)}
+			g.blockNames = nil
+			for _, f := range g.net.Inspect(scope, x) {
+				if f.Kind != nets.Attention {
+					g.blockNames, out = append(g.blockNames, f.Name), append(out, Reshape(f.Node, n, -1))
+				}
 			}
+			return out
+		}); err != nil {
+			return nil, err
 		}
-		return out
-	})
-	if err != nil {
-		return nil, err
 	}
-	defer exec.Finalize()
-	out, err := exec.Call(images)
+	out, err := g.inspect.Call(images)
 	if err != nil {
 		return nil, err
 	}
@@ -239,9 +254,9 @@ func (g *gauge) blocks(s *study) ([]BlockRead, error) {
 		}
 		r2, err := readout(features, target)
 		if err != nil {
-			return nil, errors.WithMessagef(err, "block %s", names[i])
+			return nil, errors.WithMessagef(err, "block %s", g.blockNames[i])
 		}
-		found = append(found, BlockRead{Block: names[i], R2: r2})
+		found = append(found, BlockRead{Block: g.blockNames[i], R2: r2})
 	}
 	return found, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 
@@ -123,6 +124,7 @@ type study struct {
 	networks map[string]*nets.Model // trained or imported, by label
 	keys     map[string]string      // of imported networks, by name
 	gauges   map[string]*gauge      // by architecture
+	energies *graph.Exec            // see energy
 }
 
 // open reads the data and, if there are any, the imported networks.
