@@ -52,24 +52,38 @@ func centered(from []uint8, shape, want []int) []uint8 {
 	return out
 }
 
-// pretrain trains a copy of the model with a head for the characters, then gives the model all of its weights but the
-// head's, which keep their initial values. It returns the number of weight tensors given.
-func (s *study) pretrain(ctx context.Context, m Model, net *nets.Model, seed int64) (int, error) {
-	set, err := pretrainingSet(net.InputShape, s.c.Pretrain, seed)
-	if err != nil {
-		return 0, err
+// pretrain trains a copy of each job's model with a head for the characters, then gives the model all of its weights but
+// the head's, which keep their initial values.
+func (s *study) pretrain(ctx context.Context, m Model, jobs []fit.Job) error {
+	wide := make([]fit.Job, len(jobs))
+	for i, job := range jobs {
+		seed := s.c.Seeds[i]
+		set, err := pretrainingSet(job.Model.InputShape, s.c.Pretrain, seed)
+		if err != nil {
+			return err
+		}
+		net, err := m.build(s.c, job.Model.InputShape, set.Classes, seed)
+		if err != nil {
+			return err
+		}
+		images, _ := set.Tensors()
+		wide[i] = fit.Job{Model: net, Train: fit.Data{Images: images, Labels: set.Labels, Checksum: set.Checksum()},
+			Config: s.c.fitting(m.epochs(s.c)/2, fit.CrossEntropy(), 0, seed), Options: fit.Options{Dir: s.c.Dir}}
 	}
-	wide, err := m.build(s.c, net.InputShape, set.Classes, seed)
-	if err != nil {
-		return 0, err
+	if _, err := fit.TrainAll(ctx, s.e, wide, s.c.Progress, s.title("pre-train", m)); err != nil {
+		return err
 	}
-	images, _ := set.Tensors()
-	train := fit.Data{Images: images, Labels: set.Labels, Checksum: set.Checksum()}
-	if _, err = fit.TrainOrLoad(ctx, s.e, wide, train, s.c.fitting(m.epochs(s.c)/2, fit.CrossEntropy(), 0, seed),
-		fit.Options{Dir: s.c.Dir, Progress: s.c.Progress, Label: label("pre-train", m.Name, seed)}); err != nil {
-		return 0, err
+	for i, job := range jobs {
+		if _, err := giveBody(job.Model, wide[i].Model); err != nil {
+			return err
+		}
 	}
-	given := 0
+	return nil
+}
+
+// giveBody gives a network the weights of another with other classes, all but the head's. It returns the number of weight
+// tensors given.
+func giveBody(net, wide *nets.Model) (given int, err error) {
 	for i, w := range net.Weights() {
 		from := wide.Weights()[i]
 		if !from.Shape().Equal(w.Shape()) { // the head

@@ -83,6 +83,9 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 			}
 			r.Networks = append(r.Networks, found)
 		}
+		if s.networks[label("train", m.Name, s.c.Seeds[0])] == nil { // all were measured before: nothing was trained
+			s.skip(m.trainings())
+		}
 	}
 	for _, seed := range s.c.Seeds {
 		found, err := s.transferred(ctx, seed)
@@ -101,14 +104,14 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 // Tasks is how many tasks Run reports to Config.Progress.
 func (c Config) Tasks() int {
 	c = c.WithDefaults()
-	n := 1 // transfer
+	n := len(c.Seeds) // transfer
 	for _, name := range c.Models {
-		n++ // attacks
+		n += len(c.Seeds) // attacks
 		if models, err := modelsNamed([]string{name}); err == nil && len(c.Imported) == 0 {
 			n += models[0].trainings()
 		}
 	}
-	return n * len(c.Seeds)
+	return n
 }
 
 // study is a run on its way.
@@ -159,7 +162,7 @@ func (s *study) measured(ctx context.Context, m Model, seed int64) (Measured, er
 	if err != nil {
 		return Measured{}, err
 	}
-	return remember(s, m.trainings()+1, "vit-"+fit.Hash(key, s.c.measuring()), func() (Measured, error) {
+	return remember(s, "vit-"+fit.Hash(key, s.c.measuring()), func() (Measured, error) {
 		net, err := s.network(ctx, m, seed)
 		if err != nil {
 			return Measured{}, err
@@ -185,22 +188,29 @@ func (s *study) transferred(ctx context.Context, seed int64) (Transfer, error) {
 			natural, keys = append(natural, m), append(keys, key)
 		}
 	}
-	return remember(s, 1, "vit-transfer-"+fit.Hash(keys...), func() (Transfer, error) {
+	return remember(s, "vit-transfer-"+fit.Hash(keys...), func() (Transfer, error) {
 		return s.transfer(ctx, natural, seed)
 	})
 }
 
-// remember runs f unless its result is in Config.Dir; then it tells the display that so many tasks are done.
-func remember[T any](s *study, tasks int, key string, f func() (T, error)) (T, error) {
+// remember runs f unless its result is in Config.Dir; then it tells the display that a task is done.
+func remember[T any](s *study, key string, f func() (T, error)) (T, error) {
 	worked := false
 	result, err := fit.Remember(s.c.Dir, key, func() (T, error) {
 		worked = true
 		return f()
 	})
-	if skipper, ok := s.c.Progress.(interface{ Skip(float64) }); ok && !worked {
-		skipper.Skip(float64(tasks))
+	if !worked {
+		s.skip(1)
 	}
 	return result, err
+}
+
+// skip tells the display that so many tasks need no work.
+func (s *study) skip(tasks int) {
+	if skipper, ok := s.c.Progress.(interface{ Skip(float64) }); ok && tasks > 0 {
+		skipper.Skip(float64(tasks))
+	}
 }
 
 // measuring is the part of a configuration that measurements depend on beside the network, for cache keys.

@@ -3,6 +3,7 @@ package vit
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/pkg/errors"
@@ -118,14 +119,12 @@ func (m Model) architecture() string { return cmp.Or(m.arch, m.Name) }
 // natural tells whether the model is trained on clean images alone, and only on those of the data set.
 func (m Model) natural() bool { return m.loss == nil && !m.pretrain }
 
-// trainings is how many tasks of training the model reports.
+// trainings is how many tasks of training the model reports, each for all seeds.
 func (m Model) trainings() int {
 	switch {
 	case m.build == nil: // imported
 		return 0
 	case m.pretrain:
-		return 2
-	case m.loss != nil: // after a warm-up
 		return 2
 	}
 	return 1
@@ -157,7 +156,7 @@ func (s *study) plan(m Model, seed int64) (*nets.Model, fit.Data, fit.Config, er
 	}
 	train, err := s.data.Draw(s.c.Train, seed)
 	if m.loss != nil {
-		return net, train, s.c.fitting(s.c.Epochs, m.loss(s.c), max(1, m.epochs(s.c)/2), seed), err
+		return net, train, s.c.fitting(m.epochs(s.c), m.loss(s.c), max(1, m.epochs(s.c)/2), seed), err
 	}
 	return net, train, s.c.fitting(m.epochs(s.c), fit.CrossEntropy(), 0, seed), err
 }
@@ -178,27 +177,40 @@ func (s *study) key(m Model, seed int64) (string, error) {
 	return key, err
 }
 
-// network trains a network, or finds it.
+// network returns the trained network of a model and seed. The first time, it trains those of all seeds together.
 func (s *study) network(ctx context.Context, m Model, seed int64) (*nets.Model, error) {
-	name := label("train", m.Name, seed)
 	if m.build == nil {
-		name = m.Name
+		return s.networks[m.Name], nil
 	}
-	if net := s.networks[name]; net != nil {
+	if net := s.networks[label("train", m.Name, seed)]; net != nil {
 		return net, nil
 	}
-	net, train, cfg, err := s.plan(m, seed)
-	if err != nil {
-		return nil, err
+	var jobs []fit.Job
+	for _, seed := range s.c.Seeds {
+		net, train, cfg, err := s.plan(m, seed)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, fit.Job{Model: net, Train: train, Config: cfg, Options: fit.Options{Dir: s.c.Dir}})
 	}
 	if m.pretrain {
-		if _, err := s.pretrain(ctx, m, net, seed); err != nil {
+		if err := s.pretrain(ctx, m, jobs); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := fit.TrainOrLoad(ctx, s.e, net, train, cfg, fit.Options{Dir: s.c.Dir, Progress: s.c.Progress, Label: name}); err != nil {
+	if _, err := fit.TrainAll(ctx, s.e, jobs, s.c.Progress, s.title("train", m)); err != nil {
 		return nil, err
 	}
-	s.networks[name] = net
-	return net, nil
+	for i, seed := range s.c.Seeds {
+		s.networks[label("train", m.Name, seed)] = jobs[i].Model
+	}
+	return s.networks[label("train", m.Name, seed)], nil
+}
+
+// title names a task for all seeds.
+func (s *study) title(what string, m Model) string {
+	if n := len(s.c.Seeds); n > 1 {
+		return fmt.Sprintf("%s %s, %d seeds", what, m.Name, n)
+	}
+	return label(what, m.Name, s.c.Seeds[0])
 }
