@@ -95,7 +95,7 @@ type tokenBlock struct {
 }
 
 func (t tokenBlock) graph(scope *model.Scope, x *Node) *Node {
-	mixed, values, _ := t.attention.graph(scope, t.norm1.graph(scope, x))
+	mixed, values, _ := t.attention.graph(scope, t.norm1.graph(scope, x), x.Shape().Dimensions[1])
 	x = Add(values, mixed)
 	return Add(x, perceptron(scope, t.fc1, t.fc2, t.norm2.graph(scope, x)))
 }

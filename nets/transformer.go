@@ -15,11 +15,7 @@ const layerNormEpsilon = 1e-6
 type normLayer struct{ scale, shift string }
 
 func (b *builder) norm(scope string, width int) normLayer {
-	ones := make([]float32, width)
-	for i := range ones {
-		ones[i] = 1
-	}
-	return normLayer{scale: b.vector(scope, "scale", ones), shift: b.vector(scope, "shift", make([]float32, width))}
+	return normLayer{scale: b.vector(scope, "scale", ones(width)), shift: b.vector(scope, "shift", make([]float32, width))}
 }
 
 // graph normalizes the last axis of x to mean 0 and variance 1, then scales and shifts (Ba et al., arXiv 1607.06450).
@@ -67,21 +63,44 @@ func (b *builder) attention(scope string, inputs, width, heads int, bias bool) a
 	return attentionLayer{heads: heads, qkv: b.linear(scope+"_qkv", inputs, 3*width, bias), out: b.linear(scope+"_out", width, width, true)}
 }
 
-// graph takes tokens [batch, n, inputs] and returns tokens and values [batch, n, width], and weights [batch, heads, n, n].
-func (l attentionLayer) graph(scope *model.Scope, x *Node) (y, values, weights *Node) {
-	batch, n := x.Shape().Dimensions[0], x.Shape().Dimensions[1]
-	qkv := tokenLayer(scope, l.qkv, x)
-	width := qkv.Shape().Dimensions[2] / 3
-	part := func(i int) *Node {
-		p := Slice(qkv, AxisRange(), AxisRange(), AxisRange(i*width, (i+1)*width))
-		return TransposeAllAxes(Reshape(p, batch, n, l.heads, width/l.heads), 0, 2, 1, 3)
+// graph takes tokens [batch, n, inputs] and returns tokens [batch, queries, width] for the first of them, as many as
+// queries, the values of all [batch, n, width], and weights [batch, heads, queries, n].
+func (l attentionLayer) graph(scope *model.Scope, x *Node, queries int) (y, values, weights *Node) {
+	q, k, values := l.project(scope, x, queries)
+	batch, width := x.Shape().Dimensions[0], values.Shape().Dimensions[2]
+	split := func(x *Node) *Node {
+		return TransposeAllAxes(Reshape(x, batch, -1, l.heads, width/l.heads), 0, 2, 1, 3)
 	}
-	q := MulScalar(part(0), 1/math.Sqrt(float64(width/l.heads)))
-	weights = Softmax(Einsum("bhqd,bhkd->bhqk", q, part(1)), -1)
-	mixed := Einsum("bhqk,bhkd->bhqd", weights, part(2))
-	y = tokenLayer(scope, l.out, Reshape(TransposeAllAxes(mixed, 0, 2, 1, 3), batch, n, width))
-	return y, Slice(qkv, AxisRange(), AxisRange(), AxisRange(2*width, 3*width)), weights
+	scores := Einsum("bhqd,bhkd->bhqk", MulScalar(split(q), 1/math.Sqrt(float64(width/l.heads))), split(k))
+	// The softmax is normalized behind the product with the values, which leaves less to divide and to keep for gradients.
+	powers := Exp(Sub(scores, StopGradient(ReduceAndKeep(scores, ReduceMax, -1))))
+	sums := ReduceAndKeep(powers, ReduceSum, -1)
+	mixed := Div(Einsum("bhqk,bhkd->bhqd", powers, split(values)), sums)
+	y = tokenLayer(scope, l.out, Reshape(TransposeAllAxes(mixed, 0, 2, 1, 3), batch, queries, width))
+	return y, values, Div(powers, sums)
 }
+
+// project returns queries [batch, queries, width] of the first tokens, and keys and values [batch, n, width] of all.
+func (l attentionLayer) project(scope *model.Scope, x *Node, queries int) (q, k, v *Node) {
+	width := node(scope, l.qkv.Weight, x).Shape().Dimensions[1] / 3
+	parts := func(x *Node, from, to int) []*Node {
+		d, columns := x.Shape().Dimensions, AxisRange(from*width, to*width)
+		y := MatMul(Reshape(x, d[0]*d[1], d[2]), Slice(node(scope, l.qkv.Weight, x), AxisRange(), columns))
+		if l.qkv.Bias != "" {
+			y = Add(y, InsertAxes(Slice(node(scope, l.qkv.Bias, x), columns), 0))
+		}
+		return Split(Reshape(y, d[0], d[1], -1), -1, to-from)
+	}
+	if queries == x.Shape().Dimensions[1] {
+		all := parts(x, 0, 3)
+		return all[0], all[1], all[2]
+	}
+	rest := parts(x, 1, 3)
+	return parts(firstTokens(x, queries), 0, 1)[0], rest[0], rest[1]
+}
+
+// firstTokens returns the first n tokens of x [batch, tokens, width].
+func firstTokens(x *Node, n int) *Node { return Slice(x, AxisRange(), AxisRange(0, n)) }
 
 // transformerBlock is a pre-norm block: attention and a perceptron, each behind a normalization and added to its input.
 type transformerBlock struct {
@@ -99,10 +118,10 @@ func (b *builder) transformer(scope string, width, hidden, heads int, qkvBias bo
 	}
 }
 
-// graph takes and returns tokens [batch, n, width].
-func (t transformerBlock) graph(scope *model.Scope, x *Node) (y, weights *Node) {
-	mixed, _, weights := t.attention.graph(scope, t.norm1.graph(scope, x))
-	x = Add(x, dropPath(scope, mixed, t.drop))
+// graph takes tokens [batch, n, width] and returns the first of them, as many as queries.
+func (t transformerBlock) graph(scope *model.Scope, x *Node, queries int) (y, weights *Node) {
+	mixed, _, weights := t.attention.graph(scope, t.norm1.graph(scope, x), queries)
+	x = Add(firstTokens(x, queries), dropPath(scope, mixed, t.drop))
 	return Add(x, dropPath(scope, perceptron(scope, t.fc1, t.fc2, t.norm2.graph(scope, x)), t.drop)), weights
 }
 

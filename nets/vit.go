@@ -139,8 +139,16 @@ func NewViT(c ViTConfig) (*Model, error) {
 	norm := b.norm("norm", c.Width)
 	head := b.linear("head", c.Width, c.Classes, true)
 
-	// run builds the network up to the last block. See told every block's output and attention.
+	// run builds the network up to the last block. If see is not nil, it is told every block's output and attention; else
+	// only the tokens that are classified leave the last block: that saves most of its work.
 	run := func(scope *model.Scope, x *Node, see func(Feature)) *Node {
+		classified := n
+		if see == nil {
+			see = func(Feature) {}
+			if class != "" {
+				classified = 1
+			}
+		}
 		batch := x.Shape().Dimensions[0]
 		middle, radius := (b.m.Upper+b.m.Lower)/2, (b.m.Upper-b.m.Lower)/2
 		x = tokens.graph(scope, MulScalar(AddScalar(x, -middle), 1/radius))
@@ -165,8 +173,12 @@ func NewViT(c ViTConfig) (*Model, error) {
 			x = Concatenate([]*Node{BroadcastToDims(InsertAxes(first, 0), batch, 1, c.Width), x}, 1)
 		}
 		for i, block := range blocks {
+			queries := n
+			if i == len(blocks)-1 {
+				queries = classified
+			}
 			var weights *Node
-			x, weights = block.graph(scope, x)
+			x, weights = block.graph(scope, x, queries)
 			number := len(convs) + i + 1
 			see(Feature{Name: fmt.Sprintf("block %d", number), Kind: Tokens, Node: x})
 			see(Feature{Name: fmt.Sprintf("attention %d", number), Kind: Attention, Node: weights})
@@ -178,13 +190,7 @@ func NewViT(c ViTConfig) (*Model, error) {
 		return found
 	}
 	b.m.Logits = func(scope *model.Scope, images *Node) *Node {
-		x := norm.graph(scope, run(scope, images, func(Feature) {}))
-		if c.MeanPool {
-			x = ReduceMean(x, 1)
-		} else {
-			x = Reshape(Slice(x, AxisRange(), AxisRange(0, 1), AxisRange()), -1, c.Width)
-		}
-		return denseLayer(scope, head, x)
+		return denseLayer(scope, head, ReduceMean(norm.graph(scope, run(scope, images, nil)), 1)) // the mean of one is itself
 	}
 	return b.m, b.err
 }

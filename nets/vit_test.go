@@ -159,6 +159,40 @@ func gap(a, b []float32) (d float64) {
 	return d
 }
 
+// The logits, for which the last block leaves out what nobody classifies, against the whole network that Inspect builds;
+// and attention weights sum to 1.
+func TestTransformerShortcut(t *testing.T) {
+	for name, c := range transformers() {
+		t.Run(name, func(t *testing.T) {
+			m, err := nets.NewViT(c)
+			require.NoError(t, err)
+			x := uniform(1, append([]int{3}, c.Input...)...)
+			weight := func(path string, x *Node) *Node { return m.Store.GetVariable(path).NodeValue(x.Graph()) }
+			gaps := run(t, m, func(scope *model.Scope, x *Node) *Node {
+				var last *Node
+				wrong := Zeros(x.Graph(), mustShape())
+				for _, f := range m.Inspect(scope, x) {
+					if f.Kind == nets.Tokens {
+						last = f.Node
+					} else {
+						wrong = Max(wrong, ReduceAllMax(Abs(AddScalar(ReduceSum(f.Node, -1), -1))))
+					}
+				}
+				last = Sub(last, ReduceAndKeep(last, ReduceMean, -1))
+				last = Div(last, Sqrt(AddScalar(ReduceAndKeep(Square(last), ReduceMean, -1), 1e-6)))
+				if m.Store.GetVariable("/class/token") != nil {
+					last = Slice(last, AxisRange(), AxisRange(0, 1))
+				}
+				logits := Add(MatMul(ReduceMean(last, 1), weight("/head/weights", x)), InsertAxes(weight("/head/biases", x), 0))
+				return Stack([]*Node{wrong, ReduceAllMax(Abs(logits)), ReduceAllMax(Abs(Sub(logits, m.Logits(scope, x))))}, 0)
+			}, x)
+			assert.Less(t, gaps[0], float32(1e-5))
+			assert.Greater(t, gaps[1], float32(1e-2))
+			assert.Less(t, gaps[2], float32(1e-5))
+		})
+	}
+}
+
 // Published counts of parameters, by a count of layers that is itself held against small networks.
 func TestTransformerParameters(t *testing.T) {
 	count := func(c nets.ViTConfig) int {
