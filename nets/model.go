@@ -45,6 +45,8 @@ type Model struct {
 	// Dense lists the layers of a network that is nothing but dense layers with ReLU between them, from input to
 	// logits; nil for every other network. Bounds that hold for such networks read it.
 	Dense []DenseLayer
+	// GradientBatch is how many examples at a time input gradients take fastest on a CPU; 0: as many as there are.
+	GradientBatch int
 	// Notes say what a user should know, such as a softmax at the end of an imported network.
 	Notes []string
 }

@@ -71,6 +71,17 @@ func (c ViTConfig) validate() error {
 	return nil
 }
 
+// keptBytes is how much a gradient's forward pass may keep for its backward pass before it is faster to take fewer examples
+// at a time: XLA asks for this memory anew at every call, and the C library's allocator hands out more than 32 MiB as fresh
+// pages, which the system then fills with zeros, one by one. For the reference network that takes as long as its work.
+const keptBytes = 32 << 20
+
+// keptPerToken is about how many numbers a block keeps for each of n tokens: inputs of its normalizations and its output,
+// queries, keys and values in two layouts, attention weights, and the perceptron's middle with its error function.
+func (c ViTConfig) keptPerToken(n int) int {
+	return 9*c.Width + c.Heads*n + 2*int(c.MLPRatio*float64(c.Width))
+}
+
 func (c ViTConfig) name() string {
 	s := fmt.Sprintf("ViT %dx%dx%d %s", c.Input[0], c.Input[1], c.Input[2], c.Tokenizer)
 	switch c.Tokenizer {
@@ -184,6 +195,9 @@ func NewViT(c ViTConfig) (*Model, error) {
 			see(Feature{Name: fmt.Sprintf("attention %d", number), Kind: Attention, Node: weights})
 		}
 		return x
+	}
+	if fits := keptBytes / (4 * n * c.Depth * c.keptPerToken(n)); fits >= 8 { // large networks have more work for each byte
+		b.m.GradientBatch = fits
 	}
 	b.m.Inspect = func(scope *model.Scope, images *Node) (found []Feature) {
 		run(scope, images, func(f Feature) { found = append(found, f) })

@@ -193,6 +193,24 @@ func TestTransformerShortcut(t *testing.T) {
 	}
 }
 
+// What a transformer keeps for its gradients stays within the allocator's limit, unless hardly any example does.
+func TestGradientBatch(t *testing.T) {
+	reference, err := nets.NewViT(nets.ViTConfig{})
+	require.NoError(t, err)
+	assert.Equal(t, 32, reference.GradientBatch)
+	large, err := nets.NewViT(nets.ViTConfig{Depth: 8})
+	require.NoError(t, err)
+	assert.Equal(t, 16, large.GradientBatch)
+	patchy, err := nets.NewViT(nets.ViTConfig{Input: []int{56, 56, 1}, Width: 16})
+	require.NoError(t, err)
+	kept := 4 * float64(patchy.GradientBatch) * 197 * 4 * (9*16 + 4*197 + 2*64)
+	assert.LessOrEqual(t, kept, math.Pow(2, 25))
+	assert.Greater(t, kept, math.Pow(2, 24))
+	huge, err := nets.NewViT(nets.ViTConfig{Depth: 40})
+	require.NoError(t, err)
+	assert.Zero(t, huge.GradientBatch)
+}
+
 // Published counts of parameters, by a count of layers that is itself held against small networks.
 func TestTransformerParameters(t *testing.T) {
 	count := func(c nets.ViTConfig) int {

@@ -46,6 +46,16 @@ func NewVictim(e *engine.Engine, m *nets.Model, batch int) (*Victim, error) {
 	return &Victim{Model: m, Engine: e, Batch: batch, steps: map[string]*Step{}, access: Gradients}, nil
 }
 
+// Shrink lowers Batch to what the model's gradients take fastest on the engine, until restore is called: for attacks that
+// work on each example by itself.
+func (v *Victim) Shrink() (restore func()) {
+	before := v.Batch
+	if fast := v.Model.GradientBatch; fast > 0 && v.Engine.Name() == "xla:cpu" {
+		v.Batch = min(v.Batch, fast)
+	}
+	return func() { v.Batch = before }
+}
+
 // begin starts the counting for an attack on n examples under the given access, end stops it.
 func (v *Victim) begin(n int, a Access) {
 	v.attacked, v.access = true, a

@@ -47,6 +47,7 @@ func (a ascent) perturb(ctx context.Context, v *robust.Victim, p robust.Problem)
 	if err := a.loss.Validate(v.Model.Classes, p.Goal.Targeted() || a.multiTarget); err != nil {
 		return nil, err
 	}
+	defer v.Shrink()()
 	clean, err := tensors.CopyFlatData[float32](p.Images)
 	if err != nil {
 		return nil, err

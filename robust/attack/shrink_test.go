@@ -1,0 +1,36 @@
+package attack_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trustbook/trustbook/robust/attack"
+)
+
+// A network that takes gradients fastest a few examples at a time gets them so, with the same result.
+func TestShrink(t *testing.T) {
+	v, p := perceptron(t, 19, 3)
+	attacks := func() []float32 {
+		out, err := attack.PGD{Steps: 5, NoRandom: true}.Perturb(context.Background(), v, p)
+		require.NoError(t, err)
+		return tensors.MustCopyFlatData[float32](out.Images)
+	}
+	want := attacks()
+	v.Model.GradientBatch = 5
+	for i, got := range attacks() {
+		assert.InDelta(t, want[i], got, 1e-6)
+	}
+	assert.Equal(t, 16, v.Batch)
+	restore := v.Shrink()
+	if v.Engine.Name() == "xla:cpu" {
+		assert.Equal(t, 5, v.Batch)
+	} else {
+		assert.Equal(t, 16, v.Batch)
+	}
+	restore()
+	assert.Equal(t, 16, v.Batch)
+}
