@@ -16,7 +16,7 @@ type Config struct {
 	Scale   string `json:"scale"`   // a name for tables: "quick", "smoke", "paper" or what the caller likes
 	Dataset string `json:"dataset"` // zero: "mnist"
 	DataDir string `json:"-"`       // where data files lie; zero: the data set's own place
-	Train   int    `json:"train"`   // training examples, drawn anew for each seed; zero: 6,000
+	Train   int    `json:"train"`   // training examples, drawn anew for each seed; zero: 5,000
 	Test    int    `json:"test"`    // evaluated examples, the same for all; zero: 200
 
 	Seeds  []int64  `json:"seeds"`  // zero: 1, 2, 3
@@ -28,7 +28,7 @@ type Config struct {
 	Heads int `json:"heads"` // zero: 4
 
 	Epochs       int     `json:"epochs"`        // of convolutional networks, and of adversarial training; zero: 4. Transformers take twice as many
-	Pretrain     int     `json:"pretrain"`      // images to pre-train on; zero: 12,000
+	Pretrain     int     `json:"pretrain"`      // images to pre-train on; zero: 10,000
 	BatchSize    int     `json:"batch_size"`    // zero: 64
 	LearningRate float64 `json:"learning_rate"` // of AdamW, with 100 steps of warm-up and a cosine; zero: 1e-3
 	WeightDecay  float64 `json:"weight_decay"`  // zero: 0.05
@@ -72,9 +72,9 @@ func Paper() Config {
 // WithDefaults fills in the zero fields.
 func (c Config) WithDefaults() Config {
 	c.Scale, c.Dataset = cmp.Or(c.Scale, "quick"), cmp.Or(c.Dataset, "mnist")
-	c.Train, c.Test = cmp.Or(c.Train, 6_000), cmp.Or(c.Test, 200)
+	c.Train, c.Test = cmp.Or(c.Train, 5_000), cmp.Or(c.Test, 200)
 	c.Width, c.Depth, c.Heads = cmp.Or(c.Width, 48), cmp.Or(c.Depth, 2), cmp.Or(c.Heads, 4)
-	c.Epochs, c.Pretrain, c.BatchSize = cmp.Or(c.Epochs, 4), cmp.Or(c.Pretrain, 12_000), cmp.Or(c.BatchSize, 64)
+	c.Epochs, c.Pretrain, c.BatchSize = cmp.Or(c.Epochs, 4), cmp.Or(c.Pretrain, 10_000), cmp.Or(c.BatchSize, 64)
 	c.LearningRate, c.WeightDecay = cmp.Or(c.LearningRate, 1e-3), cmp.Or(c.WeightDecay, 0.05)
 	c.Steps, c.TrainSteps = cmp.Or(c.Steps, 20), cmp.Or(c.TrainSteps, 5)
 	c.StrongImages, c.StrongSteps, c.InspectImages = cmp.Or(c.StrongImages, 100), cmp.Or(c.StrongSteps, 50), cmp.Or(c.InspectImages, 200)

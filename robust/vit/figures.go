@@ -2,6 +2,7 @@ package vit
 
 import (
 	"fmt"
+	"slices"
 
 	"gonum.org/v1/gonum/stat"
 
@@ -19,12 +20,17 @@ func (r *Result) Figures() []*report.Figure {
 
 func mean(values []float64) float64 { return stat.Mean(values, nil) }
 
-// natural are the models of the run that were trained without attacks or pre-training; all of them if they are imported.
-func (r *Result) natural() (names []string) {
+// natural are the models of the run that were trained without attacks or pre-training; all of them if they are imported
+// or if there are none.
+func (r *Result) natural() []string {
+	var names []string
 	for _, name := range r.Config.Models {
 		if models, err := modelsNamed([]string{name}); len(r.Config.Imported) > 0 || err == nil && models[0].natural() {
 			names = append(names, name)
 		}
+	}
+	if names == nil {
+		return r.Config.Models
 	}
 	return names
 }
@@ -113,7 +119,11 @@ func (r *Result) blockFigure() *report.Figure {
 func (r *Result) trainingFigure() *report.Figure {
 	bars := report.Bars{}
 	clean, attacked := report.BarSeries{Name: "clean"}, report.BarSeries{Name: fmt.Sprintf("PGD %.3g", r.Config.TrainEpsilon)}
-	for _, model := range []string{CNN, CNNPGD, CNNTRADES, ViT, PretrainedViT, ViTPGD, ViTTRADES} {
+	compared := []string{CNN, CNNPGD, CNNTRADES, ViT, PretrainedViT, ViTPGD, ViTTRADES}
+	if !slices.ContainsFunc(compared, func(model string) bool { return len(r.For(model)) > 0 }) {
+		compared = r.Config.Models
+	}
+	for _, model := range compared {
 		if len(r.For(model)) > 0 {
 			bars.Groups = append(bars.Groups, model)
 			clean.Values = append(clean.Values, mean(r.values(model, func(m Measured) float64 { return m.Clean })))

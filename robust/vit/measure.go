@@ -16,6 +16,9 @@ import (
 	"github.com/trustbook/trustbook/robust/attack"
 )
 
+// gaugeBatch divides the numbers of images at quick scale, so that no batch is padded.
+const gaugeBatch = 100
+
 // highMask is the mask by which sensitivity to high frequencies is judged.
 const highMask = "high"
 
@@ -37,7 +40,7 @@ func (s *study) gauge(m Model, net *nets.Model) (*gauge, error) {
 		if err != nil {
 			return nil, err
 		}
-		v, err := robust.NewVictim(s.e, own, min(128, len(s.labels)))
+		v, err := robust.NewVictim(s.e, own, min(gaugeBatch, len(s.labels)))
 		if err != nil {
 			return nil, err
 		}

@@ -175,18 +175,20 @@ func (s *study) measured(ctx context.Context, m Model, seed int64) (Measured, er
 	})
 }
 
-// transferred tries the perturbations of each naturally trained network on all of them.
+// transferred tries the perturbations of each naturally trained network on all of them; of every network where none was
+// naturally trained.
 func (s *study) transferred(ctx context.Context, seed int64) (Transfer, error) {
-	var natural []Model
+	natural := slices.DeleteFunc(slices.Clone(s.models), func(m Model) bool { return !m.natural() })
+	if len(natural) == 0 {
+		natural = s.models
+	}
 	keys := []any{seed, s.c.measuring()}
-	for _, m := range s.models {
-		if m.natural() {
-			key, err := s.key(m, seed)
-			if err != nil {
-				return Transfer{}, err
-			}
-			natural, keys = append(natural, m), append(keys, key)
+	for _, m := range natural {
+		key, err := s.key(m, seed)
+		if err != nil {
+			return Transfer{}, err
 		}
+		keys = append(keys, key)
 	}
 	return remember(s, "vit-transfer-"+fit.Hash(keys...), func() (Transfer, error) {
 		return s.transfer(ctx, natural, seed)

@@ -86,6 +86,19 @@ func parts(r *vit.Result) (all []report.Part) {
 	return all
 }
 
+// Any choice of networks makes a whole report.
+func TestAnyModels(t *testing.T) {
+	for _, models := range [][]string{{vit.ResNet}, {vit.ViTTRADES}} {
+		c := tiny()
+		c.Models, c.Seeds = models, []int64{1}
+		r, err := vit.Run(context.Background(), testengine.Get(t), c)
+		require.NoError(t, err)
+		_, err = report.Save(t.TempDir(), parts(r)...)
+		require.NoError(t, err)
+		require.NoError(t, r.Document().WriteFile(filepath.Join(t.TempDir(), "report.html")))
+	}
+}
+
 func TestBadConfig(t *testing.T) {
 	for want, change := range map[string]func(*vit.Config){
 		"train = -1":                        func(c *vit.Config) { c.Train = -1 },

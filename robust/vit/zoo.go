@@ -64,7 +64,7 @@ func Models() []Model {
 		{Name: CNN, About: "two 3x3 convolutions, 16 and 32 channels, each with max-pooling; dense 64", arch: CNN, build: cnn},
 		{Name: ResNet, About: "residual network: two basic blocks, 16 and 32 channels, batch normalization", arch: ResNet,
 			build: func(_ Config, shape []int, classes int, seed int64) (*nets.Model, error) {
-				return nets.NewResNet(nets.ResNetConfig{Input: shape, Channels: []int{16, 32}, Classes: classes, Seed: seed})
+				return nets.NewResNet(nets.ResNetConfig{Input: shape, Channels: []int{16, 32, 64}, Classes: classes, Seed: seed})
 			}},
 		{Name: ViT, About: "vision transformer on patches, mean of tokens", arch: ViT, build: plain, slow: true},
 		{Name: DeepViT, About: "twice as many blocks", arch: DeepViT, slow: true, build: vit(func(v *nets.ViTConfig) { v.Depth *= 2 })},
