@@ -120,7 +120,8 @@ func lineStyle(i int) draw.LineStyle {
 }
 
 func glyphStyle(i int) draw.GlyphStyle {
-	return draw.GlyphStyle{Color: seriesColor(i), Radius: 2.4, Shape: seriesGlyphs[i%len(seriesGlyphs)]}
+	n := len(seriesGlyphs) // as many as colors: from the second round on, a color gets another glyph
+	return draw.GlyphStyle{Color: seriesColor(i), Radius: 2.4, Shape: seriesGlyphs[(i+i/n)%n]}
 }
 
 func (s *style) text(size float64, x draw.XAlignment, y draw.YAlignment, bold bool) text.Style {
@@ -304,11 +305,11 @@ func (s *style) nominal(a *plot.Axis, names []string, horizontal bool) {
 	}
 	a.Tick.Marker = marks
 	if horizontal { // labels that would touch are slanted
-		total := vg.Length(0)
-		for _, n := range names {
-			total += a.Tick.Label.Width(n) + 3
+		touch, place := false, s.width/vg.Length(len(names))
+		for i, n := range names {
+			touch = touch || i > 0 && (a.Tick.Label.Width(names[i-1])+a.Tick.Label.Width(n))/2+3 > place
 		}
-		if total > s.width {
+		if touch {
 			a.Tick.Label.Rotation = math.Pi / 6
 			a.Tick.Label.XAlign, a.Tick.Label.YAlign = draw.XRight, draw.YTop
 		}

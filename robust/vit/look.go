@@ -250,7 +250,7 @@ func (r *Result) enlarged(values []float32) report.Image {
 func (r *Result) energyFigure() *report.Figure {
 	f := &report.Figure{Title: "Where perturbations have their energy", PanelHeight: 3.2,
 		Caption: fmt.Sprintf("Share of the energy of PGD's perturbations at radius %.3g up to each frequency of the cosine transform (the larger of row and column, "+
-			"as a share of the side); the dotted line is white noise. Means over seeds.", r.Config.Reference)}
+			"as a share of the side). Means over seeds.", r.Config.Reference)}
 	panel := report.Panel{X: report.Axis{Label: "frequency", Min: 0, Max: 1}, Y: report.Axis{Label: "share of energy up to it", Min: 0, Max: 1, Percent: true}}
 	for _, name := range r.natural() {
 		var curves [][]float64
@@ -273,6 +273,12 @@ func (r *Result) energyFigure() *report.Figure {
 		}
 		panel.Marks = append(panel.Marks, line)
 	}
+	noise := report.Line{Name: "white noise", NoPoints: true}
+	for i := range 29 {
+		x := float64(i) / 28
+		noise.X, noise.Y = append(noise.X, x), append(noise.Y, x*x)
+	}
+	panel.Marks = append(panel.Marks, noise)
 	f.Panels = []report.Panel{panel}
 	return f
 }
