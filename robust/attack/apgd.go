@@ -73,6 +73,7 @@ func (a APGD) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (
 	if err := a.validate(v, p); err != nil {
 		return nil, err
 	}
+	defer v.Shrink()()
 	run := &apgd{lanes: lanes{v: v, p: p, name: a.Name(), calls: a.Steps + 1}, APGD: a, windows: windows(a.Steps)}
 	return run.attack(ctx)
 }
