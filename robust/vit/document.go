@@ -41,7 +41,7 @@ func (r *Result) Document() *report.Document {
 		return d
 	}
 	features := []report.Part{figures[5], tables[3]}
-	if g := r.Gallery(); g != nil {
+	if g := r.Pictures(); g != nil {
 		features = append([]report.Part{g}, features...)
 	}
 	d.Sections = append(d.Sections, report.Section{Title: "Low-level features", Parts: features},

@@ -33,48 +33,78 @@ type Look struct {
 	Attention [][]float32 `json:"attention"` // [side²]
 }
 
-// looks records what the pictures show, of the first seed's CNN and transformer.
-func (s *study) looks(ctx context.Context) ([]Look, error) {
+// Gallery are a few test images, and what networks make of them.
+type Gallery struct {
+	Images [][]float32 `json:"images"` // [height·width·channels] each
+	Looks  []Look      `json:"looks"`
+}
+
+// gallery records what the first seed's CNN and transformer make of the first test images that both classify right.
+func (s *study) gallery(ctx context.Context) (found Gallery, err error) {
 	var models []Model
 	var keys []any
 	for _, m := range s.models {
 		if m.build != nil && (m.Name == CNN || m.Name == ViT) {
 			key, err := s.key(m, s.c.Seeds[0])
 			if err != nil {
-				return nil, err
+				return found, err
 			}
 			models, keys = append(models, m), append(keys, key)
 		}
 	}
-	images, err := s.pictures()
-	if err != nil || len(images) == 0 || len(models) == 0 {
-		return nil, err
+	d := s.images.Shape().Dimensions
+	if len(models) == 0 || max(d[1], d[2]) > maxLookedSide {
+		return found, nil
 	}
-	return fit.Remember(s.c.Dir, "vit-looks-"+fit.Hash(keys, s.c.measuring()), func() (found []Look, err error) {
-		for _, m := range models {
+	return fit.Remember(s.c.Dir, "vit-gallery-"+fit.Hash(keys, s.c.measuring()), func() (found Gallery, err error) {
+		gauges := make([]*gauge, len(models))
+		right := slices.Repeat([]bool{true}, len(s.labels))
+		for i, m := range models {
 			net, err := s.network(ctx, m, s.c.Seeds[0])
 			if err != nil {
-				return nil, err
+				return found, err
 			}
-			g, err := s.gauge(m, net)
+			if gauges[i], err = s.gauge(m, net); err != nil {
+				return found, err
+			}
+			classes, err := gauges[i].victim.Predictions(ctx, s.images, nil)
 			if err != nil {
-				return nil, err
+				return found, err
 			}
-			l, err := g.look(ctx, s, images)
+			for row, y := range s.labels {
+				right[row] = right[row] && classes[row] == y
+			}
+		}
+		values, err := tensors.CopyFlatData[float32](s.images)
+		if err != nil {
+			return found, err
+		}
+		var labels []int32
+		for row, image := range rows(values, d[0]) {
+			if right[row] && len(labels) < looked {
+				found.Images, labels = append(found.Images, image), append(labels, s.labels[row])
+			}
+		}
+		if len(labels) == 0 {
+			return found, nil
+		}
+		for i, g := range gauges {
+			l, err := g.look(ctx, s, found.Images, labels)
 			if err != nil {
-				return nil, errors.WithMessagef(err, "%s", m.Name)
+				return found, errors.WithMessage(err, models[i].Name)
 			}
-			l.Model = m.Name
-			found = append(found, l)
+			l.Model = models[i].Name
+			found.Looks = append(found.Looks, l)
 		}
 		return found, nil
 	})
 }
 
-func (g *gauge) look(ctx context.Context, s *study, images [][]float32) (l Look, err error) {
+// look attacks the images and looks into the network.
+func (g *gauge) look(ctx context.Context, s *study, images [][]float32, labels []int32) (l Look, err error) {
 	n := len(images)
 	x := tensors.FromFlatDataAndDimensions(slices.Concat(images...), append([]int{n}, g.net.InputShape...)...)
-	o, err := robust.Evaluate(ctx, g.victim, s.c.pgd(s.c.Reference), robust.Problem{Images: x, Goal: robust.Goal{Labels: s.labels[:n]},
+	o, err := robust.Evaluate(ctx, g.victim, s.c.pgd(s.c.Reference), robust.Problem{Images: x, Goal: robust.Goal{Labels: labels},
 		Threat: robust.Threat{Norm: robust.Linf, Epsilon: s.c.Reference}, Seed: s.c.Seeds[0]})
 	if err != nil {
 		return l, err
@@ -146,20 +176,6 @@ func energyGraph(x, moved *Node) *Node {
 	return Div(energy, MaxScalar(ReduceAllSum(energy), 1e-30))
 }
 
-// pictures are the first test images, if they are not too large to show.
-func (s *study) pictures() ([][]float32, error) {
-	d := s.images.Shape().Dimensions
-	if len(s.c.Imported) > 0 || max(d[1], d[2]) > maxLookedSide {
-		return nil, nil
-	}
-	values, err := tensors.CopyFlatData[float32](s.images)
-	if err != nil {
-		return nil, err
-	}
-	size := len(values) / d[0]
-	return rows(values[:min(looked, d[0])*size], min(looked, d[0])), nil
-}
-
 // rows cuts values into n rows of equal length.
 func rows(values []float32, n int) (cut [][]float32) {
 	size := len(values) / n
@@ -201,19 +217,19 @@ func liveliest(features *tensors.Tensor) [][]float32 {
 	return rows(found, d[0])
 }
 
-// Gallery shows what a convolutional network and a transformer make of a few test images: PGD's perturbations, what the
+// Pictures shows what a convolutional network and a transformer make of a few test images: PGD's perturbations, what the
 // first block hands on, and where the last block of the transformer looks. It is nil for imported networks.
-func (r *Result) Gallery() *report.Grid {
-	if len(r.Looks) == 0 {
+func (r *Result) Pictures() *report.Grid {
+	if len(r.Gallery.Looks) == 0 {
 		return nil
 	}
 	g := &report.Grid{Title: "What the networks see", Columns: []string{"image"},
-		Caption: fmt.Sprintf("Perturbations of PGD at radius %.3g (red: brighter, blue: darker), the liveliest channel of the first block's output, and how much each "+
+		Caption: fmt.Sprintf("Perturbations of PGD at radius %.3g (red: brighter, blue: darker; pale pixels kept their random start, for want of a gradient), the liveliest channel of the first block's output, and how much each "+
 			"patch is attended to in the transformer's last block; first seed.", r.Config.Reference)}
-	for _, pixels := range r.Pictures {
+	for _, pixels := range r.Gallery.Images {
 		g.Rows = append(g.Rows, []report.Image{report.NewImage(pixels, r.Shape...)})
 	}
-	for _, look := range r.Looks {
+	for _, look := range r.Gallery.Looks {
 		g.Columns = append(g.Columns, look.Model+": perturbation", look.Model+": block 1")
 		for i := range g.Rows {
 			delta := report.NewImage(look.Delta[i], r.Shape...)

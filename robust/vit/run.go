@@ -23,8 +23,7 @@ type Result struct {
 	Networks  []Measured `json:"networks"`  // one a model and seed, in that order
 	Transfers []Transfer `json:"transfers"` // one a seed
 
-	Pictures [][]float32 `json:"pictures,omitempty"` // the first test images, which Gallery shows, and
-	Looks    []Look      `json:"looks,omitempty"`    // what networks make of them
+	Gallery Gallery `json:"gallery"` // what Pictures shows
 }
 
 // Measured are the figures of one trained network.
@@ -94,10 +93,7 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 		}
 		r.Transfers = append(r.Transfers, found)
 	}
-	if r.Pictures, err = s.pictures(); err != nil {
-		return nil, errors.WithMessage(err, "vit")
-	}
-	r.Looks, err = s.looks(ctx)
+	r.Gallery, err = s.gallery(ctx)
 	return r, errors.WithMessage(err, "vit: pictures")
 }
 
