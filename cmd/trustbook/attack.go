@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,7 +76,7 @@ func newAttack() *cobra.Command {
 }
 
 // problem turns the flags into an attack and a threat; what is wrong here is wrong use.
-func (f *attackFlags) problem() (robust.Attack, robust.Threat, nets.ONNXOptions, error) {
+func (f *attackFlags) problem(changed func(flag string) bool) (robust.Attack, robust.Threat, nets.ONNXOptions, error) {
 	var t robust.Threat
 	var o nets.ONNXOptions
 	norm, err := robust.ParseNorm(f.norm)
@@ -114,35 +115,54 @@ func (f *attackFlags) problem() (robust.Attack, robust.Threat, nets.ONNXOptions,
 	}
 	for _, known := range f.attacks(loss) {
 		if strings.EqualFold(f.attack, known.name) {
-			if minimal, ok := known.Attack.(robust.Unbudgeted); math.IsInf(t.Epsilon, 1) && (!ok || !minimal.Unbudgeted()) {
-				return nil, t, o, usagef("--epsilon inf: %s needs a finite radius; fab, deepfool and cw do without", known.name)
-			}
-			return known.Attack, t, o, nil
+			return known.Attack, t, o, known.check(changed, t)
 		}
 	}
 	return nil, t, o, usagef("--attack %s: want %s", f.attack, strings.Join(attackNames(), ", "))
 }
 
-// named is an attack under the name that --attack takes.
+// named is an attack under the name that --attack takes, with the settings and norms that it has.
 type named struct {
 	name string
 	robust.Attack
+	flags, norms []string
 }
 
 // attacks are all attacks, with the settings of the flags.
 func (f *attackFlags) attacks(loss robust.Loss) []named {
+	all, most := []string{"linf", "l2", "l1"}, []string{"linf", "l2"}
 	return []named{
-		{"fgsm", attack.FGSM{Loss: loss}},
+		{"fgsm", attack.FGSM{Loss: loss}, []string{"loss"}, all},
 		{"pgd", attack.PGD{Steps: f.steps, StepSize: f.stepSize, Restarts: f.restarts, NoRandom: !f.randomStart, EarlyStop: f.earlyStop,
-			MultiTarget: f.multiTarget, Loss: loss}},
-		{"mim", attack.MIM{Steps: f.steps, StepSize: f.stepSize, Loss: loss}},
-		{"apgd", attack.APGD{Steps: f.steps, Restarts: f.restarts, Loss: loss, Targets: f.targetClasses}},
-		{"square", attack.SquareAttack{Queries: f.queries, Restarts: f.restarts}},
-		{"fab", attack.FAB{Steps: f.steps, Restarts: f.restarts, Targets: f.targetClasses}},
-		{"autoattack", attack.AutoAttack{Dir: f.stateDir}},
-		{"deepfool", attack.DeepFool{Steps: f.steps}},
-		{"cw", attack.CW{Steps: f.steps, AbortEarly: true}},
+			MultiTarget: f.multiTarget, Loss: loss}, []string{"loss", "steps", "step-size", "restarts", "random-start", "early-stop", "multi-target"}, all},
+		{"mim", attack.MIM{Steps: f.steps, StepSize: f.stepSize, Loss: loss}, []string{"loss", "steps", "step-size"}, all},
+		{"apgd", attack.APGD{Steps: f.steps, Restarts: f.restarts, Loss: loss, Targets: f.targetClasses},
+			[]string{"loss", "steps", "restarts", "target-classes"}, most},
+		{"square", attack.SquareAttack{Queries: f.queries, Restarts: f.restarts}, []string{"queries", "restarts"}, most},
+		{"fab", attack.FAB{Steps: f.steps, Restarts: f.restarts, Targets: f.targetClasses}, []string{"steps", "restarts", "target-classes"}, all},
+		{"autoattack", attack.AutoAttack{Dir: f.stateDir}, []string{"state"}, most},
+		{"deepfool", attack.DeepFool{Steps: f.steps}, []string{"steps"}, most},
+		{"cw", attack.CW{Steps: f.steps, AbortEarly: true}, []string{"steps"}, []string{"l2"}},
 	}
+}
+
+// attackSettings are the flags that only some attacks have.
+var attackSettings = []string{"loss", "steps", "step-size", "restarts", "queries", "target-classes", "state", "random-start", "early-stop", "multi-target"}
+
+// check refuses settings that the attack would not use, which is better than to ignore them.
+func (n named) check(changed func(flag string) bool, t robust.Threat) error {
+	for _, name := range attackSettings {
+		if changed(name) && !slices.Contains(n.flags, name) {
+			return usagef("--%s: %s has no such setting; it has --%s", name, n.name, strings.Join(n.flags, ", --"))
+		}
+	}
+	if norm := t.Norm.String(); !slices.Contains(n.norms, norm) {
+		return usagef("--norm %s: %s works in %s", norm, n.name, strings.Join(n.norms, ", "))
+	}
+	if minimal, ok := n.Attack.(robust.Unbudgeted); math.IsInf(t.Epsilon, 1) && (!ok || !minimal.Unbudgeted()) {
+		return usagef("--epsilon inf: %s needs a finite radius; fab, deepfool and cw do without", n.name)
+	}
+	return nil
 }
 
 func attackNames() (names []string) {
@@ -153,7 +173,7 @@ func attackNames() (names []string) {
 }
 
 func (f *attackFlags) run(c *cobra.Command) error {
-	a, threat, options, err := f.problem()
+	a, threat, options, err := f.problem(c.Flags().Changed)
 	if err != nil {
 		return err
 	}

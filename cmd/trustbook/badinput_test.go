@@ -103,6 +103,21 @@ func TestAttackRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { fails(t, dir, command(dir, with(good, c.flag, c.value)...), wrongUse, c.words...) })
 	}
+	for _, c := range []struct {
+		attack, flag, value string
+		words               []string
+	}{
+		{"pgd", "--queries", "5", []string{"--queries", "pgd has no such setting", "--steps"}},
+		{"square", "--steps", "5", []string{"--steps", "square", "--queries, --restarts"}},
+		{"autoattack", "--loss", "dlr", []string{"--loss", "autoattack", "--state"}},
+		{"mim", "--restarts", "2", []string{"--restarts", "mim"}},
+		{"cw", "--norm", "linf", []string{"--norm linf", "cw works in l2"}},
+		{"deepfool", "--norm", "l1", []string{"--norm l1", "linf, l2"}},
+	} {
+		t.Run(c.attack+c.flag, func(t *testing.T) {
+			fails(t, dir, command(dir, with(with(good, "--attack", c.attack), c.flag, c.value)...), wrongUse, c.words...)
+		})
+	}
 	t.Run("missing flags", func(t *testing.T) {
 		fails(t, dir, command(dir, "attack", "--model", "m.onnx"), wrongUse, "epsilon", "inputs", "labels", "trustbook attack --help")
 	})
