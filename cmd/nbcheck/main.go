@@ -44,7 +44,7 @@ func main() {
 func command() *cobra.Command {
 	root := &cobra.Command{Use: "nbcheck", Short: "Lint, execute and verify notebooks", SilenceErrors: true, SilenceUsage: true}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	var e execution
+	var checked, committed execution // of their own: a flag's default is written to its variable when it is declared
 
 	lint := &cobra.Command{Use: "lint FILE...", Short: "Check that notebooks are fit to be committed", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
@@ -54,18 +54,18 @@ func command() *cobra.Command {
 	run := &cobra.Command{Use: "run FILE...", Short: "Execute notebooks from clean and verify what came out", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			return each(cmd, files, func(file string) ([]ipynb.Problem, error) {
-				_, problems, err := e.verified(cmd.Context(), file)
+				_, problems, err := checked.verified(cmd.Context(), file)
 				return problems, err
 			})
 		}}
-	e.flags(run, "smoke")
-	run.Flags().StringVar(&e.out, "out", "", "folder that keeps the executed notebooks")
+	checked.flags(run, "smoke")
+	run.Flags().StringVar(&checked.out, "out", "", "folder that keeps the executed notebooks")
 
 	commit := &cobra.Command{Use: "commit FILE...", Short: "Execute notebooks and write their outputs back in place", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
-			return each(cmd, files, func(file string) ([]ipynb.Problem, error) { return e.commit(cmd.Context(), file) })
+			return each(cmd, files, func(file string) ([]ipynb.Problem, error) { return committed.commit(cmd.Context(), file) })
 		}}
-	e.flags(commit, "quick")
+	committed.flags(commit, "quick")
 
 	var dark bool
 	var page string

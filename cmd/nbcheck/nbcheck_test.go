@@ -112,3 +112,13 @@ func TestWrongUse(t *testing.T) {
 	assert.ErrorIs(t, err, errProblems)
 	assert.Contains(t, out, "not valid JSON")
 }
+
+// A command's scale is its own default, whatever the others'.
+func TestScales(t *testing.T) {
+	for name, want := range map[string]string{"run": "smoke", "commit": "quick"} {
+		c, _, err := command().Find([]string{name})
+		require.NoError(t, err)
+		scale := c.Flags().Lookup("scale")
+		assert.Equal(t, want, scale.Value.String(), name)
+	}
+}
