@@ -61,7 +61,7 @@ func newAttack() *cobra.Command {
 	flags.IntVar(&f.steps, "steps", 0, "`NUMBER` of steps (default 20; mim: 10; apgd, fab: 100; deepfool: 50; cw: 1000)")
 	flags.IntVar(&f.restarts, "restarts", 1, "`NUMBER` of runs, each on the examples still standing (pgd, apgd, square, fab)")
 	flags.IntVar(&f.queries, "queries", 0, "`NUMBER` of queries an example (square; default 5000)")
-	flags.IntVar(&f.targetClasses, "target-classes", 0, "`NUMBER` of likeliest other classes to search towards, one by one (apgd, fab; default: untargeted)")
+	flags.IntVar(&f.targetClasses, "target-classes", 0, "`NUMBER` of likeliest other classes to search towards, one by one (apgd, fab, cw; default: untargeted)")
 	flags.StringVar(&f.stateDir, "state", "", "`DIR` in which finished batches are kept, so that a stopped run goes on (autoattack)")
 	flags.IntVar(&f.batch, "batch-size", 128, "`NUMBER` of examples in a batch")
 	flags.BoolVar(&f.randomStart, "random-start", true, "start at a random point of the ball (pgd)")
@@ -142,7 +142,7 @@ func (f *attackFlags) attacks(loss robust.Loss) []named {
 		{"fab", attack.FAB{Steps: f.steps, Restarts: f.restarts, Targets: f.targetClasses}, []string{"steps", "restarts", "target-classes"}, all},
 		{"autoattack", attack.AutoAttack{Dir: f.stateDir}, []string{"state"}, most},
 		{"deepfool", attack.DeepFool{Steps: f.steps}, []string{"steps"}, most},
-		{"cw", attack.CW{Steps: f.steps, AbortEarly: true}, []string{"steps"}, []string{"l2"}},
+		{"cw", attack.CW{Steps: f.steps, Targets: f.targetClasses, AbortEarly: true}, []string{"steps", "target-classes"}, []string{"l2"}},
 	}
 }
 

@@ -57,7 +57,7 @@ type runOptions struct {
 // papers are all replicated papers.
 var papers = []paper{
 	{id: "2102.11935", slug: "robust/joint", title: "Non-Singular Adversarial Robustness of Neural Networks", notebook: "robust_joint.ipynb", plan: planJoint},
-	{id: "2103.15670", slug: "robust/vit", title: "On the Adversarial Robustness of Vision Transformers", plan: planViT, imports: true},
+	{id: "2103.15670", slug: "robust/vit", title: "On the Adversarial Robustness of Vision Transformers", notebook: "robust_vit.ipynb", plan: planViT, imports: true},
 }
 
 func findPaper(name string) (paper, error) {

@@ -20,14 +20,19 @@ import (
 //	minimize ‖(x - clean) / width‖² + c·max(0, Confidence - margin(x))
 //
 // margin is by how much the goal is met (robust.Margin), width that of the pixel bounds. Each example has its own c: ten
-// times larger until the first success, then by bisection. It costs SearchSteps·Steps forward and backward passes.
-// Distances shorter than Adam's step (LearningRate times half the width of the bounds, a pixel) are not resolved.
+// times larger until the first success, then by bisection. It costs SearchSteps·Steps forward and backward passes. Over the
+// steps the rate falls linearly to zero, which the paper leaves constant: else Adam circles around near optima at the
+// distance of its step.
 type CW struct {
 	SearchSteps  int     // values of c; zero: 9
 	Steps        int     // of Adam for each; zero: 1000
-	LearningRate float64 // of Adam, on w; zero: 0.01
+	LearningRate float64 // of Adam, on w, at the first step; zero: 0.01
 	InitialConst float64 // the first c; zero: 1e-3
 	Confidence   float64 // margin that a success must have, >= 0
+	// Targets is the number of classes that are attacked one by one, the likeliest first, to keep the nearest success. Zero:
+	// whichever other class is likeliest at each step, as in the paper, for one class' work; now and then that is not the
+	// nearest one. A goal with targets does not look at it.
+	Targets int
 	// AbortEarly ends the steps for a value of c when the loss of the batch has not fallen by a ten-thousandth over a tenth
 	// of the steps.
 	AbortEarly bool
@@ -41,6 +46,9 @@ func (a CW) Name() string {
 	s := fmt.Sprintf("cw(search=%d, steps=%d, rate=%g", d.SearchSteps, d.Steps, d.LearningRate)
 	if d.InitialConst != (CW{}).defaults().InitialConst {
 		s += fmt.Sprintf(", c=%g", d.InitialConst)
+	}
+	if d.Targets > 0 {
+		s += fmt.Sprintf(", targets=%d", d.Targets)
 	}
 	if d.Confidence > 0 {
 		s += fmt.Sprintf(", confidence=%g", d.Confidence)
@@ -68,6 +76,8 @@ func (a CW) validate(p robust.Problem) error {
 	switch {
 	case a.SearchSteps < 1 || a.Steps < 1:
 		return errors.Errorf("SearchSteps = %d, Steps = %d: need at least 1 of each", a.SearchSteps, a.Steps)
+	case a.Targets < 0:
+		return errors.Errorf("Targets = %d: must be >= 0", a.Targets)
 	case !positive(a.LearningRate):
 		return errors.Errorf("LearningRate = %g: must be finite and > 0", a.LearningRate)
 	case !positive(a.InitialConst):
@@ -86,29 +96,34 @@ func (a CW) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*r
 	if err := a.validate(p); err != nil {
 		return nil, err
 	}
-	m, err := begin(ctx, v, p, 1)
+	if a.Targets = min(a.Targets, v.Model.Classes-1); p.Goal.Targeted() {
+		a.Targets = 0
+	}
+	m, err := begin(ctx, v, p, max(1, a.Targets))
 	if err != nil {
 		return nil, err
 	}
 	rows := m.open(-1)
-	m.progress.Begin(a.Name(), 0, len(rows)*a.SearchSteps)
+	m.progress.Begin(a.Name(), 0, max(1, a.Targets)*len(rows)*a.SearchSteps)
 	defer m.progress.End()
-	for batch := range v.Batches(rows) {
-		if err := a.search(ctx, m, batch); err != nil {
-			return nil, err
+	for rank := range max(1, a.Targets) {
+		for batch := range v.Batches(rows) {
+			if err := a.search(ctx, m, batch, rank); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return m.answer(ctx)
 }
 
-// search finds c for each example of a batch.
-func (a CW) search(ctx context.Context, m *minimal, rows []int) error {
+// search finds c for each example of a batch, towards the class of the given rank if there are Targets.
+func (a CW) search(ctx context.Context, m *minimal, rows []int, rank int) error {
 	v := m.v
 	start, err := a.compileStart(m)
 	if err != nil {
 		return err
 	}
-	clean, classes := v.Images(m.clean, rows), v.Ints(m.classes, rows)
+	clean, classes, rivals := v.Images(m.clean, rows), v.Ints(m.classes, rows), m.classesFrom(rank, 1, rows)
 	out, err := start.Call(ctx, rows, clean)
 	if err != nil {
 		return err
@@ -118,7 +133,7 @@ func (a CW) search(ctx context.Context, m *minimal, rows []int) error {
 	c := slices.Repeat([]float32{float32(a.InitialConst)}, v.Batch)
 	low, high := make([]float32, v.Batch), slices.Repeat([]float32{float32(math.Inf(1))}, v.Batch)
 	for range a.SearchSteps {
-		hits, err := a.descend(ctx, m, rows, clean, classes, tensors.FromFlatDataAndDimensions(slices.Clone(c), v.Batch), &s)
+		hits, err := a.descend(ctx, m, rows, clean, classes, rivals, tensors.FromFlatDataAndDimensions(slices.Clone(c), v.Batch), &s)
 		if err != nil {
 			return err
 		}
@@ -141,7 +156,7 @@ func (a CW) search(ctx context.Context, m *minimal, rows []int) error {
 type cwState struct{ w, best, lengths *tensors.Tensor }
 
 // descend makes the steps of Adam for one value of c each and tells which examples had a success.
-func (a CW) descend(ctx context.Context, m *minimal, rows []int, clean, classes, c *tensors.Tensor, s *cwState) ([]float32, error) {
+func (a CW) descend(ctx context.Context, m *minimal, rows []int, clean, classes, rivals, c *tensors.Tensor, s *cwState) ([]float32, error) {
 	step, err := a.compileStep(m)
 	if err != nil {
 		return nil, err
@@ -151,8 +166,9 @@ func (a CW) descend(ctx context.Context, m *minimal, rows []int, clean, classes,
 	before := math.Inf(1)
 	for t := range a.Steps {
 		first, second := 1-math.Pow(0.9, float64(t+1)), 1-math.Pow(0.999, float64(t+1))
-		out, err := step.Call(ctx, rows, w, mean, square, s.best, s.lengths, hits, clean, classes, c,
-			float32(a.LearningRate/first), float32(1/second), float32(a.Confidence))
+		rate := a.LearningRate * (1 - float64(t)/float64(a.Steps))
+		out, err := step.Call(ctx, rows, w, mean, square, s.best, s.lengths, hits, clean, classes, rivals, c,
+			float32(rate/first), float32(1/second), float32(a.Confidence))
 		if err != nil {
 			return nil, errors.WithMessagef(err, "step %d", t)
 		}
@@ -177,17 +193,23 @@ func (a CW) compileStart(m *minimal) (*robust.Step, error) {
 	})
 }
 
-// compileStep builds (w, mean, square, best, lengths, hits, clean, classes, c, rate, scale, confidence) → the first six of
-// them, and the loss of the batch.
+// compileStep builds (w, mean, square, best, lengths, hits, clean, classes, rivals, c, rate, scale, confidence) → the first
+// six of them, and the loss of the batch.
 func (a CW) compileStep(m *minimal) (*robust.Step, error) {
 	targeted := m.targeted
 	middle, half := m.middle()
-	return m.v.Compile(fmt.Sprintf("cw/targeted=%t", targeted), func(o *robust.Oracle, args []*Node) []*Node {
+	return m.v.Compile(fmt.Sprintf("cw/targeted=%t/rivals=%t", targeted, a.Targets > 0), func(o *robust.Oracle, args []*Node) []*Node {
 		w, mean, square, best, lengths, hits := args[0], args[1], args[2], args[3], args[4], args[5]
-		clean, classes, c, rate, scale, confidence := args[6], args[7], args[8], args[9], args[10], args[11]
+		clean, classes, rivals, c, rate, scale, confidence := args[6], args[7], args[8], args[9], args[10], args[11], args[12]
 		x := AddScalar(MulScalar(Tanh(w), half), middle)
 		logits := o.Logits(x)
 		margin := robust.Margin.Graph(logits, classes, targeted)
+		if a.Targets > 0 {
+			of := func(class *Node) *Node {
+				return ReduceSum(Mul(logits, OneHot(class, logits.Shape().Dimensions[1], logits.DType())), -1)
+			}
+			margin = Sub(of(Reshape(rivals, -1)), of(classes))
+		}
 		d := flat(Sub(x, clean))
 		loss := Add(ReduceSum(Square(DivScalar(d, 2*half)), -1), Mul(c, MaxScalar(Sub(confidence, margin), 0)))
 		total := ReduceAllSum(loss)

@@ -54,9 +54,9 @@ type minimizer struct {
 	free, bounds float64
 }
 
-// patient is CW with steps enough to be near the optimum on most examples. On those at a distance of a few steps of Adam
-// it circles around the optimum, so the median is held to 5 %.
-var patient = minimizer{attack.CW{SearchSteps: 6, Steps: 2000, LearningRate: 0.003, InitialConst: 0.1}, []robust.Norm{robust.L2}, 0, 0}
+// patient is CW with steps enough to settle, towards every class: without Targets it may end at a class that is not the
+// nearest, at 1.14 times the distance here.
+var patient = minimizer{attack.CW{SearchSteps: 8, Steps: 2000, LearningRate: 0.003, InitialConst: 0.01, Targets: 9}, []robust.Norm{robust.L2}, 1.05, 1.05}
 
 // minimizers are the attacks that minimize the norm, with how far from the optimum they may be on linear classifiers: with
 // the pixel bounds far away, and with them in the way (0: they only have to succeed).
@@ -96,9 +96,6 @@ func TestMinimalNorms(t *testing.T) {
 					}
 					slices.Sort(ratios)
 					t.Logf("median %.4f times", ratios[len(ratios)/2])
-					if c.attack == patient.attack {
-						require.LessOrEqual(t, ratios[len(ratios)/2], 1.05)
-					}
 					t.Logf("at most %.4f times the distance", worst)
 					if allowed > 0 {
 						require.LessOrEqual(t, worst, allowed)
@@ -259,6 +256,7 @@ func TestMinimalBadSettings(t *testing.T) {
 		{attack.CW{}, p, "not in linf"},
 		{attack.CW{SearchSteps: -1}, l2, "SearchSteps = -1"},
 		{attack.CW{Steps: -1}, l2, "Steps = -1"},
+		{attack.CW{Targets: -1}, l2, "Targets = -1"},
 		{attack.CW{LearningRate: math.NaN()}, l2, "LearningRate = NaN"},
 		{attack.CW{InitialConst: -1}, l2, "InitialConst = -1"},
 		{attack.CW{Confidence: math.Inf(1)}, l2, "Confidence = +Inf"},
@@ -358,7 +356,7 @@ func (h host) carlini(clean []float64, y int32, rate, c float64, steps int) (bes
 			}
 			g *= (1 - math.Tanh(w[i])*math.Tanh(w[i])) / 2
 			mean[i], square[i] = 0.9*mean[i]+0.1*g, 0.999*square[i]+0.001*g*g
-			w[i] -= rate * mean[i] / (1 - math.Pow(0.9, float64(t+1))) / (math.Sqrt(square[i]/(1-math.Pow(0.999, float64(t+1)))) + 1e-8)
+			w[i] -= rate * (1 - float64(t)/float64(steps)) * mean[i] / (1 - math.Pow(0.9, float64(t+1))) / (math.Sqrt(square[i]/(1-math.Pow(0.999, float64(t+1)))) + 1e-8)
 		}
 	}
 	return best, found
