@@ -20,9 +20,9 @@ import (
 //	minimize ‖(x - clean) / width‖² + c·max(0, Confidence - margin(x))
 //
 // margin is by how much the goal is met (robust.Margin), width that of the pixel bounds. Each example has its own c: ten
-// times larger until the first success, then by bisection. It costs SearchSteps·Steps forward and backward passes. Over the
-// steps the rate falls linearly to zero, which the paper leaves constant: else Adam circles around near optima at the
-// distance of its step.
+// times larger until the first success, then by bisection. It costs SearchSteps·Steps forward and backward passes. In
+// the second half of the steps the rate, which the paper leaves constant, falls to zero: else Adam circles around near
+// optima at the distance of its step.
 type CW struct {
 	SearchSteps  int     // values of c; zero: 9
 	Steps        int     // of Adam for each; zero: 1000
@@ -166,7 +166,7 @@ func (a CW) descend(ctx context.Context, m *minimal, rows []int, clean, classes,
 	before := math.Inf(1)
 	for t := range a.Steps {
 		first, second := 1-math.Pow(0.9, float64(t+1)), 1-math.Pow(0.999, float64(t+1))
-		rate := a.LearningRate * (1 - float64(t)/float64(a.Steps))
+		rate := a.LearningRate * min(1, 2*(1-float64(t)/float64(a.Steps)))
 		out, err := step.Call(ctx, rows, w, mean, square, s.best, s.lengths, hits, clean, classes, rivals, c,
 			float32(rate/first), float32(1/second), float32(a.Confidence))
 		if err != nil {

@@ -356,7 +356,7 @@ func (h host) carlini(clean []float64, y int32, rate, c float64, steps int) (bes
 			}
 			g *= (1 - math.Tanh(w[i])*math.Tanh(w[i])) / 2
 			mean[i], square[i] = 0.9*mean[i]+0.1*g, 0.999*square[i]+0.001*g*g
-			w[i] -= rate * (1 - float64(t)/float64(steps)) * mean[i] / (1 - math.Pow(0.9, float64(t+1))) / (math.Sqrt(square[i]/(1-math.Pow(0.999, float64(t+1)))) + 1e-8)
+			w[i] -= rate * min(1, 2*(1-float64(t)/float64(steps))) * mean[i] / (1 - math.Pow(0.9, float64(t+1))) / (math.Sqrt(square[i]/(1-math.Pow(0.999, float64(t+1)))) + 1e-8)
 		}
 	}
 	return best, found

@@ -19,7 +19,7 @@ type Config struct {
 	Train   int    `json:"train"`   // training examples, drawn anew for each seed; zero: 5,000
 	Test    int    `json:"test"`    // evaluated examples, the same for all; zero: 200
 
-	Seeds  []int64  `json:"seeds"`  // zero: 1, 2, 3
+	Seeds  []int64  `json:"seeds"`  // zero: 1, 2
 	Models []string `json:"models"` // zero: all of Models
 
 	Patch int `json:"patch"` // side of a transformer's patches; zero: a quarter of the image's side
@@ -88,7 +88,7 @@ func (c Config) WithDefaults() Config {
 	c.Reference = cmp.Or(c.Reference, oneOf(c.Epsilon, reference, c.Epsilon[len(c.Epsilon)/2]))
 	c.TrainEpsilon = cmp.Or(c.TrainEpsilon, oneOf(c.Epsilon, train, c.Epsilon[len(c.Epsilon)-1]))
 	if len(c.Seeds) == 0 {
-		c.Seeds = []int64{1, 2, 3}
+		c.Seeds = []int64{1, 2}
 	}
 	if len(c.Imported) > 0 {
 		c.Seeds, c.Models = []int64{0}, nil
