@@ -301,6 +301,7 @@ func (s *study) transfer(ctx context.Context, models []Model, seed int64) (Trans
 	if err != nil {
 		return t, err
 	}
+	s.c.Progress.Advance(len(models))
 	t.Rate, t.Both = m.Rate, m.Both
 	return t, nil
 }

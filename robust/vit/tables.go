@@ -6,7 +6,7 @@ import (
 	"github.com/trustbook/trustbook/report"
 )
 
-// Tables returns the run's tables, means over seeds with 95 % intervals.
+// Tables returns the run's tables, means over seeds, from three on with 95 % intervals.
 func (r *Result) Tables() []*report.Table {
 	tables := []*report.Table{r.accuracyTable(), r.transferTable(), r.frequencyTable()}
 	if len(r.Config.Imported) > 0 {
@@ -19,8 +19,8 @@ func (r *Result) accuracyTable() *report.Table {
 	c := r.Config
 	t := &report.Table{
 		Title: "Accuracy under attack",
-		Caption: fmt.Sprintf("On %d test examples, by l-infinity radius. PGD: %d steps of a tenth of the radius. APGD: %d steps, cross-entropy, then the targeted "+
-			"ratio of logit differences, on %d examples at radius %.3g.", c.Test, c.Steps, c.StrongSteps, min(c.StrongImages, c.Test), c.Reference),
+		Caption: fmt.Sprintf("On %d test examples of %s, by l-infinity radius. PGD: %d steps of a tenth of the radius. APGD: %d steps, cross-entropy, then the targeted "+
+			"ratio of logit differences, on %d examples at radius %.3g.", c.Test, r.Data, c.Steps, c.StrongSteps, min(c.StrongImages, c.Test), c.Reference),
 		Columns: []report.Column{{Name: "model"}, {Name: "clean", Percent: true, Best: report.Highest}},
 	}
 	for _, e := range c.Epsilon {
@@ -29,11 +29,11 @@ func (r *Result) accuracyTable() *report.Table {
 	t.Columns = append(t.Columns, report.Column{Name: fmt.Sprintf("FGSM %.3g", c.Reference), Percent: true, Best: report.Highest},
 		report.Column{Name: fmt.Sprintf("APGD %.3g", c.Reference), Percent: true, Best: report.Highest})
 	for _, model := range c.Models {
-		row := []any{model, report.Interval(r.values(model, func(m Measured) float64 { return m.Clean }))}
+		row := []any{model, spread(r.values(model, func(m Measured) float64 { return m.Clean }))}
 		for i := range c.Epsilon {
-			row = append(row, report.Interval(r.values(model, func(m Measured) float64 { return m.PGD[i] })))
+			row = append(row, spread(r.values(model, func(m Measured) float64 { return m.PGD[i] })))
 		}
-		row = append(row, report.Interval(r.values(model, r.fgsm)), report.Interval(r.values(model, func(m Measured) float64 { return m.Strong })))
+		row = append(row, spread(r.values(model, r.fgsm)), spread(r.values(model, func(m Measured) float64 { return m.Strong })))
 		t.Rows = append(t.Rows, row)
 	}
 	return t
@@ -91,9 +91,9 @@ func (r *Result) frequencyTable() *report.Table {
 		t.Columns = append(t.Columns, report.Column{Name: fmt.Sprintf("%s, r = %d", f.Mask, f.Size), Percent: true})
 	}
 	for _, model := range r.Config.Models {
-		row := []any{model, report.Interval(r.values(model, r.pgd))}
+		row := []any{model, spread(r.values(model, r.pgd))}
 		for i := range masks {
-			row = append(row, report.Interval(r.values(model, func(m Measured) float64 { return m.Filtered[i].Accuracy })))
+			row = append(row, spread(r.values(model, func(m Measured) float64 { return m.Filtered[i].Accuracy })))
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -112,7 +112,7 @@ func (r *Result) blockTable() *report.Table {
 			continue
 		}
 		for i, b := range found[0].Blocks {
-			t.Rows = append(t.Rows, []any{model, b.Block, report.Interval(r.values(model, func(m Measured) float64 { return m.Blocks[i].R2 }))})
+			t.Rows = append(t.Rows, []any{model, b.Block, spread(r.values(model, func(m Measured) float64 { return m.Blocks[i].R2 }))})
 		}
 	}
 	return t
@@ -131,6 +131,14 @@ func (r *Result) modelTable() *report.Table {
 		t.Rows = append(t.Rows, []any{name, about, weights})
 	}
 	return t
+}
+
+// spread is the interval over seeds in a table; for fewer than three seeds, where an interval says nothing, the mean.
+func spread(values []float64) any {
+	if len(values) < 3 {
+		return mean(values)
+	}
+	return report.Interval(values)
 }
 
 func (r *Result) fgsm(m Measured) float64 {

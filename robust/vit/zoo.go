@@ -62,7 +62,7 @@ func Models() []Model {
 	trades := func(c Config) fit.Loss { return attack.TRADES(c.inner(), 6) }
 	return []Model{
 		{Name: CNN, About: "two 3x3 convolutions, 16 and 32 channels, each with max-pooling; dense 64", arch: CNN, build: cnn},
-		{Name: ResNet, About: "residual network: two basic blocks, 16 and 32 channels, batch normalization", arch: ResNet,
+		{Name: ResNet, About: "residual network: three basic blocks, 16 to 64 channels, batch normalization", arch: ResNet,
 			build: func(_ Config, shape []int, classes int, seed int64) (*nets.Model, error) {
 				return nets.NewResNet(nets.ResNetConfig{Input: shape, Channels: []int{16, 32, 64}, Classes: classes, Seed: seed})
 			}},
