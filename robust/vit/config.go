@@ -20,7 +20,7 @@ type Config struct {
 	Test    int    `json:"test"`    // evaluated examples, the same for all; zero: 200
 
 	Seeds  []int64  `json:"seeds"`  // zero: 1, 2
-	Models []string `json:"models"` // zero: all of Models
+	Models []string `json:"models"` // zero: all of Models but the CNN trained with TRADES, which no claim looks at
 
 	Patch int `json:"patch"` // side of a transformer's patches; zero: a quarter of the image's side
 	Width int `json:"width"` // of the transformers; zero: 48
@@ -98,7 +98,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if len(c.Models) == 0 {
 		for _, m := range Models() {
-			c.Models = append(c.Models, m.Name)
+			if m.Name != CNNTRADES {
+				c.Models = append(c.Models, m.Name)
+			}
 		}
 	}
 	if c.Progress == nil {
