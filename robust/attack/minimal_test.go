@@ -65,7 +65,8 @@ var minimizers = []minimizer{
 	{attack.FAB{Steps: 20, Targets: 9}, []robust.Norm{robust.Linf, robust.L2, robust.L1}, 1.01, 1.05},
 	{attack.FAB{Steps: 10, Restarts: 2}, []robust.Norm{robust.Linf}, 1.01, 1.05},
 	{attack.DeepFool{}, []robust.Norm{robust.L2, robust.Linf}, 1.021, 0}, // its overshoot, and no regard for bounds
-	{attack.CW{SearchSteps: 6, Steps: 60, LearningRate: 0.1, InitialConst: 0.01}, []robust.Norm{robust.L2}, 0, 0},
+	// A pixel on a bound is 7.25 away from the middle in w, and 80 steps go 6.
+	{attack.CW{SearchSteps: 6, Steps: 80, LearningRate: 0.1, InitialConst: 0.01}, []robust.Norm{robust.L2}, 0, 0},
 }
 
 // TestMinimalNorms: on linear classifiers of several classes the norms are within 5 % of the true distances, and never
