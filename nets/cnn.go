@@ -57,8 +57,9 @@ func NewCNN(c CNNConfig) (*Model, error) {
 	if height == 0 || width == 0 {
 		return nil, errors.Errorf("nets: CNN input %v is too small for %d poolings by 2", c.Input, len(c.Channels))
 	}
-	hidden := DenseLayer{Weight: b.weight("dense_0", height*width*depth, c.Dense), Bias: b.bias("dense_0", c.Dense)}
-	out := DenseLayer{Weight: b.weight("dense_1", c.Dense, c.Classes), Bias: b.bias("dense_1", c.Classes)}
+	b.m.Dense = []DenseLayer{{Weight: b.weight("dense_0", height*width*depth, c.Dense), Bias: b.bias("dense_0", c.Dense), Activation: ActReLU}}
+	b.m.Dense = append(b.m.Dense, DenseLayer{Weight: b.weight("dense_1", c.Dense, c.Classes), Bias: b.bias("dense_1", c.Classes)})
+	layers := b.m.Dense
 	// Maximum, bias and ReLU commute, so the max-pool comes first and saves three quarters of their work; the mean does
 	// not commute with ReLU.
 	block, kind := func(x, kernel, bias *Node) *Node { return ReLU(Add(ConvMaxPool2D(x, kernel), bias)) }, "max"
@@ -73,12 +74,12 @@ func NewCNN(c CNNConfig) (*Model, error) {
 		}
 		return found
 	}
-	b.m.Logits = func(scope *model.Scope, x *Node) *Node {
+	b.m.Features = func(scope *model.Scope, x *Node) *Node {
 		for _, f := range b.m.Inspect(scope, x) {
 			x = f.Node // the last one
 		}
-		x = Reshape(x, x.Shape().Dimensions[0], -1)
-		return denseLayer(scope, out, ReLU(denseLayer(scope, hidden, x)))
+		return Reshape(x, x.Shape().Dimensions[0], -1)
 	}
+	b.m.Logits = func(scope *model.Scope, x *Node) *Node { return denseLayers(scope, layers, b.m.Features(scope, x)) }
 	return b.m, b.err
 }

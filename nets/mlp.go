@@ -13,15 +13,17 @@ import (
 	"github.com/pkg/errors"
 )
 
-// MLPConfig describes a multilayer perceptron with ReLU between its layers.
+// MLPConfig describes a multilayer perceptron.
 type MLPConfig struct {
-	Input   []int   // shape of one example; zero: 28, 28, 1
-	Hidden  []int   // widths of the hidden layers; none: a linear classifier
-	Classes int     // zero: 10
-	NoBias  bool    // leave the biases out
-	Lower   float64 // pixel bounds; both zero: 0 and 1
-	Upper   float64
-	Seed    int64 // of the initial weights
+	Input   []int // shape of one example; zero: 28, 28, 1
+	Hidden  []int // widths of the hidden layers; none: a linear classifier
+	Classes int   // zero: 10
+	NoBias  bool  // leave the biases out
+	// Activation lies between the layers; zero: ReLU.
+	Activation Activation
+	Lower      float64 // pixel bounds; both zero: 0 and 1
+	Upper      float64
+	Seed       int64 // of the initial weights
 }
 
 // NewMLP builds an MLP with He-normal weights and zero biases, the same on every backend.
@@ -31,6 +33,12 @@ func NewMLP(c MLPConfig) (*Model, error) {
 	}
 	if c.Classes == 0 {
 		c.Classes = 10
+	}
+	if c.Activation == ActNone {
+		c.Activation = ActReLU
+	}
+	if !slices.Contains([]Activation{ActReLU, ActSigmoid, ActSoftplus, ActTanh}, c.Activation) {
+		return nil, errors.Errorf("nets: MLP activation %q: want relu, sigmoid, softplus or tanh", string(c.Activation))
 	}
 	if err := checkSizes("MLP", slices.Concat(c.Input, c.Hidden, []int{c.Classes})); err != nil {
 		return nil, err
@@ -43,24 +51,31 @@ func NewMLP(c MLPConfig) (*Model, error) {
 	name := strconv.Itoa(width)
 	for i, next := range append(slices.Clone(c.Hidden), c.Classes) {
 		layer := DenseLayer{Weight: b.weight(fmt.Sprintf("dense_%d", i), width, next)}
+		if i < len(c.Hidden) {
+			layer.Activation = c.Activation
+		}
 		if !c.NoBias {
 			layer.Bias = b.bias(fmt.Sprintf("dense_%d", i), next)
 		}
 		b.m.Dense = append(b.m.Dense, layer)
 		width, name = next, name+"-"+strconv.Itoa(next)
 	}
-	b.m.Name = "MLP " + name
+	if b.m.Name = "MLP " + name; c.Activation != ActReLU {
+		b.m.Name += " " + string(c.Activation)
+	}
 	layers := b.m.Dense
 	b.m.Logits = func(scope *model.Scope, images *Node) *Node {
-		x := Reshape(images, images.Shape().Dimensions[0], -1)
-		for i, l := range layers {
-			if x = denseLayer(scope, l, x); i < len(layers)-1 {
-				x = ReLU(x)
-			}
-		}
-		return x
+		return denseLayers(scope, layers, Reshape(images, images.Shape().Dimensions[0], -1))
 	}
 	return b.m, b.err
+}
+
+// denseLayers builds one layer after the other, x [batch, inputs].
+func denseLayers(scope *model.Scope, layers []DenseLayer, x *Node) *Node {
+	for _, l := range layers {
+		x = l.Activation.Graph(denseLayer(scope, l, x))
+	}
+	return x
 }
 
 // denseLayer builds x·W + b, x [batch, inputs].

@@ -42,9 +42,12 @@ type Model struct {
 	// StatePaths are the store's paths of what training moves without gradients: the running means and variances of batch
 	// normalization. They are saved, loaded and copied along with the weights.
 	StatePaths []string
-	// Dense lists the layers of a network that is nothing but dense layers with ReLU between them, from input to
-	// logits; nil for every other network. Bounds that hold for such networks read it.
+	// Dense lists the dense layers at the end of the network, up to the logits; nil if there is none. Bounds that hold
+	// for such layers read it.
 	Dense []DenseLayer
+	// Features builds the graph from images to the input [batch, values] of the first of Dense; nil if that is the images
+	// themselves, flattened: a network that is nothing but dense layers.
+	Features func(scope *model.Scope, images *graph.Node) *graph.Node
 	// GradientBatch is how many examples at a time input gradients take fastest on a CPU; 0: as many as there are.
 	GradientBatch int
 	// Notes say what a user should know, such as a softmax at the end of an imported network.
@@ -52,8 +55,11 @@ type Model struct {
 }
 
 // DenseLayer names the variables of a dense layer: the path of its weight [inputs, outputs] and of its bias [outputs],
-// "" if it has none.
-type DenseLayer struct{ Weight, Bias string }
+// "" if it has none; and the activation of its output.
+type DenseLayer struct {
+	Weight, Bias string
+	Activation   Activation
+}
 
 // Weights returns the trainable weights in the order of WeightPaths.
 func (m *Model) Weights() []*model.Variable {

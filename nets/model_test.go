@@ -18,11 +18,11 @@ func TestParameters(t *testing.T) {
 	require.Equal(t, (9+1)*32+(9*32+1)*64+(7*7*64+1)*128+(128+1)*10, cnn.NumParameters())
 	require.Equal(t, []string{"/conv_0/weights", "/conv_0/biases", "/conv_1/weights", "/conv_1/biases",
 		"/dense_0/weights", "/dense_0/biases", "/dense_1/weights", "/dense_1/biases"}, cnn.WeightPaths)
-	require.Nil(t, cnn.Dense)
 	mlp, err := nets.NewMLP(nets.MLPConfig{Hidden: []int{100, 50}, NoBias: true})
 	require.NoError(t, err)
 	require.Equal(t, 784*100+100*50+50*10, mlp.NumParameters())
-	require.Equal(t, []nets.DenseLayer{{Weight: "/dense_0/weights"}, {Weight: "/dense_1/weights"}, {Weight: "/dense_2/weights"}}, mlp.Dense)
+	require.Equal(t, []nets.DenseLayer{{Weight: "/dense_0/weights", Activation: nets.ActReLU},
+		{Weight: "/dense_1/weights", Activation: nets.ActReLU}, {Weight: "/dense_2/weights"}}, mlp.Dense)
 	require.Equal(t, []int{784, 100}, mlp.Weights()[0].Shape().Dimensions)
 }
 

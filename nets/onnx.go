@@ -31,8 +31,8 @@ type ONNXOptions struct {
 // (PyTorch: channels, height, width) and any batch size, also where the export fixed one, as long as the graph allows.
 //
 // The weights become variables of the store: Model.WeightPaths lists the trainable ones in the order of the graph. A
-// plain chain of dense layers with ReLU also fills Model.Dense, its weights transposed to [inputs, outputs] where the
-// file has them the other way round.
+// chain of dense layers at the end of the network also fills Model.Dense, its weights transposed to [inputs, outputs]
+// where the file has them the other way round, and Model.Features if something lies before it.
 //
 // Gradients agree with PyTorch's: ReLU has slope 0 at 0, and of equal values in a pooling window the first counts.
 //
@@ -78,11 +78,13 @@ func loadONNX(path string, o ONNXOptions) (*Model, error) {
 	m := b.m
 	m.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	m.Notes = g.notes
-	m.Dense = g.denseChain(m.Store, product(m.InputShape))
-	m.Logits = g.logits
+	m.Logits = func(scope *model.Scope, images *graph.Node) *graph.Node {
+		return g.build(scope, images, p.Graph.Output[0].Name)
+	}
 	if m.Classes, err = countClasses(m); err != nil {
 		return nil, err
 	}
+	g.listDense(m)
 	if g.batch > 0 {
 		if err := independent(m); err != nil {
 			return nil, err
@@ -100,7 +102,7 @@ func countClasses(m *Model) (int, error) {
 		return 0, err
 	}
 	defer backend.Finalize()
-	out, err := buildShape(backend, m, batch)
+	out, err := buildShape(backend, m, batch, m.Logits)
 	if err != nil {
 		return 0, err
 	}
@@ -110,14 +112,39 @@ func countClasses(m *Model) (int, error) {
 	return out.Dimensions[1], nil
 }
 
-func buildShape(backend compute.Backend, m *Model, batch int) (out shapes.Shape, err error) {
+func buildShape(backend compute.Backend, m *Model, batch int, of func(scope *model.Scope, images *graph.Node) *graph.Node) (out shapes.Shape, err error) {
 	err = exceptions.TryCatch[error](func() {
 		g := graph.NewGraph(backend, "shape of "+m.Name)
 		defer g.Finalize()
 		x := graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{batch}, m.InputShape...)...))
-		out = m.Logits(m.Store.RootScope(), x).Shape().Clone()
+		out = of(m.Store.RootScope(), x).Shape().Clone()
 	})
 	return out, err
+}
+
+// listDense fills in Model.Dense and Model.Features, if the dense tail takes [batch, values] of the right width.
+func (g *onnxGraph) listDense(m *Model) {
+	layers, name := g.denseTail(m.Store)
+	if len(layers) == 0 {
+		return
+	}
+	width := m.Store.GetVariable(layers[0].Weight).Shape().Dimensions[0]
+	if name == "" {
+		if width == product(m.InputShape) {
+			m.Dense = layers
+		}
+		return
+	}
+	features := func(scope *model.Scope, images *graph.Node) *graph.Node { return g.build(scope, images, name) }
+	const batch = 7
+	backend, err := gobackend.New("")
+	if err != nil {
+		return
+	}
+	defer backend.Finalize()
+	if shape, err := buildShape(backend, m, batch, features); err == nil && slices.Equal(shape.Dimensions, []int{batch, width}) {
+		m.Dense, m.Features = layers, features
+	}
 }
 
 // onnxGraph is the graph of an ONNX file on its way to a Model.

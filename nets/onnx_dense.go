@@ -37,78 +37,97 @@ func (g *onnxGraph) transposeDense() {
 	}
 }
 
-// denseChain lists the layers if the network is nothing but dense layers with ReLU between them; else nil.
-func (g *onnxGraph) denseChain(store *model.Store, inputs int) []DenseLayer {
-	var layers []DenseLayer
+// denseTail finds the dense layers at the end of the network, with the activations between them, and the name of the value
+// that the first of them takes; "" if that is the input itself, flattened.
+func (g *onnxGraph) denseTail(store *model.Store) (layers []DenseLayer, features string) {
 	at := g.input
-	relu := true // a ReLU, or the input, lies before the next layer
+	body := false // whether anything but flattening lies before the layers
+	uses := map[string]int{}
+	for _, n := range g.proto.Node {
+		for _, in := range n.Input {
+			uses[in]++
+		}
+	}
 	for _, n := range g.proto.Node {
 		if g.static[n.Output[0]] {
 			continue
 		}
-		other := func() string { // the other operand of an Add or MatMul
-			if n.Input[0] == at {
-				return n.Input[1]
+		open := func() *DenseLayer { // the layer before this operator, if it has no activation yet
+			if len(layers) == 0 || layers[len(layers)-1].Activation != ActNone {
+				return nil
 			}
-			return n.Input[0]
+			return &layers[len(layers)-1]
 		}
-		switch n.OpType {
-		case "Identity":
-		case "Flatten":
-			if len(layers) > 0 || intOr(n, "axis", 1) != 1 {
-				return nil
+		weight := func(name string) string { // "" unless it serves this layer alone
+			if uses[name] != 1 {
+				return ""
 			}
-		case "Reshape": // before the first layer: any that keeps the batch makes [batch, values]
-			if len(layers) > 0 {
-				return nil
+			return g.paths[name]
+		}
+		begin := func(path, bias string) bool {
+			if path == "" || open() != nil {
+				return false
 			}
-		case "Relu":
-			if relu {
-				return nil
+			if len(layers) == 0 {
+				features = at
 			}
-			relu = true
-		case "Gemm":
-			if !relu || intOr(n, "transA", 0) != 0 || intOr(n, "transB", 0) != 0 || floatOr(n, "alpha", 1) != 1 || floatOr(n, "beta", 1) != 1 {
-				return nil
+			layers = append(layers, DenseLayer{Weight: path, Bias: bias})
+			return true
+		}
+		fits := slices.Contains(n.Input, at)
+		switch act := onnxActivations[n.OpType]; {
+		case !fits:
+		case n.OpType == "Identity":
+		// Of the input, any reshape keeps the batch and makes [batch, values].
+		case n.OpType == "Flatten" && intOr(n, "axis", 1) == 1, n.OpType == "Reshape":
+			fits = len(layers) == 0
+			body = body || n.OpType == "Reshape" && at != g.input
+		case act != ActNone:
+			if fits = open() != nil; fits {
+				open().Activation = act
 			}
-			layer := DenseLayer{Weight: g.paths[n.Input[1]]}
-			if len(n.Input) > 2 && n.Input[2] != "" {
-				if layer.Bias = g.paths[n.Input[2]]; layer.Bias == "" {
-					return nil
-				}
+		case n.OpType == "Gemm":
+			bias := ""
+			if len(n.Input) > 2 {
+				bias = n.Input[2]
 			}
-			layers, relu = append(layers, layer), false
-		case "MatMul":
-			path := g.paths[n.Input[1]]
-			if !relu || path == "" {
-				return nil
+			fits = intOr(n, "transA", 0) == 0 && intOr(n, "transB", 0) == 0 && floatOr(n, "alpha", 1) == 1 && floatOr(n, "beta", 1) == 1 &&
+				(bias == "" || weight(bias) != "") && begin(weight(n.Input[1]), weight(bias))
+		case n.OpType == "MatMul":
+			fits = n.Input[0] == at && begin(weight(n.Input[1]), "")
+		case n.OpType == "Add":
+			other := n.Input[0]
+			if other == at {
+				other = n.Input[1]
 			}
-			layers, relu = append(layers, DenseLayer{Weight: path}), false
-		case "Add":
-			path := g.paths[other()]
-			if relu || path == "" || layers[len(layers)-1].Bias != "" {
-				return nil
+			if fits = weight(other) != "" && open() != nil && open().Bias == ""; fits {
+				open().Bias = weight(other)
 			}
-			layers[len(layers)-1].Bias = path
 		default:
-			return nil
+			fits = false
 		}
-		if !slices.Contains(n.Input, at) {
-			return nil
+		if at = n.Output[0]; !fits { // what came so far is no dense tail, but the body below one
+			layers, body = nil, true
 		}
-		at = n.Output[0]
 	}
-	if at != g.proto.Output[0].Name || len(layers) == 0 || relu || !chained(store, layers, inputs) {
-		return nil
+	if !body {
+		features = ""
 	}
-	return layers
+	if at != g.proto.Output[0].Name || len(layers) == 0 || layers[len(layers)-1].Activation != ActNone || !chained(store, layers) {
+		return nil, ""
+	}
+	return layers, features
 }
 
-// chained checks that weights are matrices that fit each other, the first of them the input, and biases vectors.
-func chained(store *model.Store, layers []DenseLayer, width int) bool {
-	for _, l := range layers {
+// onnxActivations are the operators that a DenseLayer can name.
+var onnxActivations = map[string]Activation{"Relu": ActReLU, "Sigmoid": ActSigmoid, "Softplus": ActSoftplus, "Tanh": ActTanh}
+
+// chained checks that weights are matrices that fit each other, and biases vectors.
+func chained(store *model.Store, layers []DenseLayer) bool {
+	width := 0
+	for i, l := range layers {
 		v := store.GetVariable(l.Weight)
-		if v == nil || v.Shape().Rank() != 2 || v.Shape().Dimensions[0] != width {
+		if v == nil || v.Shape().Rank() != 2 || i > 0 && v.Shape().Dimensions[0] != width {
 			return false
 		}
 		width = v.Shape().Dimensions[1]

@@ -139,10 +139,13 @@ func (g *onnxGraph) newGroup(nodes []*protos.NodeProto) stage {
 	return s
 }
 
-// logits builds the graph; see Model.Logits.
-func (g *onnxGraph) logits(scope *model.Scope, images *Node) *Node {
+// build builds the graph up to the value of the given name, which is that of Model.Logits or Model.Features.
+func (g *onnxGraph) build(scope *model.Scope, images *Node, name string) *Node {
 	v := &values{g: g, scope: scope, graph: images.Graph(), plain: map[string]*Node{g.input: images}, last: map[string]*Node{}}
 	for _, s := range g.order {
+		if v.plain[name] != nil || v.last[name] != nil {
+			break
+		}
 		if s.native != nil {
 			if err := exceptions.TryCatch[error](func() { v.native(s.native) }); err != nil {
 				exceptions.Panicf("%s: %s", nodeLabel(s.native), oneLine(err))
@@ -155,7 +158,7 @@ func (g *onnxGraph) logits(scope *model.Scope, images *Node) *Node {
 			}
 		}
 	}
-	return v.get(g.proto.Output[0].Name)
+	return v.get(name)
 }
 
 // values are the nodes of one graph under construction, by the names of the file. Images in the midst of a convolutional

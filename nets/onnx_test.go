@@ -85,7 +85,7 @@ func relativeError(t *testing.T, a, b *tensors.Tensor) float64 {
 	return largestDifference(t, a, b) / scale
 }
 
-// TestONNXDense: a chain of dense layers lists them, weights turned to [inputs, outputs]; other networks list none.
+// TestONNXDense: a chain of dense layers lists them, weights turned to [inputs, outputs].
 func TestONNXDense(t *testing.T) {
 	for _, name := range []string{"mlp_old", "mlp_new"} {
 		m, err := nets.LoadONNX("testdata/"+name+".onnx", nets.ONNXOptions{})
@@ -122,9 +122,6 @@ func TestONNXDense(t *testing.T) {
 			require.InDeltaSlice(t, want[3*n:3*n+3], h, 1e-5)
 		}
 	}
-	m, err := nets.LoadONNX("testdata/cnn_old.onnx", nets.ONNXOptions{})
-	require.NoError(t, err)
-	require.Nil(t, m.Dense)
 }
 
 // TestONNXWeights: the network is called twice in one graph, the second time with weights replaced; gradients by the

@@ -99,7 +99,8 @@ func NewResNet(c ResNetConfig) (*Model, error) {
 			channels = width
 		}
 	}
-	head := DenseLayer{Weight: b.weight("head", channels, c.Classes), Bias: b.bias("head", c.Classes)}
+	b.m.Dense = []DenseLayer{{Weight: b.weight("head", channels, c.Classes), Bias: b.bias("head", c.Classes)}}
+	layers := b.m.Dense
 	b.m.Inspect = func(scope *model.Scope, x *Node) (found []Feature) {
 		x = ReLU(stem.graph(scope, x))
 		if c.LargeStem {
@@ -112,10 +113,11 @@ func NewResNet(c ResNetConfig) (*Model, error) {
 		}
 		return found
 	}
-	b.m.Logits = func(scope *model.Scope, x *Node) *Node {
+	b.m.Features = func(scope *model.Scope, x *Node) *Node {
 		found := b.m.Inspect(scope, x)
-		return denseLayer(scope, head, ReduceMean(found[len(found)-1].Node, 1, 2))
+		return ReduceMean(found[len(found)-1].Node, 1, 2)
 	}
+	b.m.Logits = func(scope *model.Scope, x *Node) *Node { return denseLayers(scope, layers, b.m.Features(scope, x)) }
 	return b.m, b.err
 }
 

@@ -148,7 +148,8 @@ func NewViT(c ViTConfig) (*Model, error) {
 		}
 	}
 	norm := b.norm("norm", c.Width)
-	head := b.linear("head", c.Width, c.Classes, true)
+	b.m.Dense = []DenseLayer{b.linear("head", c.Width, c.Classes, true)}
+	layers := b.m.Dense
 
 	// run builds the network up to the last block. If see is not nil, it is told every block's output and attention; else
 	// only the tokens that are classified leave the last block: that saves most of its work.
@@ -203,8 +204,11 @@ func NewViT(c ViTConfig) (*Model, error) {
 		run(scope, images, func(f Feature) { found = append(found, f) })
 		return found
 	}
+	b.m.Features = func(scope *model.Scope, images *Node) *Node {
+		return ReduceMean(norm.graph(scope, run(scope, images, nil)), 1) // the mean of one is itself
+	}
 	b.m.Logits = func(scope *model.Scope, images *Node) *Node {
-		return denseLayer(scope, head, ReduceMean(norm.graph(scope, run(scope, images, nil)), 1)) // the mean of one is itself
+		return denseLayers(scope, layers, b.m.Features(scope, images))
 	}
 	return b.m, b.err
 }

@@ -37,9 +37,10 @@ var may = []struct {
 	{"fit", []string{"engine", "datasets", "nets", "report"}},
 	{"robust", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"robust/attack", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
+	{"robust/certify", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
 	{"fewshot", []string{"engine", "datasets", "nets", "report", "fit"}},
 	// The papers: everything above, and no other paper; maml trains against attacks.
-	{"robust/*", []string{"engine", "datasets", "nets", "npy", "report", "fit", "robust", "robust/attack"}},
+	{"robust/*", []string{"engine", "datasets", "nets", "npy", "report", "fit", "robust", "robust/attack", "robust/certify"}},
 	{"scoring", []string{"engine", "datasets", "nets", "npy", "report", "fit", "robust", "robust/attack"}},
 	{"creativity", []string{"engine", "datasets", "nets", "npy", "report", "fit", "robust", "robust/attack"}},
 	{"watermark", []string{"engine", "datasets", "nets", "npy", "report", "fit", "robust", "robust/attack"}},

@@ -3,6 +3,8 @@ package joint
 import (
 	"fmt"
 
+	"gonum.org/v1/gonum/stat"
+
 	"github.com/trustbook/trustbook/report"
 )
 
@@ -56,7 +58,7 @@ func (r *Result) keys() []report.Key {
 		if len(values) == 0 {
 			return "–"
 		}
-		return fmt.Sprintf("%.1f%%", 100*mean(values))
+		return fmt.Sprintf("%.1f%%", 100*stat.Mean(values, nil))
 	}
 	broken, tried := 0, 0
 	for _, m := range r.Models {

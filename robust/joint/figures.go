@@ -3,6 +3,8 @@ package joint
 import (
 	"fmt"
 
+	"gonum.org/v1/gonum/stat"
+
 	"github.com/trustbook/trustbook/report"
 )
 
@@ -46,7 +48,7 @@ func (r *Result) gridFigure() *report.Figure {
 			heat.Y = append(heat.Y, fmt.Sprintf("%g", input))
 			var row []float64
 			for _, weight := range r.Config.EpsilonWeight {
-				row = append(row, mean(r.at(method, input, weight)))
+				row = append(row, stat.Mean(r.at(method, input, weight), nil))
 			}
 			heat.Z = append(heat.Z, row)
 		}
@@ -82,7 +84,7 @@ func (r *Result) certifiedFigure() *report.Figure {
 			for _, m := range r.For(method) {
 				values = append(values, m.Certified[i])
 			}
-			line.Y = append(line.Y, mean(values))
+			line.Y = append(line.Y, stat.Mean(values, nil))
 		}
 		panel.Marks = append(panel.Marks, line)
 	}

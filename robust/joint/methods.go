@@ -6,6 +6,7 @@ import (
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"
+	"github.com/trustbook/trustbook/robust/certify"
 )
 
 // Method is one way to train the network.
@@ -47,9 +48,9 @@ func Methods() []Method {
 		{ATJoint, "adversarial training on both at once", attack.AdversarialTraining(both)},
 		{AWP, "AT-x, then one weight ascent step of relative size 0.01", attack.AWP(inner(0.1, 0), 0.01)},
 		{Reg, "cross-entropy + the bound's input and weight terms",
-			Regularized(ce, Regularizer{LambdaInput: 2e-4, LambdaWeight: 5e-3, EpsilonInput: 0.1, EpsilonWeight: 0.01})},
+			certify.Regularized(ce, certify.Regularizer{LambdaInput: 2e-4, LambdaWeight: 5e-3, EpsilonInput: 0.1, EpsilonWeight: 0.01})},
 		{ATxRegW, "AT-x + the bound's weight term",
-			Regularized(adversarial, Regularizer{LambdaWeight: 3e-3, EpsilonWeight: 0.01})},
+			certify.Regularized(adversarial, certify.Regularizer{LambdaWeight: 3e-3, EpsilonWeight: 0.01})},
 	}
 }
 

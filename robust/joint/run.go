@@ -12,6 +12,7 @@ import (
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"
+	"github.com/trustbook/trustbook/robust/certify"
 )
 
 // Result is what a run measured: one Measured a method and seed, in that order.
@@ -37,7 +38,7 @@ type Measured struct {
 	// Undercounts counts test examples and classes on which B(ε_x, ε_w) < B(ε_x, 0) + B(0, ε_w): must be 0.
 	Undercounts int `json:"undercounts"`
 	// Checks of the bounds, at each of VerifyAt.
-	Checks []Verification `json:"checks"`
+	Checks []certify.Verification `json:"checks"`
 }
 
 // Clean is the accuracy without perturbation.
@@ -152,8 +153,8 @@ type Gauge struct {
 	data      *fit.Sets
 	net       *nets.Model
 	victim    *robust.Victim
-	certifier *Certifier
-	verifier  *Verifier
+	certifier *certify.Certifier
+	verifier  *certify.Verifier
 }
 
 // NewGauge prepares to measure networks like the given one.
@@ -166,10 +167,10 @@ func NewGauge(e *engine.Engine, like *nets.Model, d *fit.Sets, c Config) (*Gauge
 	if g.victim, err = robust.NewVictim(e, g.net, min(1000, len(d.Labels))); err != nil {
 		return nil, err
 	}
-	if g.certifier, err = NewCertifier(e, g.net, min(500, len(d.Labels))); err != nil {
+	if g.certifier, err = certify.NewCertifier(e, g.net, min(500, len(d.Labels))); err != nil {
 		return nil, err
 	}
-	g.verifier, err = NewVerifier(e, g.net)
+	g.verifier, err = certify.NewVerifier(e, g.net)
 	return g, err
 }
 
@@ -200,11 +201,11 @@ func (g *Gauge) Measure(ctx context.Context, net *nets.Model, method string, see
 		if err != nil {
 			return r, err
 		}
-		r.Certified = append(r.Certified, share(b.Certified(d.Labels)))
+		r.Certified = append(r.Certified, certify.Share(b.Certified(d.Labels)))
 		if scale == 1 {
 			r.terms(b)
 		}
-		r.Undercounts += b.undercounts()
+		r.Undercounts += undercounts(b)
 		c.Progress.Advance(1)
 	}
 	images, labels, err := d.Sample(c.VerifyImages)
@@ -212,7 +213,7 @@ func (g *Gauge) Measure(ctx context.Context, net *nets.Model, method string, see
 		return r, err
 	}
 	for _, t := range at {
-		v, err := g.verifier.Verify(ctx, images, labels, t, VerifyConfig{Random: c.VerifyRandom, Steps: c.Steps, Seed: seed})
+		v, err := g.verifier.Verify(ctx, images, labels, t, certify.VerifyConfig{Random: c.VerifyRandom, Steps: c.Steps, Seed: seed})
 		if err != nil {
 			return r, err
 		}
@@ -254,7 +255,7 @@ func (g *Gauge) attacked(ctx context.Context, seed int64, t robust.Threat) (floa
 }
 
 // terms splits the mean of the worst class's bound.
-func (r *Measured) terms(b *Bounds) {
+func (r *Measured) terms(b *certify.Bounds) {
 	n := float64(len(b.Total))
 	for i, row := range b.Total {
 		worst := 0
@@ -270,7 +271,7 @@ func (r *Measured) terms(b *Bounds) {
 }
 
 // undercounts counts where the two singular bounds add up to more than the joint one, beyond float64 rounding.
-func (b *Bounds) undercounts() (n int) {
+func undercounts(b *certify.Bounds) (n int) {
 	for i, row := range b.Cross {
 		for j, cross := range row {
 			if cross < -1e-9*(1+b.Total[i][j]) {

@@ -3,6 +3,8 @@ package joint
 import (
 	"fmt"
 
+	"gonum.org/v1/gonum/stat"
+
 	"github.com/trustbook/trustbook/report"
 )
 
@@ -77,7 +79,7 @@ func (r *Result) boundTable() *report.Table {
 				tried += v.Random + v.Adversarial
 			}
 		}
-		t.Rows = append(t.Rows, []any{method, mean(clean), mean(attacked), mean(bound), mean(tight), mean(input), mean(weight), mean(cross), broken, tried})
+		t.Rows = append(t.Rows, []any{method, stat.Mean(clean, nil), stat.Mean(attacked, nil), stat.Mean(bound, nil), stat.Mean(tight, nil), stat.Mean(input, nil), stat.Mean(weight, nil), stat.Mean(cross, nil), broken, tried})
 	}
 	return t
 }

@@ -1,4 +1,4 @@
-package joint
+package certify
 
 import (
 	"math"
@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustbook/trustbook/internal/testengine"
+	"github.com/trustbook/trustbook/nets"
 )
 
 // matrices are the weights of a network without biases, rows being outputs as in the formulas.
@@ -26,8 +27,9 @@ var (
 func (ms matrices) layersOf(g *Graph, dtype dtypes.DType) []layer {
 	var layers []layer
 	for _, m := range ms {
-		layers = append(layers, layer{weight: ConvertDType(Transpose(Const(g, m), 0, 1), dtype)})
+		layers = append(layers, layer{weight: ConvertDType(Transpose(Const(g, m), 0, 1), dtype), activation: nets.ActReLU})
 	}
+	layers[len(layers)-1].activation = nets.ActNone
 	return layers
 }
 
@@ -39,11 +41,11 @@ func compute(t *testing.T, ms matrices, dtype dtypes.DType, x []float64, y int32
 		epsilonWeights = same(epsilonWeights[0], len(ms))
 	}
 	exec, err := NewExec(testengine.Get(t).Backend(), func(x, y *Node) []*Node {
-		var radii []*Node
-		for _, r := range epsilonWeights {
-			radii = append(radii, Scalar(x.Graph(), dtype, r))
+		layers := ms.layersOf(x.Graph(), dtype)
+		for k, r := range epsilonWeights {
+			layers[k].weightRadius = Scalar(x.Graph(), dtype, r)
 		}
-		b := boundGraph(ms.layersOf(x.Graph(), dtype), ConvertDType(x, dtype), y, Scalar(x.Graph(), dtype, epsilonInput), radii)
+		b := boundGraph(layers, ConvertDType(x, dtype), y, Scalar(x.Graph(), dtype, epsilonInput))
 		hot := OneHot(y, b.logits.Shape().Dimensions[1], dtype)
 		clean := Neg(ReduceSum(Mul(LogSoftmax(b.logits, -1), hot), -1))
 		outputs := []*Node{b.margin, b.drop, b.ibp, clean, upperLoss(b)}
@@ -102,8 +104,9 @@ func TestShortcutIsUnsound(t *testing.T) {
 		layers := matrices{{{1}, {1}}, {{1, -2}}}.layersOf(g, dtypes.Float64)
 		center := affine(layers[0], Const(g, [][]float64{{1}}))
 		radius := Const(g, [][]float64{{0.3, 0.3}})
-		upper, _ := intervalStep(layers[1], Add(center, radius), Sub(center, radius), Scalar(g, dtypes.Float64, 0.3))
-		return relu(upper)
+		layers[1].weightRadius = Scalar(g, dtypes.Float64, 0.3)
+		upper, _ := intervalStep(layers[1], Add(center, radius), Sub(center, radius))
+		return nets.ReLU(upper)
 	})
 	require.NoError(t, err)
 	out, err := exec.Call1()
@@ -272,4 +275,12 @@ func maximum(v []float64) float64 {
 		m = max(m, x)
 	}
 	return m
+}
+
+func same[T any](v T, n int) []T {
+	all := make([]T, n)
+	for i := range all {
+		all[i] = v
+	}
+	return all
 }

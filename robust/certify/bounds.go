@@ -1,4 +1,4 @@
-package joint
+package certify
 
 import (
 	"cmp"
@@ -35,18 +35,15 @@ func (b *Bounds) rows(from, to int) *Bounds {
 
 // Certifier computes bounds of one model: compiled once, used for any images and radii.
 type Certifier struct {
-	m      *nets.Model
-	exec   *model.Exec
-	victim *robust.Victim // for its batches
+	*Coverage
+	exec, body *model.Exec    // body: images to the input of the first covered layer; nil if that is the images
+	victim     *robust.Victim // for its batches
 }
 
-// NewCertifier prepares the bounds of a dense ReLU network; others are refused. Graphs run on batches of the given
-// size (0: 256).
+// NewCertifier prepares the bounds of a network that ends in dense layers (see Covers); others are refused. Graphs run on
+// batches of the given size (0: 256).
 func NewCertifier(e *engine.Engine, m *nets.Model, batch int) (*Certifier, error) {
-	if m == nil {
-		return nil, errors.New("joint: give a model")
-	}
-	layers, err := layerTensors(m)
+	cover, err := Covers(m)
 	if err != nil {
 		return nil, err
 	}
@@ -54,34 +51,38 @@ func NewCertifier(e *engine.Engine, m *nets.Model, batch int) (*Certifier, error
 	if err != nil {
 		return nil, err
 	}
-	exec, err := model.NewExec(e.Backend(), m.Store, func(scope *model.Scope, x, y, epsilonInput, epsilonWeights *Node) []*Node {
-		nodes := layerNodes(m, scope, x.Graph())
-		var radii, none []*Node
-		for i := range nodes {
-			nodes[i] = nodes[i].as(dtypes.Float64)
-			radii = append(radii, Reshape(Slice(epsilonWeights, AxisElem(i))))
-			none = append(none, ScalarZero(x.Graph(), dtypes.Float64))
+	c := &Certifier{Coverage: cover, victim: v}
+	c.exec, err = model.NewExec(e.Backend(), m.Store, func(scope *model.Scope, x, y, epsilonInput, radii *Node) []*Node {
+		layers := c.nodes(scope, x.Graph())
+		for i := range layers {
+			layers[i] = layers[i].as(dtypes.Float64)
 		}
+		zero := ScalarZero(x.Graph(), dtypes.Float64)
+		still, moving := sameRadius(layers, zero), withRadii(layers, radii)
 		x = ConvertDType(Reshape(x, x.Shape().Dimensions[0], -1), dtypes.Float64)
-		all := boundGraph(nodes, x, y, epsilonInput, radii)
-		input := boundGraph(nodes, x, y, epsilonInput, none).drop
-		weight := boundGraph(nodes, x, y, none[0], radii).drop
+		all := boundGraph(moving, x, y, epsilonInput)
+		input := boundGraph(still, x, y, epsilonInput).drop
+		weight := boundGraph(moving, x, y, zero).drop
 		clean := robust.CrossEntropy.Graph(all.logits, y, false)
 		return []*Node{all.margin, all.drop, input, weight, all.ibp, clean, upperLoss(all)}
 	})
-	if err != nil {
-		return nil, errors.WithMessagef(err, "joint: bounds of %s with %d layers", m.Name, len(layers))
+	if err == nil && !c.Whole() {
+		c.body, err = model.NewExec(e.Backend(), m.Store, c.features)
 	}
-	return &Certifier{m: m, exec: exec, victim: v}, nil
+	if err != nil {
+		return nil, errors.WithMessagef(err, "certify: bounds of %s with %d layers", m.Name, len(c.Layers))
+	}
+	return c, nil
 }
 
 // Bounds computes the margin bounds for l-infinity perturbations of inputs (radius t.Epsilon) and weights (t.Weights,
-// one radius a weight tensor or one for all). images is [n, InputShape...], labels one class an example.
+// one radius a weight tensor or one for all). images is [n, InputShape...], labels one class an example. Weights that are
+// not covered must have radius 0; then inputs must have radius 0 too.
 func (c *Certifier) Bounds(images *tensors.Tensor, labels []int32, t robust.Threat) (*Bounds, error) {
 	if err := checkProblem(c.m, images, labels, t); err != nil {
 		return nil, err
 	}
-	radii, err := layerRadii(c.m, t)
+	radii, err := c.layerRadii(t)
 	if err != nil {
 		return nil, err
 	}
@@ -92,9 +93,15 @@ func (c *Certifier) Bounds(images *tensors.Tensor, labels []int32, t robust.Thre
 	b := &Bounds{}
 	tables, lists := []*[][]float64{&b.Margin, &b.Total, &b.Input, &b.Weight, &b.IBP}, []*[]float64{&b.Clean, &b.Upper}
 	for rows := range c.victim.Batches(robust.Rows(len(labels))) {
-		out, err := c.exec.Call(c.victim.Images(flat, rows), c.victim.Ints(labels, rows), t.Epsilon, radii)
+		x := c.victim.Images(flat, rows)
+		if c.body != nil {
+			if x, err = c.body.Call1(x); err != nil {
+				return nil, errors.WithMessage(err, "certify: features")
+			}
+		}
+		out, err := c.exec.Call(x, c.victim.Ints(labels, rows), t.Epsilon, radii)
 		if err != nil {
-			return nil, errors.WithMessage(err, "joint: margin bounds")
+			return nil, errors.WithMessage(err, "certify: margin bounds")
 		}
 		for i, o := range out {
 			values, err := tensors.CopyFlatData[float64](o)
@@ -131,7 +138,39 @@ func MarginBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, label
 }
 
 // Close frees the compiled graph.
-func (c *Certifier) Close() { c.exec.Finalize() }
+func (c *Certifier) Close() {
+	c.exec.Finalize()
+	if c.body != nil {
+		c.body.Finalize()
+	}
+}
+
+// inputs are the inputs [n, values] of the first covered layer.
+func (c *Certifier) inputs(images *tensors.Tensor) (*tensors.Tensor, error) {
+	flat, err := tensors.CopyFlatData[float32](images)
+	if err != nil {
+		return nil, err
+	}
+	n := images.Shape().Dimensions[0]
+	if c.body == nil {
+		return tensors.FromFlatDataAndDimensions(flat, n, len(flat)/n), nil
+	}
+	var all []float32
+	width := 0
+	for rows := range c.victim.Batches(robust.Rows(n)) {
+		out, err := c.body.Call1(c.victim.Images(flat, rows))
+		if err != nil {
+			return nil, errors.WithMessage(err, "certify: features")
+		}
+		values, err := tensors.CopyFlatData[float32](out)
+		if err != nil {
+			return nil, err
+		}
+		width = out.Shape().Dimensions[1]
+		all = append(all, values[:len(rows)*width]...)
+	}
+	return tensors.FromFlatDataAndDimensions(all, n, width), nil
+}
 
 // Certified reports for each example whether no perturbation inside the threat can change its (right) prediction:
 // margin - bound > 0 for every other class.
@@ -154,7 +193,7 @@ func CertifiedAccuracy(e *engine.Engine, m *nets.Model, images *tensors.Tensor, 
 	if err != nil {
 		return 0, err
 	}
-	return share(b.Certified(labels)), nil
+	return Share(b.Certified(labels)), nil
 }
 
 // LossBounds returns the clean cross-entropy of each example and the bound on it under perturbation:
@@ -170,10 +209,10 @@ func LossBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, labels 
 
 func checkProblem(m *nets.Model, images *tensors.Tensor, labels []int32, t robust.Threat) error {
 	if m == nil || images == nil {
-		return errors.New("joint: give a model and images")
+		return errors.New("certify: give a model and images")
 	}
 	if t.Norm != robust.Linf {
-		return errors.Errorf("joint: norm %s: the bound is for linf", t.Norm)
+		return errors.Errorf("certify: norm %s: the bound is for linf", t.Norm)
 	}
 	if err := cmp.Or(t.Validate(len(m.Weights())), t.RequireBudget()); err != nil {
 		return err
@@ -182,38 +221,13 @@ func checkProblem(m *nets.Model, images *tensors.Tensor, labels []int32, t robus
 		return err
 	}
 	if n := images.Shape().Dimensions[0]; len(labels) != n {
-		return errors.Errorf("joint: %d labels for %d images", len(labels), n)
+		return errors.Errorf("certify: %d labels for %d images", len(labels), n)
 	}
 	return m.CheckLabels(labels)
 }
 
-// layerRadii turns one radius a weight tensor into one a layer; a bias must move by its weight's radius.
-func layerRadii(m *nets.Model, t robust.Threat) ([]float64, error) {
-	perTensor := t.WeightRadii(len(m.Weights()))
-	indexes, err := layerTensors(m)
-	if err != nil {
-		return nil, err
-	}
-	var radii []float64
-	for k, index := range indexes {
-		radii = append(radii, perTensor[index.weight])
-		if index.bias >= 0 && perTensor[index.bias] != perTensor[index.weight] {
-			return nil, errors.Errorf("joint: layer %d: its bias has radius %g and its weight %g: the bound takes one for both",
-				k+1, perTensor[index.bias], perTensor[index.weight])
-		}
-	}
-	return radii, nil
-}
-
-func (l layer) as(dtype dtypes.DType) layer {
-	l.weight = ConvertDType(l.weight, dtype)
-	if l.bias != nil {
-		l.bias = ConvertDType(l.bias, dtype)
-	}
-	return l
-}
-
-func share(flags []bool) float64 {
+// Share is the share of flags that are set, such as the certified accuracy from Certified; NaN of none.
+func Share(flags []bool) float64 {
 	n := 0
 	for _, f := range flags {
 		if f {

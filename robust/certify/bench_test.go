@@ -1,4 +1,4 @@
-package joint_test
+package certify_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"
-	"github.com/trustbook/trustbook/robust/joint"
+	"github.com/trustbook/trustbook/robust/certify"
 )
 
 // BenchmarkThousand measures what the study does to each network with 1,000 images, compiled before: the bounds of all
@@ -32,7 +32,7 @@ func BenchmarkThousand(b *testing.B) {
 			}
 		})
 	}
-	c, err := joint.NewCertifier(e, m, 1000)
+	c, err := certify.NewCertifier(e, m, 1000)
 	require.NoError(b, err)
 	measure("bounds", func() error { _, err := c.Bounds(x, labels, t); return err })
 	v, err := robust.NewVictim(e, m, 1000)
@@ -63,14 +63,14 @@ func BenchmarkVerify(b *testing.B) {
 	e := testengine.Get(b)
 	m, err := nets.NewMLP(nets.MLPConfig{Hidden: []int{128, 64, 32}, NoBias: true, Seed: 1})
 	require.NoError(b, err)
-	v, err := joint.NewVerifier(e, m)
+	v, err := certify.NewVerifier(e, m)
 	require.NoError(b, err)
 	x, labels := digits(100)
 	t := robust.Threat{Norm: robust.Linf, Epsilon: 0.05, Weights: []float64{0.005}}
 	for _, c := range []struct {
 		name   string
-		config joint.VerifyConfig
-	}{{"random", joint.VerifyConfig{Random: 2000, Steps: 1}}, {"steps", joint.VerifyConfig{Random: 100, Steps: 20}}} {
+		config certify.VerifyConfig
+	}{{"random", certify.VerifyConfig{Random: 2000, Steps: 1}}, {"steps", certify.VerifyConfig{Random: 100, Steps: 20}}} {
 		b.Run(c.name, func(b *testing.B) {
 			run := func() {
 				_, err := v.Verify(context.Background(), x, labels, t, c.config)

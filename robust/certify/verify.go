@@ -1,4 +1,4 @@
-package joint
+package certify
 
 import (
 	"cmp"
@@ -11,6 +11,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
+
+	"gonum.org/v1/gonum/stat"
 
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/nets"
@@ -53,18 +55,17 @@ func Verify(ctx context.Context, e *engine.Engine, m *nets.Model, images *tensor
 
 // Verifier attacks the bounds of one model: compiled once for each number of images, used with any radii.
 type Verifier struct {
-	m                   *nets.Model
 	certifier           *Certifier
 	random, step, check *model.Exec
 }
 
-// NewVerifier prepares the attacks on the bounds of a dense ReLU network; others are refused.
+// NewVerifier prepares the attacks on the bounds of a network that ends in dense layers; others are refused.
 func NewVerifier(e *engine.Engine, m *nets.Model) (*Verifier, error) {
 	c, err := NewCertifier(e, m, 0)
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{m: m, certifier: c}
+	v := &Verifier{certifier: c}
 	return v, v.compile(e)
 }
 
@@ -83,12 +84,11 @@ func (v *Verifier) Verify(ctx context.Context, images *tensors.Tensor, labels []
 	if err != nil {
 		return nil, err
 	}
-	radii, err := layerRadii(v.m, t)
+	j, err := v.begin(images, labels, t, b)
 	if err != nil {
 		return nil, err
 	}
-	j := &verification{v: v, t: t, radii: radii, bounds: b, y: labels, x: images}
-	result := &Verification{UpperLoss: b.Upper, Clean: mean(b.Clean), Upper: mean(b.Upper)}
+	result := &Verification{UpperLoss: b.Upper, Clean: stat.Mean(b.Clean, nil), Upper: stat.Mean(b.Upper, nil)}
 	if err := j.random(ctx, cmp.Or(c.Random, 10_000), c.Seed, result); err != nil {
 		return nil, err
 	}
@@ -99,16 +99,25 @@ func (v *Verifier) Verify(ctx context.Context, images *tensors.Tensor, labels []
 type verification struct {
 	v      *Verifier
 	t      robust.Threat
-	radii  []float64
+	radii  []float64 // two a layer
 	bounds *Bounds
-	x      *tensors.Tensor
+	x      *tensors.Tensor // inputs [n, values] of the first covered layer
 	y      []int32
+}
+
+func (v *Verifier) begin(images *tensors.Tensor, labels []int32, t robust.Threat, b *Bounds) (*verification, error) {
+	radii, err := v.certifier.layerRadii(t)
+	if err != nil {
+		return nil, err
+	}
+	x, err := v.certifier.inputs(images)
+	return &verification{v: v, t: t, radii: radii, bounds: b, y: labels, x: x}, err
 }
 
 // limits are the bounds as tensors, arguments of the checking graphs.
 func (j *verification) limits() []any {
 	flat := func(rows [][]float64) *tensors.Tensor {
-		return tensors.FromFlatDataAndDimensions(slices.Concat(rows...), len(rows), j.v.m.Classes)
+		return tensors.FromFlatDataAndDimensions(slices.Concat(rows...), len(rows), j.v.certifier.m.Classes)
 	}
 	return []any{j.y, flat(j.bounds.Margin), flat(j.bounds.Total), flat(j.bounds.IBP), j.bounds.Upper}
 }
@@ -138,11 +147,12 @@ func violations(logits *Node, limits []*Node) []*Node {
 	}
 }
 
-// compile builds the graphs. Radii are arguments: the input's a scalar, the weights' one a layer.
+// compile builds the graphs. Radii are arguments: the input's a scalar, the weights' two a layer.
 func (v *Verifier) compile(e *engine.Engine) (err error) {
-	of := func(radii *Node, k int) *Node { return Reshape(Slice(radii, AxisElem(k))) }
+	cover := v.certifier.Coverage
+	m := cover.m
 	// (x, rng state, corner?, epsilon, radii, limits...) → violations of one random draw of Δ, with a ξ each example
-	v.random, err = model.NewExec(e.Backend(), v.m.Store, func(scope *model.Scope, args []*Node) []*Node {
+	v.random, err = model.NewExec(e.Backend(), m.Store, func(scope *model.Scope, args []*Node) []*Node {
 		x, state, corner, epsilon, radii := args[0], args[1], args[2], args[3], args[4]
 		// A draw in [-1, 1]: uniform, or its sign (a corner of the ball).
 		draw := func(shape shapes.Shape) (u *Node) {
@@ -152,16 +162,16 @@ func (v *Verifier) compile(e *engine.Engine) (err error) {
 			u = MulScalar(AddScalar(u, -0.5), 2)
 			return ConvertDType(Where(corner, SignPlusOrMinus(u), u), dtypes.Float64)
 		}
-		layers := layerNodes(v.m, scope, x.Graph())
+		layers := withRadii(cover.nodes(scope, x.Graph()), radii)
 		for k, l := range layers {
 			l = l.as(dtypes.Float64)
-			l.weight = Add(l.weight, Mul(draw(l.weight.Shape()), of(radii, k)))
+			l.weight = Add(l.weight, Mul(draw(l.weight.Shape()), l.weightRadius))
 			if l.bias != nil {
-				l.bias = Add(l.bias, Mul(draw(l.bias.Shape()), of(radii, k)))
+				l.bias = Add(l.bias, Mul(draw(l.bias.Shape()), l.biasRadius))
 			}
 			layers[k] = l
 		}
-		x = ConvertDType(Reshape(x, x.Shape().Dimensions[0], -1), dtypes.Float64)
+		x = ConvertDType(x, dtypes.Float64)
 		x = Add(x, Mul(draw(x.Shape()), epsilon))
 		return append(violations(forward(layers, x), args[5:])[:3], state)
 	})
@@ -169,17 +179,20 @@ func (v *Verifier) compile(e *engine.Engine) (err error) {
 		return err
 	}
 	// (x, clean, y, 2.5/steps, epsilon, radii, Δ...) → one step of the per-example joint PGD
-	v.step, err = model.NewExec(e.Backend(), v.m.Store, func(scope *model.Scope, args []*Node) []*Node {
+	v.step, err = model.NewExec(e.Backend(), m.Store, func(scope *model.Scope, args []*Node) []*Node {
 		x, clean, y, size, epsilon, radii, deltas := args[0], args[1], args[2], args[3], args[4], args[5], args[6:]
-		layers := layerNodes(v.m, scope, x.Graph())
+		layers := withRadii(cover.nodes(scope, x.Graph()), radii)
 		loss := ReduceAllSum(robust.CrossEntropy.Graph(forwardEach(layers, deltas, x), y, false))
 		g := Gradient(loss, append([]*Node{x}, deltas...)...)
 		ascend := func(at, gradient, radius *Node) *Node {
 			return Clip(Add(at, Mul(Sign(gradient), Mul(size, radius))), Neg(radius), radius)
 		}
-		outputs := []*Node{ClipScalar(Add(clean, ascend(Sub(x, clean), g[0], epsilon)), v.m.Lower, v.m.Upper)}
-		for i, d := range deltas {
-			outputs = append(outputs, ascend(d, g[1+i], of(radii, layerOf(layers, i))))
+		outputs := []*Node{clean}
+		if cover.Whole() {
+			outputs[0] = ClipScalar(Add(clean, ascend(Sub(x, clean), g[0], epsilon)), m.Lower, m.Upper)
+		}
+		for i, radius := range perTensor(layers) {
+			outputs = append(outputs, ascend(deltas[i], g[1+i], radius))
 		}
 		return outputs
 	})
@@ -187,9 +200,9 @@ func (v *Verifier) compile(e *engine.Engine) (err error) {
 		return err
 	}
 	// (x, limits..., Δ...) → violations
-	v.check, err = model.NewExec(e.Backend(), v.m.Store, func(scope *model.Scope, args []*Node) []*Node {
+	v.check, err = model.NewExec(e.Backend(), m.Store, func(scope *model.Scope, args []*Node) []*Node {
 		x, limits, deltas := args[0], args[1:6], slices.Clone(args[6:])
-		layers := layerNodes(v.m, scope, x.Graph())
+		layers := cover.nodes(scope, x.Graph())
 		for k := range layers {
 			layers[k] = layers[k].as(dtypes.Float64)
 		}
@@ -262,7 +275,7 @@ func (j *verification) adversarial(ctx context.Context, steps int, r *Verificati
 		r.AttackedLoss, ratios = append(r.AttackedLoss, loss...), append(ratios, ratio...)
 	}
 	r.Adversarial = len(j.y)
-	r.Attacked = mean(r.AttackedLoss)
+	r.Attacked = stat.Mean(r.AttackedLoss, nil)
 	slices.Sort(ratios)
 	r.MedianTightness, r.MaxTightness = ratios[len(ratios)/2], ratios[len(ratios)-1]
 	return nil
@@ -272,7 +285,7 @@ func (j *verification) adversarial(ctx context.Context, steps int, r *Verificati
 func (j *verification) ascend(ctx context.Context, steps int) ([]*tensors.Tensor, error) {
 	radii := make([]float32, len(j.radii))
 	for k, radius := range j.radii {
-		radii[k] = float32(radius)
+		radii[k] = below(radius)
 	}
 	state := []any{j.x}
 	// Weights for each example are large: what a step leaves behind is freed at once, not when the collector comes by.
@@ -284,14 +297,20 @@ func (j *verification) ascend(ctx context.Context, steps int) ([]*tensors.Tensor
 		}
 	}
 	defer free()
-	for _, w := range j.v.m.Weights() {
-		state = append(state, tensors.FromShape(shapes.Make(dtypes.Float32, append([]int{len(j.y)}, w.Shape().Dimensions...)...)))
+	cover := j.v.certifier.Coverage
+	for _, l := range cover.Layers {
+		for _, i := range cover.tensors(l) {
+			if i >= 0 {
+				shape := cover.m.Weights()[i].Shape().Dimensions
+				state = append(state, tensors.FromShape(shapes.Make(dtypes.Float32, append([]int{len(j.y)}, shape...)...)))
+			}
+		}
 	}
 	for range steps {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		args := []any{state[0], j.x, j.y, float32(2.5 / float64(steps)), float32(j.t.Epsilon), radii}
+		args := []any{state[0], j.x, j.y, float32(2.5 / float64(steps)), below(j.t.Epsilon), radii}
 		out, err := j.v.step.Call(append(args, state[1:]...)...)
 		if err != nil {
 			return nil, err
@@ -304,13 +323,11 @@ func (j *verification) ascend(ctx context.Context, steps int) ([]*tensors.Tensor
 	return j.v.check.Call(slices.Concat([]any{state[0]}, j.limits(), state[1:])...)
 }
 
-func mean(values []float64) float64 {
-	if len(values) == 0 {
-		return math.NaN()
+// below rounds a radius down: where a bound is exact, a radius that was rounded up beats it.
+func below(radius float64) float32 {
+	r := float32(radius)
+	if float64(r) > radius {
+		r = math.Nextafter32(r, 0)
 	}
-	sum := 0.0
-	for _, v := range values {
-		sum += v
-	}
-	return sum / float64(len(values))
+	return r
 }

@@ -1,4 +1,4 @@
-package joint
+package certify
 
 import (
 	"math"
@@ -108,13 +108,21 @@ func TestRegularizerGradient(t *testing.T) {
 			term(r.LambdaWeight, 0, r.EpsilonWeight)
 			term(r.LambdaJoint, r.EpsilonInput, r.EpsilonWeight)
 		}
+		for _, m := range ms {
+			norm := 0.0
+			for _, row := range m {
+				norm = max(norm, distance1(row, make([]float64, len(row))))
+			}
+			sum += r.Mu * norm
+		}
 		return sum
 	}
 	for _, r := range []Regularizer{
 		{LambdaInput: 1, EpsilonInput: 0.1},
 		{LambdaWeight: 1, EpsilonWeight: 0.03},
 		{LambdaJoint: 1, EpsilonInput: 0.1, EpsilonWeight: 0.03},
-		{LambdaInput: 0.5, LambdaWeight: 2, LambdaJoint: 0.1, EpsilonInput: 0.2, EpsilonWeight: 0.01},
+		{Mu: 1},
+		{LambdaInput: 0.5, LambdaWeight: 2, LambdaJoint: 0.1, EpsilonInput: 0.2, EpsilonWeight: 0.01, Mu: 0.3},
 	} {
 		exec, err := model.NewExec(testengine.Get(t).Backend(), m.Store, func(scope *model.Scope, images, labels *Node) []*Node {
 			var weights []*Node
@@ -155,6 +163,7 @@ func TestRegularizerValidate(t *testing.T) {
 		"LambdaJoint = +Inf":   {LambdaJoint: math.Inf(1)},
 		"EpsilonInput = -0.1":  {EpsilonInput: -0.1},
 		"EpsilonWeight = -0.1": {EpsilonWeight: -0.1},
+		"Mu = -2":              {Mu: -2},
 	} {
 		require.ErrorContains(t, r.Validate(), want)
 		// A training with it is refused too.
@@ -198,9 +207,8 @@ func TestVerifyNegativeControl(t *testing.T) {
 		b, err := verifier.certifier.Bounds(images, labels, threat)
 		require.NoError(t, err)
 		spoil(b)
-		radii, err := layerRadii(m, threat)
+		j, err := verifier.begin(images, labels, threat, b)
 		require.NoError(t, err)
-		j := &verification{v: verifier, t: threat, radii: radii, bounds: b, y: labels, x: images}
 		require.NoError(t, j.random(t.Context(), 2000, 0, &random))
 		require.NoError(t, j.adversarial(t.Context(), 20, &adversarial))
 		return random, adversarial
@@ -240,21 +248,29 @@ func TestBoundsBadInput(t *testing.T) {
 	m, images, labels := small(t, false, 4)
 	cnn, err := nets.NewCNN(nets.CNNConfig{Seed: 1})
 	require.NoError(t, err)
+	blank := tensors.FromFlatDataAndDimensions(make([]float32, 784), 1, 28, 28, 1)
+	tanh, err := nets.NewMLP(nets.MLPConfig{Input: []int{6}, Hidden: []int{5}, Classes: 3, Activation: nets.ActTanh})
+	require.NoError(t, err)
 	good := robust.Threat{Epsilon: 0.01, Weights: []float64{0.001}}
 	for want, call := range map[string]func() error{
-		"not made of dense layers": func() error { _, err := NewCertifier(e, cnn, 0); return err },
-		"give a model":             func() error { _, err := NewCertifier(e, nil, 0); return err },
-		"norm l2":                  func() error { _, err := MarginBounds(e, m, images, labels, robust.Threat{Norm: robust.L2}); return err },
-		"Epsilon = -0.05":          func() error { _, err := MarginBounds(e, m, images, labels, robust.Threat{Epsilon: -0.05}); return err },
-		"3 labels for 4 images":    func() error { _, err := MarginBounds(e, m, images, labels[:3], good); return err },
-		"label 3 at row 0":         func() error { _, err := MarginBounds(e, m, images, []int32{3, 0, 0, 0}, good); return err },
-		"model and images":         func() error { _, err := MarginBounds(e, m, nil, labels, good); return err },
-		"2 entries for 6 weight": func() error {
-			_, err := MarginBounds(e, m, images, labels, robust.Threat{Weights: []float64{0, 0}})
+		"does not end in dense":         func() error { _, err := NewCertifier(e, &nets.Model{Name: "x"}, 0); return err },
+		"weight /conv_0/weights of CNN": func() error { _, err := MarginBounds(e, cnn, blank, labels[:1], good); return err },
+		"inputs may move by 0.01, but not all of CNN": func() error {
+			_, err := MarginBounds(e, cnn, blank, labels[:1], robust.Threat{Epsilon: 0.01})
 			return err
 		},
-		"one for both": func() error {
-			_, err := MarginBounds(e, m, images, labels, robust.Threat{Weights: []float64{0.1, 0.2, 0.1, 0.1, 0.1, 0.1}})
+		"activation tanh can be negative: the bound needs a non-negative monotone activation": func() error {
+			_, err := MarginBounds(e, tanh, images, labels, good)
+			return err
+		},
+		"give a model":          func() error { _, err := NewCertifier(e, nil, 0); return err },
+		"norm l2":               func() error { _, err := MarginBounds(e, m, images, labels, robust.Threat{Norm: robust.L2}); return err },
+		"Epsilon = -0.05":       func() error { _, err := MarginBounds(e, m, images, labels, robust.Threat{Epsilon: -0.05}); return err },
+		"3 labels for 4 images": func() error { _, err := MarginBounds(e, m, images, labels[:3], good); return err },
+		"label 3 at row 0":      func() error { _, err := MarginBounds(e, m, images, []int32{3, 0, 0, 0}, good); return err },
+		"model and images":      func() error { _, err := MarginBounds(e, m, nil, labels, good); return err },
+		"2 entries for 6 weight": func() error {
+			_, err := MarginBounds(e, m, images, labels, robust.Threat{Weights: []float64{0, 0}})
 			return err
 		},
 		"outside the bounds [0, 1]": func() error {
