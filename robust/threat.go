@@ -5,7 +5,10 @@ import (
 	"math"
 	"strings"
 
+	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
+
+	"github.com/trustbook/trustbook/nets"
 )
 
 // Norm measures an input perturbation, over all values of one example.
@@ -140,6 +143,35 @@ func (t Threat) WeightRadii(n int) []float64 {
 		}
 	}
 	return radii
+}
+
+// RelativeRadii are radii for Threat.Weights that share out a relative budget: each weight tensor may move by share times
+// its largest absolute value. Rounding to b bits, as quantization does, stays inside share = 1/(2(2^(b-1)-1)).
+func RelativeRadii(m *nets.Model, share float64) ([]float64, error) {
+	if !isRadius(share) {
+		return nil, errors.Errorf("robust: relative weight radius %g: must be finite and >= 0", share)
+	}
+	var radii []float64
+	for _, w := range m.Weights() {
+		value, err := w.Value()
+		if err != nil {
+			return nil, err
+		}
+		flat, err := tensors.CopyFlatData[float32](value)
+		if err != nil {
+			return nil, err
+		}
+		largest := 0.0
+		for i, v := range flat {
+			if a := math.Abs(float64(v)); !isRadius(a) {
+				return nil, errors.Errorf("robust: weight %s holds %g at %d: must be finite", w.Path(), v, i)
+			} else {
+				largest = max(largest, a)
+			}
+		}
+		radii = append(radii, share*largest)
+	}
+	return radii, nil
 }
 
 // MovesWeights reports whether any weight may change.

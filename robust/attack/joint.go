@@ -100,17 +100,9 @@ type jointBatch struct {
 
 func (a JointPGD) newRun(v *robust.Victim, p robust.Problem) (*jointRun, error) {
 	r := &jointRun{v: v, p: p}
-	clean, err := tensors.CopyFlatData[float32](p.Images)
-	if err != nil {
+	var err error
+	if r.batches, err = jointBatches(v, p); err != nil {
 		return nil, err
-	}
-	for rows := range v.Batches(robust.Rows(p.Images.Shape().Dimensions[0])) {
-		mask := make([]float32, v.Batch)
-		for i := range rows {
-			mask[i] = 1
-		}
-		r.batches = append(r.batches, jointBatch{rows: rows, clean: v.Images(clean, rows),
-			classes: v.Ints(p.Goal.Classes(), rows), mask: tensors.FromFlatDataAndDimensions(mask, v.Batch)})
 	}
 	for _, w := range v.Model.Weights() {
 		value, err := w.Value()
@@ -123,11 +115,28 @@ func (a JointPGD) newRun(v *robust.Victim, p robust.Problem) (*jointRun, error) 
 	return r, r.compile(a)
 }
 
+func jointBatches(v *robust.Victim, p robust.Problem) (batches []jointBatch, err error) {
+	clean, err := tensors.CopyFlatData[float32](p.Images)
+	if err != nil {
+		return nil, err
+	}
+	for rows := range v.Batches(robust.Rows(p.Images.Shape().Dimensions[0])) {
+		mask := make([]float32, v.Batch)
+		for i := range rows {
+			mask[i] = 1
+		}
+		batches = append(batches, jointBatch{rows: rows, clean: v.Images(clean, rows),
+			classes: v.Ints(p.Goal.Classes(), rows), mask: tensors.FromFlatDataAndDimensions(mask, v.Batch)})
+	}
+	return batches, nil
+}
+
 // compile builds the four graphs. k is the number of weight tensors.
 func (r *jointRun) compile(a JointPGD) (err error) {
 	k, targeted := len(r.weights), r.p.Goal.Targeted()
 	box := robust.Box{Lower: r.v.Model.Lower, Upper: r.v.Model.Upper}
-	key := fmt.Sprintf("joint/%s/targeted=%t/", a.Loss, targeted)
+	still := r.p.Threat.Epsilon == 0 // nothing to gain from gradients of inputs, which cost a third
+	key := fmt.Sprintf("joint/%s/targeted=%t/still=%t/", a.Loss, targeted, still)
 
 	// (x, clean, classes, mask, epsilon, size, Δ..., sums...) → (x one step on, sums + weight gradients)
 	r.gradient, err = r.v.Compile(key+"gradient", func(o *robust.Oracle, args []*Node) []*Node {
@@ -137,12 +146,17 @@ func (r *jointRun) compile(a JointPGD) (err error) {
 		o.WithWeights(weights, func() {
 			loss = ReduceAllSum(Mul(a.Loss.Graph(o.Logits(x), classes, targeted), mask))
 		})
-		g := o.Gradient(loss, append([]*Node{x}, weights...)...)
-		from := flat(x)
-		next := robust.Project(robust.Linf, Add(from, robust.Steepest(robust.Linf, flat(g[0]), from, size, box)), flat(clean), epsilon, box)
-		outputs := []*Node{ReshapeLike(next, x)}
+		var outputs, g []*Node
+		if still {
+			outputs, g = []*Node{x}, o.Gradient(loss, weights...)
+		} else {
+			g = o.Gradient(loss, append([]*Node{x}, weights...)...)
+			from := flat(x)
+			next := robust.Project(robust.Linf, Add(from, robust.Steepest(robust.Linf, flat(g[0]), from, size, box)), flat(clean), epsilon, box)
+			outputs, g = []*Node{ReshapeLike(next, x)}, g[1:]
+		}
 		for i := range k {
-			outputs = append(outputs, Add(args[6+k+i], g[1+i]))
+			outputs = append(outputs, Add(args[6+k+i], g[i]))
 		}
 		return append(outputs, loss)
 	})

@@ -369,6 +369,67 @@ func TestJointOnWeights(t *testing.T) {
 	require.Zero(t, clean.MaxNorm)
 }
 
+// TestRandomWeights: corners move every weight by its radius, interior points by less; frozen tensors and inputs stay; more
+// draws are not weaker, and none is as strong as the attack along gradients.
+func TestRandomWeights(t *testing.T) {
+	v, p := perceptron(t, 60, 3)
+	p.Threat = robust.Threat{Weights: []float64{0.05, 0, 0.05, 0.02}}
+	h := hostOf(t, v.Model)
+	for _, interior := range []bool{false, true} {
+		found, err := attack.RandomWeights{Interior: interior}.Perturb(t.Context(), v, p)
+		require.NoError(t, err)
+		for k, own := range [][]float64{h.w1, h.b1, h.w2, h.b2} {
+			ups, inside := 0, 0
+			for i, w := range tensors.MustCopyFlatData[float32](found.Weights[k]) {
+				d, radius := float64(w)-own[i], p.Threat.Weights[k]
+				require.LessOrEqual(t, math.Abs(d), radius+1e-7)
+				if !interior {
+					require.InDelta(t, radius, math.Abs(d), 1e-6)
+				}
+				if d > 0 {
+					ups++
+				}
+				if math.Abs(d) < 0.9*radius {
+					inside++
+				}
+			}
+			if n := len(own); n > 50 && p.Threat.Weights[k] > 0 {
+				require.InDelta(t, 0.5, float64(ups)/float64(n), 0.2)
+				require.Equal(t, interior, inside > n/2)
+			}
+		}
+	}
+	accuracy := func(a robust.Attack) float64 { return evaluate(t, v, a, p).RobustAccuracy }
+	one, many := accuracy(attack.RandomWeights{Draws: 1}), accuracy(attack.RandomWeights{Draws: 30})
+	require.LessOrEqual(t, many, one)
+	require.Less(t, accuracy(attack.JointPGD{Steps: 10}), many)
+	require.Equal(t, one, accuracy(attack.RandomWeights{Draws: 1}), "same seed, same draw")
+	p.Threat.Weights = []float64{0}
+	require.Equal(t, 1.0, accuracy(attack.RandomWeights{}), "radius 0 moves nothing")
+	p.Threat.Epsilon = 0.1
+	_, err := attack.RandomWeights{}.Perturb(t.Context(), v, p)
+	require.ErrorContains(t, err, "Epsilon = 0.1: random weights leave inputs")
+	_, err = attack.RandomWeights{Draws: -2}.Perturb(t.Context(), v, p)
+	require.ErrorContains(t, err, "Draws = -2")
+}
+
+// TestRelativeRadii: each tensor's share of its own largest weight.
+func TestRelativeRadii(t *testing.T) {
+	v, _ := perceptron(t, 5, 3)
+	radii, err := robust.RelativeRadii(v.Model, 0.25)
+	require.NoError(t, err)
+	h := hostOf(t, v.Model)
+	for k, own := range [][]float64{h.w1, h.b1, h.w2, h.b2} {
+		largest := 0.0
+		for _, w := range own {
+			largest = max(largest, math.Abs(w))
+		}
+		require.InDelta(t, largest/4, radii[k], 1e-9)
+	}
+	_, err = robust.RelativeRadii(v.Model, -1)
+	require.ErrorContains(t, err, "relative weight radius -1")
+}
+
 // TestJointIsStrongest: both together are not weaker than either alone (to the two points that ascent may lose), and
 // labels matter to the attack.
 func TestJointIsStrongest(t *testing.T) {
