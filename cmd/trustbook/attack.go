@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,8 +20,9 @@ import (
 
 // attackFlags are the flags of `trustbook attack`.
 type attackFlags struct {
-	model, inputs, labels, targets, out string
-	attack, norm, loss, bounds, backend string
+	modelFlags
+	targets, out                        string
+	attack, norm, loss, backend         string
 	epsilon, stepSize                   float64
 	steps, restarts, batch, queries     int
 	targetClasses                       int
@@ -46,15 +46,12 @@ func newAttack() *cobra.Command {
 		RunE:        func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.model, "model", "", "ONNX `FILE` of the model")
-	flags.StringVar(&f.inputs, "inputs", "", "NPY `FILE` with the images")
-	flags.StringVar(&f.labels, "labels", "", "NPY `FILE` with the labels")
+	f.register(c)
 	flags.StringVar(&f.targets, "targets", "", "NPY `FILE` with target classes: makes the attack targeted")
 	flags.StringVar(&f.out, "out", "", "NPY `FILE` for the perturbed images")
 	flags.StringVar(&f.attack, "attack", "pgd", "`NAME` of the attack: "+strings.Join(attackNames(), ", "))
 	flags.StringVar(&f.norm, "norm", "linf", "`NORM` of the perturbation: linf, l2 or l1")
 	flags.StringVar(&f.loss, "loss", "ce", "`NAME` of the loss: ce, margin or dlr (fgsm, pgd, mim, apgd)")
-	flags.StringVar(&f.bounds, "bounds", "0,1", "smallest and largest legal pixel value, `LOWER,UPPER`")
 	flags.StringVar(&f.backend, "backend", "", backendHelp)
 	flags.Float64Var(&f.epsilon, "epsilon", 0, "`RADIUS` of the perturbation; inf: none, for attacks that minimize it (fab, deepfool, cw)")
 	flags.Float64Var(&f.stepSize, "step-size", 0, "absolute step `SIZE` (default 2.5·epsilon/steps; mim: epsilon/steps)")
@@ -69,9 +66,7 @@ func newAttack() *cobra.Command {
 	flags.BoolVar(&f.multiTarget, "multi-target", false, "after the untargeted run, one towards each other class (pgd)")
 	flags.Int64Var(&f.seed, "seed", 0, "`SEED` of the random start")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
-	for _, name := range []string{"model", "inputs", "labels", "epsilon"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	_ = c.MarkFlagRequired("epsilon")
 	return c
 }
 
@@ -91,12 +86,8 @@ func (f *attackFlags) problem(changed func(flag string) bool) (robust.Attack, ro
 	if err := t.Validate(0); err != nil {
 		return nil, t, o, usagef("--epsilon %g: must be finite and >= 0, or inf for attacks that minimize it", f.epsilon)
 	}
-	low, high, ok := strings.Cut(f.bounds, ",")
-	var errLow, errHigh error
-	o.Lower, errLow = strconv.ParseFloat(strings.TrimSpace(low), 64)
-	o.Upper, errHigh = strconv.ParseFloat(strings.TrimSpace(high), 64)
-	if !ok || errLow != nil || errHigh != nil || !(o.Lower < o.Upper) || math.IsInf(o.Lower, 0) || math.IsInf(o.Upper, 0) {
-		return nil, t, o, usagef("--bounds %s: want LOWER,UPPER with the lower below the upper, such as 0,1", f.bounds)
+	if o, err = f.options(); err != nil {
+		return nil, t, o, err
 	}
 	switch {
 	case f.steps < 0:
@@ -230,34 +221,17 @@ func (f *attackFlags) checkOut() error {
 // read reads the model and the arrays and checks that they fit each other; what is wrong with them is wrong use.
 func (f *attackFlags) read(options nets.ONNXOptions) (*nets.Model, robust.Problem, error) {
 	var p robust.Problem
-	var err error
-	if p.Images, err = npy.ReadImages(f.inputs); err != nil {
-		return nil, p, wrongFile("inputs", f.inputs, err)
+	m, images, labels, err := f.modelFlags.read(options)
+	if err != nil {
+		return nil, p, err
 	}
-	if p.Goal.Labels, err = npy.ReadLabels(f.labels); err != nil {
-		return nil, p, wrongFile("labels", f.labels, err)
-	}
+	p.Images, p.Goal.Labels = images, labels
 	if f.targets != "" {
 		if p.Goal.Targets, err = npy.ReadLabels(f.targets); err != nil {
 			return nil, p, wrongFile("targets", f.targets, err)
 		}
 	}
-	options.InputShape = p.Images.Shape().Dimensions[1:]
-	m, err := nets.LoadONNX(f.model, options)
-	if err != nil && strings.Contains(err.Error(), "given input shape") {
-		return nil, p, wrongFile("inputs", f.inputs, fmt.Errorf("images have shape %v, which the model does not take: %w", p.Images.Shape().Dimensions, err))
-	}
-	if err != nil {
-		return nil, p, wrongFile("model", f.model, err)
-	}
-	if err := m.CheckImages(p.Images); err != nil {
-		return nil, p, wrongFile("inputs", f.inputs, err)
-	}
-	n := p.Images.Shape().Dimensions[0]
-	if err := (robust.Goal{Labels: p.Goal.Labels}).Validate(n, m); err != nil {
-		return nil, p, wrongFile("labels", f.labels, err)
-	}
-	if err := p.Goal.Validate(n, m); err != nil {
+	if err := p.Goal.Validate(len(labels), m); err != nil {
 		return nil, p, wrongFile("targets", f.targets, err)
 	}
 	return m, p, nil

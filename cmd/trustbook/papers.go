@@ -17,6 +17,7 @@ import (
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust/joint"
 	"github.com/trustbook/trustbook/robust/vit"
+	"github.com/trustbook/trustbook/robust/weights"
 )
 
 // paper is a replicated paper as the command line sees it.
@@ -57,6 +58,8 @@ type runOptions struct {
 // papers are all replicated papers.
 var papers = []paper{
 	{id: "2102.11935", slug: "robust/joint", title: "Non-Singular Adversarial Robustness of Neural Networks", notebook: "robust_joint.ipynb", plan: planJoint},
+	{id: "2103.02200", slug: "robust/weights", title: "Formalizing Generalization and Robustness of Neural Networks to Weight Perturbations",
+		notebook: "robust_weights.ipynb", plan: planWeights},
 	{id: "2103.15670", slug: "robust/vit", title: "On the Adversarial Robustness of Vision Transformers", notebook: "robust_vit.ipynb", plan: planViT, imports: true},
 }
 
@@ -71,28 +74,48 @@ func findPaper(name string) (paper, error) {
 	return paper{}, usagef("no paper %q: want one of %s", name, strings.Join(known, ", "))
 }
 
-func planJoint(ctx context.Context, o runOptions) (runner, error) {
-	c, err := scaled(joint.AtScale, o)
+// study is what every paper's Config can do.
+type study[C any] interface {
+	WithDefaults() C
+	Validate() error
+	Tasks() int
+}
+
+// common are the fields that every paper's Config has.
+type common struct {
+	dataset, dataDir, dir *string
+	seeds                 *[]int64
+	progress              *report.Progress
+}
+
+// planStudy plans the run of a paper: at gives the configuration of a scale, fields where its common fields are, special sets
+// what only this paper has (nil: nothing).
+func planStudy[C study[C], R replication](ctx context.Context, o runOptions, at func(scale string) (C, error), fields func(*C) common,
+	special func(*C), run func(ctx context.Context, e *engine.Engine, c C) (R, error)) (runner, error) {
+	c, err := scaled(at, o)
 	if err != nil {
 		return nil, err
 	}
 	if o.dataset != "" {
-		c.Dataset = o.dataset
+		*fields(&c).dataset = o.dataset
 	}
 	if len(o.seeds) > 0 {
-		c.Seeds = o.seeds
+		*fields(&c).seeds = o.seeds
+	}
+	if special != nil {
+		special(&c)
 	}
 	c = c.WithDefaults()
-	c.DataDir, c.Dir = o.dataDir, o.stateDir
+	*fields(&c).dataDir, *fields(&c).dir = o.dataDir, o.stateDir
 	if err := c.Validate(); err != nil {
 		return nil, usageError{err}
 	}
-	if err := knownData(ctx, c.Dataset); err != nil {
+	if err := knownData(ctx, *fields(&c).dataset); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, e *engine.Engine) (replication, error) {
-		c.Progress = o.progress(float64(len(c.Methods) * len(c.Seeds) * joint.TasksPerNetwork))
-		r, err := joint.Run(ctx, e, c)
+		*fields(&c).progress = o.progress(float64(c.Tasks()))
+		r, err := run(ctx, e, c)
 		if err != nil {
 			return nil, err // and no typed nil
 		}
@@ -100,41 +123,31 @@ func planJoint(ctx context.Context, o runOptions) (runner, error) {
 	}, nil
 }
 
+func planJoint(ctx context.Context, o runOptions) (runner, error) {
+	return planStudy(ctx, o, joint.AtScale, func(c *joint.Config) common {
+		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
+	}, nil, joint.Run)
+}
+
+func planWeights(ctx context.Context, o runOptions) (runner, error) {
+	return planStudy(ctx, o, weights.AtScale, func(c *weights.Config) common {
+		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
+	}, nil, weights.Run)
+}
+
 func planViT(ctx context.Context, o runOptions) (runner, error) {
-	c, err := scaled(vit.AtScale, o)
-	if err != nil {
-		return nil, err
-	}
-	if o.dataset != "" {
-		c.Dataset = o.dataset
-	}
-	if len(o.seeds) > 0 {
-		c.Seeds = o.seeds
-	}
-	for _, m := range o.models {
-		name, path, ok := strings.Cut(m, "=")
-		if !ok {
-			name, path = strings.TrimSuffix(filepath.Base(m), ".onnx"), m
+	return planStudy(ctx, o, vit.AtScale, func(c *vit.Config) common {
+		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
+	}, func(c *vit.Config) {
+		for _, m := range o.models {
+			name, path, ok := strings.Cut(m, "=")
+			if !ok {
+				name, path = strings.TrimSuffix(filepath.Base(m), ".onnx"), m
+			}
+			c.Imported = append(c.Imported, vit.Imported{Name: name, Path: path})
 		}
-		c.Imported = append(c.Imported, vit.Imported{Name: name, Path: path})
-	}
-	c.Images, c.Labels = o.inputs, o.labels
-	c = c.WithDefaults()
-	c.DataDir, c.Dir = o.dataDir, o.stateDir
-	if err := c.Validate(); err != nil {
-		return nil, usageError{err}
-	}
-	if err := knownData(ctx, c.Dataset); err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, e *engine.Engine) (replication, error) {
-		c.Progress = o.progress(float64(c.Tasks()))
-		r, err := vit.Run(ctx, e, c)
-		if err != nil {
-			return nil, err // and no typed nil
-		}
-		return r, nil
-	}, nil
+		c.Images, c.Labels = o.inputs, o.labels
+	}, vit.Run)
 }
 
 // kindOf names a type of setting for people.

@@ -2,6 +2,7 @@ package certify
 
 import (
 	"cmp"
+	"math"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -185,6 +186,25 @@ func (b *Bounds) Certified(labels []int32) []bool {
 		}
 	}
 	return certified
+}
+
+// Floor is a lower bound on the margin f_y - f_j of example i under perturbation: the larger of the two that we have,
+// Margin - Total and IBP.
+func (b *Bounds) Floor(i, j int) float64 { return max(b.Margin[i][j]-b.Total[i][j], b.IBP[i][j]) }
+
+// Margins are the certified margins: of each example the smallest Floor over all other classes. Where it is positive, no
+// perturbation inside the threat can change the (right) prediction.
+func (b *Bounds) Margins(labels []int32) []float64 {
+	margins := make([]float64, len(labels))
+	for i, y := range labels {
+		margins[i] = math.Inf(1)
+		for j := range b.Margin[i] {
+			if int32(j) != y {
+				margins[i] = min(margins[i], b.Floor(i, j))
+			}
+		}
+	}
+	return margins
 }
 
 // CertifiedAccuracy is the share of examples that are Certified.

@@ -94,6 +94,12 @@ func (c *Coverage) layerRadii(t robust.Threat) ([]float64, error) {
 	return radii, nil
 }
 
+// Check reports weights that may move but are not covered, and inputs that may move where not all weights are.
+func (c *Coverage) Check(t robust.Threat) error {
+	_, err := c.layerRadii(t)
+	return err
+}
+
 // features builds the input [batch, values] of the first covered layer.
 func (c *Coverage) features(scope *model.Scope, images *Node) *Node {
 	x := Reshape(images, images.Shape().Dimensions[0], -1)

@@ -30,6 +30,7 @@ type Verification struct {
 	// Tightness is the fall of the margin under PGD divided by its bound: 1 would be a bound that is reached.
 	MedianTightness, MaxTightness float64
 	AttackedLoss, UpperLoss       []float64 // each example: what the PGD reached, and the bound
+	Tightness                     []float64 // each example's, from small to large
 }
 
 // VerifyConfig sizes a verification. Zero fields mean the defaults.
@@ -277,6 +278,7 @@ func (j *verification) adversarial(ctx context.Context, steps int, r *Verificati
 	r.Adversarial = len(j.y)
 	r.Attacked = stat.Mean(r.AttackedLoss, nil)
 	slices.Sort(ratios)
+	r.Tightness = ratios
 	r.MedianTightness, r.MaxTightness = ratios[len(ratios)/2], ratios[len(ratios)-1]
 	return nil
 }

@@ -87,8 +87,14 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 	return r, nil
 }
 
-// TasksPerNetwork is how many tasks Run reports to Config.Progress for each method and seed.
-const TasksPerNetwork = 3 // warm-up, training, measuring
+// tasksPerNetwork: warm-up, training, measuring.
+const tasksPerNetwork = 3
+
+// Tasks is how many tasks Run reports to Config.Progress.
+func (c Config) Tasks() int {
+	c = c.WithDefaults()
+	return len(c.Methods) * len(c.Seeds) * tasksPerNetwork
+}
 
 // measured trains and measures one network, unless that was done before. The gauge is made when first needed.
 func measured(ctx context.Context, e *engine.Engine, m Method, seed int64, d *fit.Sets, c Config, gauge **Gauge) (Measured, error) {
@@ -114,7 +120,7 @@ func measured(ctx context.Context, e *engine.Engine, m Method, seed int64, d *fi
 		return (*gauge).Measure(ctx, net, m.Name, seed)
 	})
 	if skipper, ok := c.Progress.(interface{ Skip(float64) }); ok && !worked {
-		skipper.Skip(TasksPerNetwork)
+		skipper.Skip(tasksPerNetwork)
 	}
 	return result, errors.WithMessagef(err, "joint: %s, seed %d", m.Name, seed)
 }

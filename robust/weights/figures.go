@@ -1,0 +1,164 @@
+package weights
+
+import (
+	"fmt"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/trustbook/trustbook/report"
+)
+
+// Figures returns the run's figures.
+func (r *Result) Figures() []*report.Figure {
+	return []*report.Figure{r.attackFigure(), r.tightnessFigure(), r.certifiedFigure(), r.layerFigure(), r.bitsFigure(), r.gapFigure(), r.gridFigure()}
+}
+
+// line is a method's mean over x, with the interval over seeds.
+func (r *Result) line(name, method string, x []float64, of func(m Measured, i int) float64) report.Line {
+	l := report.Line{Name: name, X: x}
+	for i := range x {
+		e := report.Interval(r.values(method, func(m Measured) float64 { return of(m, i) }))
+		l.Y = append(l.Y, e.Mean)
+		if len(r.Config.Seeds) > 1 {
+			l.Low, l.High = append(l.Low, max(0, e.Low)), append(l.High, min(1, e.High))
+		}
+	}
+	return l
+}
+
+func accuracyAxis(label string) report.Axis {
+	return report.Axis{Label: label, Min: 0, Max: 1, Percent: true}
+}
+
+// attackFigure shows accuracy over the radius, with random perturbations of cross-entropy's networks as control.
+func (r *Result) attackFigure() *report.Figure {
+	x := append([]float64{0}, r.Config.Epsilon...)
+	panel := report.Panel{X: report.Axis{Label: "weight radius"}, Y: accuracyAxis("accuracy")}
+	for _, method := range r.main() {
+		panel.Marks = append(panel.Marks, r.line(method, method, x, func(m Measured, i int) float64 {
+			return append([]float64{m.Clean}, m.Attacked...)[i]
+		}))
+	}
+	ce := Name(0, 0)
+	panel.Marks = append(panel.Marks, r.line(ce+", random", ce, x, func(m Measured, i int) float64 { return append([]float64{m.Clean}, m.Random...)[i] }))
+	return &report.Figure{Title: "Accuracy under weight attack", Caption: "Weight PGD, one perturbation for all examples. Random perturbations of the same size do nothing: " +
+		"it is the direction that breaks a network.", Panels: []report.Panel{panel}, PanelHeight: 3.6}
+}
+
+// tightnessFigure counts how much of the bound an attack on each example reaches, in the first seed.
+func (r *Result) tightnessFigure() *report.Figure {
+	at := max(0, slices.Index(r.Config.VerifyAt, claimCertify))
+	panel := report.Panel{X: report.Axis{Label: "fall of the margin / bound", Min: 0, Max: 1}, Y: report.Axis{Label: "examples", Percent: true}}
+	for _, method := range []string{Name(0, 0), Name(r.Config.Lambdas[len(r.Config.Lambdas)-1], 0)} {
+		for _, m := range r.For(method) {
+			if m.Seed == r.Config.Seeds[0] {
+				panel.Marks = append(panel.Marks, report.Histogram{Name: method, Values: m.Checks[at].Tightness, Min: 0, Max: 1, Bins: 40})
+			}
+		}
+	}
+	return &report.Figure{Title: "How tight the bound is", Caption: fmt.Sprintf("PGD with a weight perturbation for each test example of its own, at radius %g. No example passes 1. "+
+		"Training with the bound makes it several times tighter.", r.Config.VerifyAt[at]), Panels: []report.Panel{panel}, PanelHeight: 3}
+}
+
+// certifiedFigure shows certified accuracy over the radius, by both bounds.
+func (r *Result) certifiedFigure() *report.Figure {
+	f := &report.Figure{Title: "Certified accuracy", Caption: "Share of test examples whose prediction no weight perturbation inside the radius can change.", PanelHeight: 3}
+	for _, kind := range []struct {
+		title string
+		of    func(m Measured, i int) float64
+	}{{"margin bound", func(m Measured, i int) float64 { return m.CertifiedBound[i] }}, {"intervals", func(m Measured, i int) float64 { return m.CertifiedIBP[i] }}} {
+		panel := report.Panel{Title: kind.title, X: report.Axis{Label: "weight radius", Log: true}, Y: accuracyAxis("certified accuracy")}
+		for _, method := range r.main() {
+			panel.Marks = append(panel.Marks, r.line(method, method, r.Config.Certify, kind.of))
+		}
+		f.Panels = append(f.Panels, panel)
+	}
+	return f
+}
+
+// layerFigure compares what the bound allows one layer with what attacking it costs.
+func (r *Result) layerFigure() *report.Figure {
+	attacked, bound := report.Bars{}, report.Bars{}
+	for k := range len(r.Config.Hidden) + 1 {
+		attacked.Groups = append(attacked.Groups, fmt.Sprintf("layer %d", k+1))
+	}
+	bound.Groups = attacked.Groups
+	for _, method := range r.main() {
+		a, b := report.BarSeries{Name: method}, report.BarSeries{Name: method}
+		for k := range attacked.Groups {
+			a.Values = append(a.Values, stat.Mean(r.values(method, func(m Measured) float64 { return m.Clean - m.Layers[k].Attacked }), nil))
+			b.Values = append(b.Values, stat.Mean(r.values(method, func(m Measured) float64 { return m.Layers[k].Bound }), nil))
+		}
+		attacked.Series, bound.Series = append(attacked.Series, a), append(bound.Series, b)
+	}
+	return &report.Figure{Title: "One layer at a time", Caption: fmt.Sprintf("Left: mean bound on the worst class's margin if only this layer's weights move by %g. "+
+		"Right: accuracy lost to weight PGD on this layer alone at %g.", r.Config.LayerCertify, r.Config.LayerEpsilon),
+		Panels: []report.Panel{{Y: report.Axis{Label: "bound on the fall of the margin"}, Marks: []report.Mark{bound}},
+			{Y: report.Axis{Label: "accuracy lost", Percent: true}, Marks: []report.Mark{attacked}}}, PanelHeight: 3}
+}
+
+// bitsFigure holds rounding against the worst perturbation of the same size.
+func (r *Result) bitsFigure() *report.Figure {
+	var x []float64
+	for _, b := range r.Config.Bits {
+		x = append(x, float64(b))
+	}
+	f := &report.Figure{Title: "Rounding and the worst perturbation of its size", Caption: "Rounding to a number of bits moves each weight by at most half a step. " +
+		"Left: what it does. Middle: what weight PGD does inside the same radii. Right: what is certified inside them.", PanelHeight: 2.8, Columns: 3, Width: 8}
+	for _, kind := range []struct {
+		title string
+		of    func(b Bits) float64
+	}{{"rounded", func(b Bits) float64 { return b.Rounded }}, {"attacked", func(b Bits) float64 { return b.Attacked }}, {"certified", func(b Bits) float64 { return b.Certified }}} {
+		panel := report.Panel{Title: kind.title, X: report.Axis{Label: "bits"}, Y: accuracyAxis("accuracy")}
+		for _, method := range r.main() {
+			panel.Marks = append(panel.Marks, r.line(method, method, x, func(m Measured, i int) float64 { return kind.of(m.Bits[i]) }))
+		}
+		f.Panels = append(f.Panels, panel)
+	}
+	return f
+}
+
+// gapFigure holds the complexity bound against the generalization gap.
+func (r *Result) gapFigure() *report.Figure {
+	panel := report.Panel{X: report.Axis{Label: "complexity bound", Log: true}, Y: report.Axis{Label: "gap in cross-entropy"}}
+	for _, mu := range r.Config.GapMus {
+		points := report.Points{Name: fmt.Sprintf("μ %g", mu)}
+		for _, g := range r.Gaps {
+			if g.Mu == mu {
+				points.X, points.Y = append(points.X, g.Complexity), append(points.Y, g.Loss())
+			}
+		}
+		panel.Marks = append(panel.Marks, points)
+	}
+	return &report.Figure{Title: "The complexity bound ranks networks by their gap", Caption: "One point a seed and factor μ of the norms. The bound's value is vacuous; its order is not.",
+		Panels: []report.Panel{panel}, PanelHeight: 3.4, Width: 6}
+}
+
+// gridFigure shows both factors.
+func (r *Result) gridFigure() *report.Figure {
+	c := r.Config
+	attack, certify := len(c.Epsilon)/2, 0
+	f := &report.Figure{Title: "Both factors of the loss", Caption: fmt.Sprintf("Means over seeds: accuracy without attack, under weight PGD at %g, certified at %g by the margin bound.",
+		c.Epsilon[attack], c.Certify[certify]), PanelHeight: 2.4, Columns: 3, Width: 8}
+	for _, kind := range []struct {
+		title string
+		of    func(m Measured) float64
+	}{{"clean", func(m Measured) float64 { return m.Clean }}, {"attacked", func(m Measured) float64 { return m.Attacked[attack] }},
+		{"certified", func(m Measured) float64 { return m.CertifiedBound[certify] }}} {
+		heat := report.Heat{Label: "accuracy", Min: 0, Max: 1, Percent: true, Format: "%.0f"}
+		for _, mu := range c.Mus {
+			heat.X = append(heat.X, fmt.Sprintf("%g", mu))
+		}
+		for _, lambda := range c.Lambdas {
+			heat.Y = append(heat.Y, fmt.Sprintf("%g", lambda))
+			var row []float64
+			for _, mu := range c.Mus {
+				row = append(row, stat.Mean(r.values(Name(lambda, mu), kind.of), nil))
+			}
+			heat.Z = append(heat.Z, row)
+		}
+		f.Panels = append(f.Panels, report.Panel{Title: kind.title, X: report.Axis{Label: "μ"}, Y: report.Axis{Label: "λ"}, Marks: []report.Mark{heat}})
+	}
+	return f
+}
