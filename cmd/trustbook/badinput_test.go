@@ -123,6 +123,38 @@ func TestAttackRefuses(t *testing.T) {
 	})
 }
 
+func TestWeightsRefuses(t *testing.T) {
+	dir, _ := attackFolder(t)
+	good := []string{"weights", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--epsilon", "0.001"}
+	saveArray(t, filepath.Join(dir, "high.npy"), []int64{0, 1, 2, 3, 4, 99}, 6)
+	for _, c := range []struct {
+		flag, value string
+		words       []string
+	}{
+		{"--model", "absent.onnx", []string{"--model absent.onnx"}},
+		{"--model", "short.onnx", []string{"--model short.onnx"}},
+		{"--labels", "high.npy", []string{"--labels high.npy", "99"}},
+		{"--inputs", "y.npy", []string{"--inputs y.npy"}},
+		{"--epsilon", "0", []string{"--epsilon 0", "> 0"}},
+		{"--epsilon", "-1", []string{"--epsilon -1"}},
+		{"--epsilon", "inf", []string{"--epsilon +Inf", "finite"}},
+		{"--epsilon", "nan", []string{"--epsilon NaN"}},
+		{"--steps", "0", []string{"--steps 0"}},
+		{"--restarts", "-1", []string{"--restarts -1"}},
+		{"--draws", "0", []string{"--draws 0"}},
+		{"--batch-size", "0", []string{"--batch-size 0"}},
+		{"--bits", "8,1", []string{"--bits 1", "2 to 16"}},
+		{"--bits", "many", []string{"--bits", "many"}},
+		{"--bounds", "1,0", []string{"--bounds 1,0"}},
+		{"--backend", "tpu", []string{"tpu", "xla:cpu"}},
+	} {
+		t.Run(c.flag+c.value, func(t *testing.T) { fails(t, dir, command(dir, with(good, c.flag, c.value)...), wrongUse, c.words...) })
+	}
+	t.Run("missing flags", func(t *testing.T) {
+		fails(t, dir, command(dir, "weights", "--model", "m.onnx"), wrongUse, "epsilon", "inputs", "labels", "trustbook weights --help")
+	})
+}
+
 func TestWrongUse(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
@@ -162,6 +194,8 @@ func TestWrongUse(t *testing.T) {
 		{[]string{"replicate", "robust/joint", "--out", "file"}, []string{"--out file", "not a folder"}},
 		{[]string{"replicate", "robust/joint", "--model", "m.onnx"}, []string{"--model", "robust/vit"}},
 		{[]string{"replicate", "robust/vit", "--model", "m.onnx"}, []string{"belong together"}},
+		{[]string{"replicate", "robust/weights", "--set", "bits=[1]"}, []string{"1 bits", "2 to 16"}},
+		{[]string{"replicate", "robust/weights", "--set", "lambdas=[0.1]"}, []string{"must start at 0"}},
 		{[]string{"replicate", "robust/vit", "--set", "patch=-1"}, []string{"patch"}},
 		{[]string{"replicate", "robust/vit", "--set", "reference=0.07"}, []string{"reference = 0.07"}},
 		{[]string{"replicate", "robust/joint", "--backend", "tpu"}, []string{"tpu"}},

@@ -104,6 +104,12 @@ func TestJSON(t *testing.T) {
 	require.Equal(t, fine, got.status, got.stderr)
 	requireKeys(t, got.stdout, "clean_accuracy", "robust_accuracy", "success_rate", "median_norm", "max_norm", "queries_per_example", "seconds",
 		"backend", "seed", "checks", "checks[].name", "attack", "norm", "epsilon", "examples", "attacked")
+
+	got = trustbook(t, dir, "weights", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--epsilon", "0.001", "--steps", "2", "--draws", "2", "--bits", "8,3", "--json")
+	require.Equal(t, fine, got.status, got.stderr)
+	requireKeys(t, got.stdout, "clean_accuracy", "examples", "epsilon", "relative", "seed", "backend", "uncovered", "parts", "parts[].name", "parts[].weights",
+		"parts[].random_accuracy", "parts[].attacked_accuracy", "parts[].certified_accuracy", "parts[].median_certified_margin",
+		"quantized", "quantized[].bits", "quantized[].accuracy", "quantized[].attacked_accuracy", "quantized[].certified_accuracy")
 }
 
 // What replicate writes, what it prints with --json, and what list and the ledger make of it.

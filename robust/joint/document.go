@@ -28,10 +28,10 @@ func (r *Result) Document() *report.Document {
 					"and one that does both at once. The weight perturbation is one for the whole test set, the input perturbation one for each image."),
 				figures[0], tables[0], figures[1]}},
 			{Title: "The bound", Parts: []report.Part{
-				report.Text("With |ξ| ≤ εx on inputs and |Δ| ≤ ε_k on the weights of layer k, the margin between classes i and j of a dense ReLU network can fall by at most"),
-				report.Formula("B_{ij} = ||W^L_i − W^L_j||_1 · e_{L−1} + 2 ε_L u_{L−1},   e_k = ||W^k||_∞ e_{k−1} + ε_k u_{k−1},   e_0 = εx"),
-				report.Text("where u_k bounds the sum of activations. The bound of both is at least the sum of the bounds of each: their interaction is what two " +
-					"singular analyses miss. Cross-entropy under attack is at most ln Σ_j exp(B_{yj} − m_j), with m_j the clean margins."),
+				report.Text("With |ξ| ≤ εx on inputs and |Δ| ≤ ε_{k} on the weights of layer k, the margin between classes i and j of a dense ReLU network can fall by at most"),
+				report.Formula("B_{ij} = ‖W^{L}_{i} − W^{L}_{j}‖_{1} · e_{L−1} + 2 ε_{L} u_{L−1},   e_{k} = ‖W^{k}‖_{∞} e_{k−1} + ε_{k} u_{k−1},   e_{0} = εx"),
+				report.Text("where u_{k} bounds the sum of activations. The bound of both is at least the sum of the bounds of each: their interaction is what two " +
+					"singular analyses miss. Cross-entropy under attack is at most ln Σ_{j} exp(B_{yj} − m_{j}), with m_{j} the clean margins."),
 				figures[2], tables[1], figures[4]}},
 			{Title: "Training with the bound", Parts: []report.Part{
 				report.Text("Reg adds the batch mean of the worst class's bound, one term for inputs and one for weights, to the loss. Networks trained so are the only ones with a certificate. " +

@@ -44,7 +44,7 @@ func (r *Result) Claims() []report.Claim {
 			What:     "rank correlation (Kendall's τ) of the complexity bound with the generalization gap",
 			Tests: []report.Test{
 				r.perSeed("Kendall's τ between the bound and the gap in cross-entropy, over the factors μ", r.Kendall, report.AtLeast, 0.8),
-				r.perSeed(fmt.Sprintf("gap in cross-entropy at μ %g minus that at μ 0", c.GapMus[len(c.GapMus)-1]), r.gapChange, report.Below, 0),
+				r.perSeed(fmt.Sprintf("gap in cross-entropy at μ=%g minus that at μ=0", c.GapMus[len(c.GapMus)-1]), r.gapChange, report.Below, 0),
 			},
 			N: c.GapTest,
 		},
@@ -56,7 +56,9 @@ func (r *Result) Claims() []report.Claim {
 				r.accuracy(ours, underPGD, report.AtLeast, 0.65, r.attackedAt),
 				r.certified(ours, report.AtLeast, 0.85),
 				r.certified(ce, report.AtMost, 0.20),
-				r.each(ours, "clean accuracy of "+ours, func(m Measured) float64 { return m.Clean }, report.AtLeast, 0.91, true),
+				r.accuracy(ours, "clean accuracy", report.AtLeast, 0.91, func(method string) []float64 {
+					return r.values(method, func(m Measured) float64 { return m.Clean })
+				}),
 				r.gapDifference(ours, ce),
 			},
 		},

@@ -42,7 +42,7 @@ type Config struct {
 	VerifyImages int       `json:"verify_images"` // zero: 100
 	VerifyRandom int       `json:"verify_random"` // random perturbations a network and radius; zero: 2,000
 
-	Bits []int `json:"bits"` // to which weights are rounded; zero: 16, 12, 8, 7, 6, 5, 4, 3, 2
+	Bits []int `json:"bits"` // to which weights are rounded; zero: 12, 10, 8, 7, 6, 5, 4, 3, 2
 
 	GapMus    []float64 `json:"gap_mus"`    // factors of the norms in the experiment on generalization; zero: 0, 1e-3, 3e-3, 1e-2, 3e-2, 0.1
 	GapTrain  int       `json:"gap_train"`  // training examples; zero: 2,000
@@ -91,7 +91,7 @@ func (c Config) WithDefaults() Config {
 		c.Seeds = []int64{1, 2, 3, 4, 5}
 	}
 	if len(c.Bits) == 0 {
-		c.Bits = []int{16, 12, 8, 7, 6, 5, 4, 3, 2}
+		c.Bits = []int{12, 10, 8, 7, 6, 5, 4, 3, 2}
 	}
 	orList(&c.Lambdas, 0, 1e-3, 3e-3)
 	orList(&c.Mus, 0, 1e-3, 1e-2)

@@ -25,20 +25,20 @@ func (r *Result) Document() *report.Document {
 		Sections: []report.Section{
 			{Title: "Attacks on weights", Parts: []report.Part{
 				report.Text("One perturbation of all weights, each by at most the radius, is sought along gradients of the loss on all test examples. " +
-					"Random perturbations of the same size are the control."), figures[0], tables[0], figures[6]}},
+					"Random perturbations of the same size are the control."), figures[0], tables[0], tables[1], figures[6]}},
 			{Title: "The margin bound", Parts: []report.Part{
-				report.Text("With |Δ| ≤ ε_k on the weights of layer k, the margin between classes i and j of a dense network can fall by at most"),
-				report.Formula("B_{ij} = ||W^L_i − W^L_j||_1 · e_{L−1} + 2 ε_L u_{L−1},   e_k = ||W^k||_∞ e_{k−1} + ε_k u_{k−1},   e_0 = 0,   u_0 = ||x||_1"),
-				report.Text("where u_k, by intervals, bounds the sum of the activations. A radius of 0 leaves a layer as it is, so that one formula serves one layer, several and all."),
-				figures[1], tables[2], figures[2], tables[1]}},
-			{Title: "One layer at a time", Parts: []report.Part{figures[3], tables[3]}},
+				report.Text("With |Δ| ≤ ε_{k} on the weights of layer k, the margin between classes i and j of a dense network can fall by at most"),
+				report.Formula("B_{ij} = ‖W^{L}_{i} − W^{L}_{j}‖_{1} · e_{L−1} + 2 ε_{L} u_{L−1},   e_{k} = ‖W^{k}‖_{∞} e_{k−1} + ε_{k} u_{k−1},   e_{0} = 0,   u_{0} = ‖x‖_{1}"),
+				report.Text("where u_{k}, by intervals, bounds the sum of the activations. A radius of 0 leaves a layer as it is, so that one formula serves one layer, several and all."),
+				figures[1], tables[3], figures[2], tables[2]}},
+			{Title: "One layer at a time", Parts: []report.Part{figures[3], tables[4]}},
 			{Title: "Rounding", Parts: []report.Part{
-				report.Text("Whoever compresses a network rounds its weights: a perturbation whose size is known. Its certificate covers every way of rounding."), figures[4], tables[4]}},
+				report.Text("Whoever compresses a network rounds its weights: a perturbation whose size is known. Its certificate covers every way of rounding."), figures[4], tables[5]}},
 			{Title: "Generalization", Parts: []report.Part{
-				report.Text("The Rademacher complexity on n examples of d values, of size at most b, of networks with ||W^k||_∞ ≤ s_k is at most"),
-				report.Formula("2^{L−1} (Π_k s_k) b sqrt(2 ln(2d) / n)"),
-				report.Text("and grows with the norms alone. The term μ Σ_k ||W^k||_∞ of the loss holds them down."), figures[5], tables[5]}},
-			{Title: "Compared methods", Parts: []report.Part{tables[6]}},
+				report.Text("The Rademacher complexity on n examples of d values, of size at most b, of networks with ‖W^{k}‖_{∞} ≤ s_{k} is at most"),
+				report.Formula("2^{L−1} (Π_{k} s_{k}) b sqrt(2 ln(2d) / n)"),
+				report.Text("and grows with the norms alone. The term μ Σ_{k} ‖W^{k}‖_{∞} of the loss holds them down."), figures[5], tables[6]}},
+			{Title: "Compared methods", Parts: []report.Part{tables[7]}},
 		},
 		Settings: []report.Setting{
 			{Name: "scale", Value: c.Scale}, {Name: "data", Value: fmt.Sprintf("%s, %d training and %d test examples", r.Data, c.Train, c.Test)},

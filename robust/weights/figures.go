@@ -79,23 +79,20 @@ func (r *Result) certifiedFigure() *report.Figure {
 
 // layerFigure compares what the bound allows one layer with what attacking it costs.
 func (r *Result) layerFigure() *report.Figure {
-	attacked, bound := report.Bars{}, report.Bars{}
-	for k := range len(r.Config.Hidden) + 1 {
-		attacked.Groups = append(attacked.Groups, fmt.Sprintf("layer %d", k+1))
-	}
-	bound.Groups = attacked.Groups
+	bound := report.Panel{Title: "bound", X: report.Axis{Label: "layer"}, Y: report.Axis{Label: "fall of the margin", Log: true}}
+	cost := report.Panel{Title: "attack", X: report.Axis{Label: "layer"}, Y: report.Axis{Label: "accuracy lost", Percent: true}}
 	for _, method := range r.main() {
-		a, b := report.BarSeries{Name: method}, report.BarSeries{Name: method}
-		for k := range attacked.Groups {
-			a.Values = append(a.Values, stat.Mean(r.values(method, func(m Measured) float64 { return m.Clean - m.Layers[k].Attacked }), nil))
-			b.Values = append(b.Values, stat.Mean(r.values(method, func(m Measured) float64 { return m.Layers[k].Bound }), nil))
+		b, c := report.Line{Name: method}, report.Line{Name: method}
+		for k := range len(r.Config.Hidden) + 1 {
+			b.X, c.X = append(b.X, float64(k+1)), append(c.X, float64(k+1))
+			b.Y = append(b.Y, stat.Mean(r.values(method, func(m Measured) float64 { return m.Layers[k].Bound }), nil))
+			c.Y = append(c.Y, stat.Mean(r.values(method, func(m Measured) float64 { return m.Clean - m.Layers[k].Attacked }), nil))
 		}
-		attacked.Series, bound.Series = append(attacked.Series, a), append(bound.Series, b)
+		bound.Marks, cost.Marks = append(bound.Marks, b), append(cost.Marks, c)
 	}
-	return &report.Figure{Title: "One layer at a time", Caption: fmt.Sprintf("Left: mean bound on the worst class's margin if only this layer's weights move by %g. "+
+	return &report.Figure{Title: "Which layer matters", Caption: fmt.Sprintf("Left: mean bound on the worst class's margin if only this layer's weights move by %g. "+
 		"Right: accuracy lost to weight PGD on this layer alone at %g.", r.Config.LayerCertify, r.Config.LayerEpsilon),
-		Panels: []report.Panel{{Y: report.Axis{Label: "bound on the fall of the margin"}, Marks: []report.Mark{bound}},
-			{Y: report.Axis{Label: "accuracy lost", Percent: true}, Marks: []report.Mark{attacked}}}, PanelHeight: 3}
+		Panels: []report.Panel{bound, cost}, PanelHeight: 3}
 }
 
 // bitsFigure holds rounding against the worst perturbation of the same size.
@@ -123,7 +120,7 @@ func (r *Result) bitsFigure() *report.Figure {
 func (r *Result) gapFigure() *report.Figure {
 	panel := report.Panel{X: report.Axis{Label: "complexity bound", Log: true}, Y: report.Axis{Label: "gap in cross-entropy"}}
 	for _, mu := range r.Config.GapMus {
-		points := report.Points{Name: fmt.Sprintf("μ %g", mu)}
+		points := report.Points{Name: fmt.Sprintf("μ=%g", mu)}
 		for _, g := range r.Gaps {
 			if g.Mu == mu {
 				points.X, points.Y = append(points.X, g.Complexity), append(points.Y, g.Loss())

@@ -82,7 +82,7 @@ func (s *study) gaps(ctx context.Context) (points []GapPoint, err error) {
 			jobs, tests, keys = append(jobs, job), append(tests, test), append(keys, key)
 		}
 		found, err := remember(s, "weights-gap-"+fit.Hash(append(keys, s.c.GapTest, s.c.GapNoise)...), func() (found []GapPoint, err error) {
-			if _, err := fit.TrainAll(ctx, s.e, jobs, s.c.Progress, s.title(fmt.Sprintf("learn noisy labels, μ %g", mu))); err != nil {
+			if _, err := fit.TrainAll(ctx, s.e, jobs, s.c.Progress, s.title(fmt.Sprintf("learn noisy labels, μ=%g", mu))); err != nil {
 				return nil, err
 			}
 			for i, job := range jobs {

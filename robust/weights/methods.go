@@ -20,19 +20,19 @@ type Method struct {
 // ATw is the name of adversarial training on weights, which the paper's loss competes with.
 const ATw = "AT-w"
 
-// Name is the name of the method with these factors: "CE", "λ 0.003", "λ 0.003 μ 0.01".
+// Name is the name of the method with these factors: "CE", "λ=0.003", "λ=0.003, μ=0.01".
 func Name(lambda, mu float64) string {
 	var parts []string
 	if lambda > 0 {
-		parts = append(parts, fmt.Sprintf("λ %g", lambda))
+		parts = append(parts, fmt.Sprintf("λ=%g", lambda))
 	}
 	if mu > 0 {
-		parts = append(parts, fmt.Sprintf("μ %g", mu))
+		parts = append(parts, fmt.Sprintf("μ=%g", mu))
 	}
 	if parts == nil {
 		return "CE"
 	}
-	return strings.Join(parts, " ")
+	return strings.Join(parts, ", ")
 }
 
 // Methods are the compared trainings: Loss over the grid of its factors, and adversarial training on weights.

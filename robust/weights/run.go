@@ -37,6 +37,7 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 			if err != nil {
 				return nil, errors.WithMessagef(err, "weights: %s, seed %d", m.Name, seed)
 			}
+			found.Method = m.Name // a label, and none of what is kept
 			r.Models = append(r.Models, found)
 		}
 		if len(trained) == 0 {

@@ -100,7 +100,7 @@ func TestRunRepeatsAndResumes(t *testing.T) {
 		require.Positive(t, m.Complexity)
 	}
 	require.NotEqual(t, first.Models[0].Norms, first.Models[1].Norms, "seeds differ")
-	for _, name := range []string{"CE", "λ 0.003", ATw} {
+	for _, name := range []string{"CE", "λ=0.003", ATw} {
 		require.Len(t, first.For(name), 2, name)
 	}
 	for _, g := range first.Gaps {
@@ -145,7 +145,7 @@ func TestClaimsCanFail(t *testing.T) {
 	for _, seed := range c.Seeds {
 		wobble := 0.001 * float64(seed)
 		add(good, "CE", seed, 0.3+wobble, 0.01, 0.95)
-		add(good, "λ 0.003", seed, 0.8+2*wobble, 0.92, 0.95)
+		add(good, "λ=0.003", seed, 0.8+2*wobble, 0.92, 0.95)
 		for i, mu := range c.GapMus {
 			good.Gaps = append(good.Gaps, GapPoint{Mu: mu, Seed: seed, TestLoss: 3 - 0.4*float64(i) + wobble, Complexity: math.Exp(float64(-i))})
 		}

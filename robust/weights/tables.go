@@ -12,7 +12,7 @@ import (
 
 // Tables returns the run's tables, means over seeds with 95 % intervals.
 func (r *Result) Tables() []*report.Table {
-	return []*report.Table{r.accuracyTable(), r.certifiedTable(), r.boundTable(), r.layerTable(), r.bitsTable(), r.gapTable(), r.methodTable()}
+	return []*report.Table{r.accuracyTable(), r.gapsTable(), r.certifiedTable(), r.boundTable(), r.layerTable(), r.bitsTable(), r.gapTable(), r.methodTable()}
 }
 
 func (r *Result) methods() (names []string) {
@@ -39,23 +39,37 @@ func (r *Result) accuracyTable() *report.Table {
 	c := r.Config
 	t := &report.Table{Title: "Accuracy under weight attack",
 		Caption: fmt.Sprintf("One perturbation of all weights for the %d test examples, each weight by at most the radius; weight PGD, %d steps. "+
-			"Random: the worst of %d random corners at the largest radius. Gaps: accuracy on as many training examples minus that on test "+
-			"examples, without attack and under attack at %g.", c.Test, c.Steps, c.Draws, c.Epsilon[len(c.Epsilon)/2]),
+			"Random: the worst of %d random corners at the largest radius.", c.Test, c.Steps, c.Draws),
 		Columns: []report.Column{{Name: "model"}, percent("clean")}}
 	for _, epsilon := range c.Epsilon {
 		t.Columns = append(t.Columns, percent(fmt.Sprintf("PGD %g", epsilon)))
 	}
-	last, middle := len(c.Epsilon)-1, len(c.Epsilon)/2
-	t.Columns = append(t.Columns, percent(fmt.Sprintf("random %g", c.Epsilon[last])),
-		report.Column{Name: "gap", Percent: true, Best: report.Lowest}, report.Column{Name: "attacked gap", Percent: true, Best: report.Lowest})
+	last := len(c.Epsilon) - 1
+	t.Columns = append(t.Columns, percent(fmt.Sprintf("random %g", c.Epsilon[last])))
 	for _, method := range r.methods() {
 		row := []any{method, report.Interval(r.values(method, func(m Measured) float64 { return m.Clean }))}
 		for i := range c.Epsilon {
 			row = append(row, report.Interval(r.values(method, func(m Measured) float64 { return m.Attacked[i] })))
 		}
-		t.Rows = append(t.Rows, append(row, report.Interval(r.values(method, func(m Measured) float64 { return m.Random[last] })),
-			report.Interval(r.values(method, func(m Measured) float64 { return m.CleanTrain - m.Clean })),
-			report.Interval(r.values(method, func(m Measured) float64 { return m.AttackedTrain[middle] - m.Attacked[middle] }))))
+		t.Rows = append(t.Rows, append(row, report.Interval(r.values(method, func(m Measured) float64 { return m.Random[last] }))))
+	}
+	return t
+}
+
+func (r *Result) gapsTable() *report.Table {
+	c := r.Config
+	t := &report.Table{Title: "Generalization gap under weight attack",
+		Caption: fmt.Sprintf("Accuracy on %d of the training examples minus that on as many test examples, each set with a perturbation of its own.", c.Test),
+		Columns: []report.Column{{Name: "model"}, {Name: "no attack", Percent: true, Best: report.Lowest}}}
+	for _, epsilon := range c.Epsilon {
+		t.Columns = append(t.Columns, report.Column{Name: fmt.Sprintf("PGD %g", epsilon), Percent: true})
+	}
+	for _, method := range r.methods() {
+		row := []any{method, report.Interval(r.values(method, func(m Measured) float64 { return m.CleanTrain - m.Clean }))}
+		for i := range c.Epsilon {
+			row = append(row, report.Interval(r.values(method, func(m Measured) float64 { return m.AttackedTrain[i] - m.Attacked[i] })))
+		}
+		t.Rows = append(t.Rows, row)
 	}
 	return t
 }
