@@ -35,10 +35,10 @@ func NewAssessor(e *engine.Engine, like *nets.Model, batch int) (*Assessor, erro
 	if a.victim, err = robust.NewVictim(e, a.Net, batch); err != nil {
 		return nil, err
 	}
-	if a.Coverage, a.Uncovered = certify.Covers(a.Net); a.Uncovered != nil {
-		return a, nil
+	// A network that the bounds do not cover can still be attacked and rounded.
+	if a.Coverage, a.Uncovered = certify.Covers(a.Net); a.Coverage != nil {
+		a.certifier, err = certify.NewCertifier(e, a.Net, min(batch, 500))
 	}
-	a.certifier, err = certify.NewCertifier(e, a.Net, min(batch, 500))
 	return a, err
 }
 
