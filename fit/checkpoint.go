@@ -132,11 +132,12 @@ func (c *checkpoint) fits(cfg Config, steps int) bool {
 	if c.Phase >= len(cfg.Phases) || c.Epoch >= cfg.Phases[c.Phase].Epochs || c.Step > steps {
 		return false
 	}
-	epochs := c.Epoch
+	most := c.Epoch
 	for _, p := range cfg.Phases[:c.Phase] {
-		epochs += p.Epochs
+		most += p.Epochs
 	}
-	return len(c.History.Loss) == epochs
+	seen := len(c.History.Loss)
+	return seen == most || cfg.StopLoss > 0 && seen >= c.Epoch && seen <= most
 }
 
 // check compares the shape with the bytes that are there, before anything is allocated by it.

@@ -83,6 +83,7 @@ type Config struct {
 	WeightDecay  float64   // decoupled, of every weight (AdamW; Loshchilov and Hutter, arXiv 1711.05101); with Adam only
 	Cosine       bool      // the rate falls along half a cosine to zero over each phase, instead of being constant
 	WarmUpSteps  int       // with Cosine: over this many first steps of each phase, the rate rises linearly
+	StopLoss     float64   // a phase ends after an epoch whose mean training loss is below it; zero: never
 	Seed         int64     // of the batch order and of random numbers in losses
 	Validation   *Data     // on which accuracy is measured after each epoch; nil: on nothing
 }
@@ -158,6 +159,9 @@ func (c Config) validate(m *nets.Model, train Data) error {
 	}
 	if !(c.WeightDecay >= 0) || math.IsInf(c.WeightDecay, 1) || c.WeightDecay > 0 && c.Optimizer != Adam {
 		return errors.Errorf("fit: WeightDecay = %g with %q: must be finite and >= 0, and 0 without %q", c.WeightDecay, c.Optimizer, Adam)
+	}
+	if !(c.StopLoss >= 0) {
+		return errors.Errorf("fit: StopLoss = %g: must be >= 0", c.StopLoss)
 	}
 	if c.WarmUpSteps < 0 || c.WarmUpSteps > 0 && !c.Cosine {
 		return errors.Errorf("fit: WarmUpSteps = %d: must be >= 0, and 0 without Cosine", c.WarmUpSteps)

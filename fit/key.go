@@ -28,6 +28,9 @@ func Key(m *nets.Model, backend string, train Data, c Config) (string, error) {
 	if c.WeightDecay != 0 || c.Cosine { // left out otherwise: what was trained before these settings keeps its key
 		parts = append(parts, c.WeightDecay, c.Cosine, c.WarmUpSteps)
 	}
+	if c.StopLoss != 0 {
+		parts = append(parts, "stop", c.StopLoss)
+	}
 	sets := []Data{train}
 	if c.Validation != nil {
 		sets = append(sets, *c.Validation)

@@ -205,6 +205,10 @@ func (r *run) phase(ctx context.Context, m *nets.Model) error {
 		if err := r.epoch(ctx, step, steps); err != nil {
 			return err
 		}
+		if loss := r.at.History.Loss; loss[len(loss)-1] < r.c.StopLoss {
+			r.o.Progress.Advance((phase.Epochs - r.at.Epoch) * steps)
+			return nil
+		}
 	}
 	return nil
 }

@@ -59,7 +59,6 @@ func NewCNN(c CNNConfig) (*Model, error) {
 	}
 	b.m.Dense = []DenseLayer{{Weight: b.weight("dense_0", height*width*depth, c.Dense), Bias: b.bias("dense_0", c.Dense), Activation: ActReLU}}
 	b.m.Dense = append(b.m.Dense, DenseLayer{Weight: b.weight("dense_1", c.Dense, c.Classes), Bias: b.bias("dense_1", c.Classes)})
-	layers := b.m.Dense
 	// Maximum, bias and ReLU commute, so the max-pool comes first and saves three quarters of their work; the mean does
 	// not commute with ReLU.
 	block, kind := func(x, kernel, bias *Node) *Node { return ReLU(Add(ConvMaxPool2D(x, kernel), bias)) }, "max"
@@ -67,19 +66,15 @@ func NewCNN(c CNNConfig) (*Model, error) {
 		block, kind = func(x, kernel, bias *Node) *Node { return MeanPool2D(ReLU(Add(Conv2D(x, kernel), bias)), 2) }, "mean"
 	}
 	b.m.Name = fmt.Sprintf("CNN %dx%dx%d conv %v %s-pool dense %d-%d", c.Input[0], c.Input[1], c.Input[2], c.Channels, kind, c.Dense, c.Classes)
-	b.m.Inspect = func(scope *model.Scope, x *Node) (found []Feature) {
-		for i, l := range blocks {
-			x = block(x, node(scope, l.Weight, x), InsertAxes(node(scope, l.Bias, x), 0, 0, 0))
-			found = append(found, Feature{Name: fmt.Sprintf("block %d", i+1), Kind: Map, Node: x})
-		}
-		return found
+	for i, l := range blocks {
+		b.m.Body = append(b.m.Body, Stage{Name: fmt.Sprintf("block %d", i+1), Graph: func(scope *model.Scope, x *Node) *Node {
+			return block(x, node(scope, l.Weight, x), InsertAxes(node(scope, l.Bias, x), 0, 0, 0))
+		}})
 	}
-	b.m.Features = func(scope *model.Scope, x *Node) *Node {
-		for _, f := range b.m.Inspect(scope, x) {
-			x = f.Node // the last one
-		}
-		return Reshape(x, x.Shape().Dimensions[0], -1)
-	}
-	b.m.Logits = func(scope *model.Scope, x *Node) *Node { return denseLayers(scope, layers, b.m.Features(scope, x)) }
+	maps := b.m.Body
+	b.m.Inspect = func(scope *model.Scope, x *Node) []Feature { return featureMaps(maps, scope, x) }
+	body := chain(b.m.Body)
+	b.m.Features = func(scope *model.Scope, x *Node) *Node { return Reshape(body(scope, x), x.Shape().Dimensions[0], -1) }
+	b.m.Logits = chain(b.m.Stages())
 	return b.m, b.err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -19,6 +20,9 @@ type MLPConfig struct {
 	Hidden  []int // widths of the hidden layers; none: a linear classifier
 	Classes int   // zero: 10
 	NoBias  bool  // leave the biases out
+	// Dropout is the probability with which training leaves a hidden neuron out (Srivastava et al., JMLR 2014); those that
+	// stay are scaled up, so that evaluation needs no change.
+	Dropout float64
 	// Activation lies between the layers; zero: ReLU.
 	Activation Activation
 	Lower      float64 // pixel bounds; both zero: 0 and 1
@@ -39,6 +43,9 @@ func NewMLP(c MLPConfig) (*Model, error) {
 	}
 	if !slices.Contains([]Activation{ActReLU, ActSigmoid, ActSoftplus, ActTanh}, c.Activation) {
 		return nil, errors.Errorf("nets: MLP activation %q: want relu, sigmoid, softplus or tanh", string(c.Activation))
+	}
+	if !(c.Dropout >= 0 && c.Dropout < 1) {
+		return nil, errors.Errorf("nets: MLP dropout %g: want a probability from 0 to below 1", c.Dropout)
 	}
 	if err := checkSizes("MLP", slices.Concat(c.Input, c.Hidden, []int{c.Classes})); err != nil {
 		return nil, err
@@ -63,19 +70,21 @@ func NewMLP(c MLPConfig) (*Model, error) {
 	if b.m.Name = "MLP " + name; c.Activation != ActReLU {
 		b.m.Name += " " + string(c.Activation)
 	}
-	layers := b.m.Dense
-	b.m.Logits = func(scope *model.Scope, images *Node) *Node {
-		return denseLayers(scope, layers, Reshape(images, images.Shape().Dimensions[0], -1))
+	if b.m.dropout = c.Dropout; c.Dropout > 0 {
+		b.m.Name += fmt.Sprintf(", dropout %g", c.Dropout)
 	}
+	b.m.Logits = chain(b.m.Stages())
 	return b.m, b.err
 }
 
-// denseLayers builds one layer after the other, x [batch, inputs].
-func denseLayers(scope *model.Scope, layers []DenseLayer, x *Node) *Node {
-	for _, l := range layers {
-		x = l.Activation.Graph(denseLayer(scope, l, x))
+// dropOut zeroes entries of x with a probability in training graphs, one draw for each entry of the mask's shape, and scales
+// the rest up so that the mean stays.
+func dropOut(scope *model.Scope, x *Node, mask shapes.Shape, probability float64) *Node {
+	if probability == 0 || !scope.IsTraining(x.Graph()) {
+		return x
 	}
-	return x
+	kept := ConvertDType(GreaterOrEqual(scope.RandomUniform(x.Graph(), mask), Scalar(x.Graph(), x.DType(), probability)), x.DType())
+	return Mul(x, MulScalar(kept, 1/(1-probability)))
 }
 
 // denseLayer builds x·W + b, x [batch, inputs].

@@ -48,10 +48,14 @@ type Model struct {
 	// Features builds the graph from images to the input [batch, values] of the first of Dense; nil if that is the images
 	// themselves, flattened: a network that is nothing but dense layers.
 	Features func(scope *model.Scope, images *graph.Node) *graph.Node
+	// Body lists the stages before the dense layers, if the network is a chain of several there; read it through Stages.
+	Body []Stage
 	// GradientBatch is how many examples at a time input gradients take fastest on a CPU; 0: as many as there are.
 	GradientBatch int
 	// Notes say what a user should know, such as a softmax at the end of an imported network.
 	Notes []string
+
+	dropout float64 // rate after each hidden dense layer, in training
 }
 
 // DenseLayer names the variables of a dense layer: the path of its weight [inputs, outputs] and of its bias [outputs],

@@ -79,12 +79,13 @@ func loadONNX(path string, o ONNXOptions) (*Model, error) {
 	m.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	m.Notes = g.notes
 	m.Logits = func(scope *model.Scope, images *graph.Node) *graph.Node {
-		return g.build(scope, images, p.Graph.Output[0].Name)
+		return g.build(scope, images, g.input, p.Graph.Output[0].Name)
 	}
 	if m.Classes, err = countClasses(m); err != nil {
 		return nil, err
 	}
 	g.listDense(m)
+	g.listBody(m)
 	if g.batch > 0 {
 		if err := independent(m); err != nil {
 			return nil, err
@@ -135,7 +136,7 @@ func (g *onnxGraph) listDense(m *Model) {
 		}
 		return
 	}
-	features := func(scope *model.Scope, images *graph.Node) *graph.Node { return g.build(scope, images, name) }
+	features := func(scope *model.Scope, images *graph.Node) *graph.Node { return g.build(scope, images, g.input, name) }
 	const batch = 7
 	backend, err := gobackend.New("")
 	if err != nil {

@@ -1,6 +1,8 @@
 package nets
 
 import (
+	"slices"
+
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -139,13 +141,10 @@ func (g *onnxGraph) newGroup(nodes []*protos.NodeProto) stage {
 	return s
 }
 
-// build builds the graph up to the value of the given name, which is that of Model.Logits or Model.Features.
-func (g *onnxGraph) build(scope *model.Scope, images *Node, name string) *Node {
-	v := &values{g: g, scope: scope, graph: images.Graph(), plain: map[string]*Node{g.input: images}, last: map[string]*Node{}}
-	for _, s := range g.order {
-		if v.plain[name] != nil || v.last[name] != nil {
-			break
-		}
+// build builds the graph from the value of one name, which x is, to that of another.
+func (g *onnxGraph) build(scope *model.Scope, x *Node, from, name string) *Node {
+	v := &values{g: g, scope: scope, graph: x.Graph(), batch: x.Shape().Dimensions[0], plain: map[string]*Node{from: x}, last: map[string]*Node{}}
+	for _, s := range g.needed(from, name) {
 		if s.native != nil {
 			if err := exceptions.TryCatch[error](func() { v.native(s.native) }); err != nil {
 				exceptions.Panicf("%s: %s", nodeLabel(s.native), oneLine(err))
@@ -161,12 +160,37 @@ func (g *onnxGraph) build(scope *model.Scope, images *Node, name string) *Node {
 	return v.get(name)
 }
 
+// needed are the stages that lead from one value to another.
+func (g *onnxGraph) needed(from, name string) []stage {
+	wanted := map[string]bool{name: true}
+	var found []stage
+	for _, s := range slices.Backward(g.order) {
+		inputs, outputs := s.inputs, s.outputs
+		if s.native != nil {
+			inputs, outputs = s.native.Input, s.native.Output
+		}
+		if !slices.ContainsFunc(outputs, func(out string) bool { return wanted[out] }) {
+			continue
+		}
+		found = append(found, s)
+		for _, in := range inputs {
+			wanted[in] = wanted[in] || in != from
+		}
+	}
+	if wanted[g.input] && from != g.input {
+		exceptions.Panicf("%q does not follow from %q alone", name, from)
+	}
+	slices.Reverse(found)
+	return found
+}
+
 // values are the nodes of one graph under construction, by the names of the file. Images in the midst of a convolutional
 // network are kept with their channels last, which XLA prefers on CPUs, and turned back where others read them.
 type values struct {
 	g     *onnxGraph
 	scope *model.Scope
 	graph *Graph
+	batch int
 	plain map[string]*Node // as the file means them
 	last  map[string]*Node // [batch, height, width, channels]
 }
@@ -203,7 +227,7 @@ func (v *values) checkSize(name string) {
 		for _, d := range x.Shape().Dimensions {
 			size *= float64(d)
 		}
-		if batch := max(v.plain[v.g.input].Shape().Dimensions[0], 1); size/float64(batch) > maxElements {
+		if size/float64(max(v.batch, 1)) > maxElements {
 			exceptions.Panicf("value %q has impossible shape %s", name, x.Shape())
 		}
 	}

@@ -100,24 +100,20 @@ func NewResNet(c ResNetConfig) (*Model, error) {
 		}
 	}
 	b.m.Dense = []DenseLayer{{Weight: b.weight("head", channels, c.Classes), Bias: b.bias("head", c.Classes)}}
-	layers := b.m.Dense
-	b.m.Inspect = func(scope *model.Scope, x *Node) (found []Feature) {
-		x = ReLU(stem.graph(scope, x))
-		if c.LargeStem {
+	b.m.Body = append(b.m.Body, Stage{Name: "stem", Graph: func(scope *model.Scope, x *Node) *Node {
+		if x = ReLU(stem.graph(scope, x)); c.LargeStem {
 			x = overlappingMaxPool(x)
 		}
-		found = append(found, Feature{Name: "stem", Kind: Map, Node: x})
-		for i, block := range blocks {
-			x = block.graph(scope, x)
-			found = append(found, Feature{Name: fmt.Sprintf("block %d", i+1), Kind: Map, Node: x})
-		}
-		return found
+		return x
+	}})
+	for i, block := range blocks {
+		b.m.Body = append(b.m.Body, Stage{Name: fmt.Sprintf("block %d", i+1), Graph: block.graph})
 	}
-	b.m.Features = func(scope *model.Scope, x *Node) *Node {
-		found := b.m.Inspect(scope, x)
-		return ReduceMean(found[len(found)-1].Node, 1, 2)
-	}
-	b.m.Logits = func(scope *model.Scope, x *Node) *Node { return denseLayers(scope, layers, b.m.Features(scope, x)) }
+	maps := b.m.Body
+	b.m.Inspect = func(scope *model.Scope, x *Node) []Feature { return featureMaps(maps, scope, x) }
+	b.m.Body = append(b.m.Body[:len(maps):len(maps)], Stage{Name: "mean", Graph: func(_ *model.Scope, x *Node) *Node { return ReduceMean(x, 1, 2) }})
+	b.m.Features = chain(b.m.Body)
+	b.m.Logits = chain(b.m.Stages())
 	return b.m, b.err
 }
 

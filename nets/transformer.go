@@ -155,15 +155,11 @@ func (c convBlock) graph(scope *model.Scope, x *Node, rows, columns int) *Node {
 // dropPath leaves a residual branch [batch, ...] out for each example with the given probability in training graphs,
 // and scales the rest up so that its mean stays (stochastic depth; Huang et al., arXiv 1603.09382).
 func dropPath(scope *model.Scope, x *Node, probability float64) *Node {
-	if probability == 0 || !scope.IsTraining(x.Graph()) {
-		return x
-	}
 	shape := x.Shape().Clone()
 	for i := range shape.Dimensions[1:] {
 		shape.Dimensions[i+1] = 1
 	}
-	kept := ConvertDType(GreaterOrEqual(scope.RandomUniform(x.Graph(), shape), Scalar(x.Graph(), x.DType(), probability)), x.DType())
-	return Mul(x, MulScalar(kept, 1/(1-probability)))
+	return dropOut(scope, x, shape, probability)
 }
 
 func blockScope(i int) string { return fmt.Sprintf("block_%d", i) }

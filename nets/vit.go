@@ -149,7 +149,6 @@ func NewViT(c ViTConfig) (*Model, error) {
 	}
 	norm := b.norm("norm", c.Width)
 	b.m.Dense = []DenseLayer{b.linear("head", c.Width, c.Classes, true)}
-	layers := b.m.Dense
 
 	// run builds the network up to the last block. If see is not nil, it is told every block's output and attention; else
 	// only the tokens that are classified leave the last block: that saves most of its work.
@@ -207,8 +206,6 @@ func NewViT(c ViTConfig) (*Model, error) {
 	b.m.Features = func(scope *model.Scope, images *Node) *Node {
 		return ReduceMean(norm.graph(scope, run(scope, images, nil)), 1) // the mean of one is itself
 	}
-	b.m.Logits = func(scope *model.Scope, images *Node) *Node {
-		return denseLayers(scope, layers, b.m.Features(scope, images))
-	}
+	b.m.Logits = chain(b.m.Stages())
 	return b.m, b.err
 }

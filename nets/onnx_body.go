@@ -1,0 +1,82 @@
+package nets
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gomlx/compute-onnx/support/protos"
+	"github.com/gomlx/compute/gobackend"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// listBody fills in Model.Body: the network before its dense layers, cut wherever one value is all that the rest reads and
+// a layer with weights comes next. A convolution with its activation and pooling is one stage, and so is a residual block.
+func (g *onnxGraph) listBody(m *Model) {
+	end := g.proto.Output[0].Name
+	if len(m.Dense) > 0 {
+		if m.Features == nil {
+			return
+		}
+		_, end = g.denseTail(m.Store)
+	}
+	backend, err := gobackend.New("")
+	if err != nil {
+		return
+	}
+	defer backend.Finalize()
+	const batch = 7
+	at := g.input
+	var body []Stage
+	for _, cut := range append(g.cuts(end), end) {
+		s := Stage{Name: fmt.Sprintf("stage %d", len(body)+1), Graph: g.between(at, cut)}
+		// Built from the images on, once: a value that no batch of examples is, or that a group of operators keeps to itself,
+		// is no place to cut.
+		if shape, err := buildShape(backend, m, batch, chain(append(slices.Clone(body), s))); err != nil || shape.Rank() < 2 || shape.Dimensions[0] != batch {
+			if cut == end {
+				return
+			}
+			continue
+		}
+		body, at = append(body, s), cut
+	}
+	if len(body) > 1 {
+		m.Body = body
+	}
+}
+
+func (g *onnxGraph) between(from, to string) func(scope *model.Scope, x *Node) *Node {
+	return func(scope *model.Scope, x *Node) *Node { return g.build(scope, x, from, to) }
+}
+
+// cuts are the values, in the order of the network and before the given one, that are all the rest reads, where a layer
+// with weights follows.
+func (g *onnxGraph) cuts(end string) (found []string) {
+	last := map[string]int{} // the last operator that reads a value
+	var nodes []*protos.NodeProto
+	for _, n := range g.proto.Node {
+		if g.static[n.Output[0]] {
+			continue
+		}
+		for _, in := range n.Input {
+			last[in] = len(nodes)
+		}
+		nodes = append(nodes, n)
+	}
+	live := []string{g.input}
+	for i, n := range nodes {
+		if len(live) == 1 && live[0] != g.input && slices.Contains([]string{"Conv", "Gemm", "MatMul", "LayerNormalization"}, n.OpType) {
+			found = append(found, live[0])
+		}
+		for _, out := range n.Output {
+			if out == end {
+				return found
+			}
+			if out != "" && last[out] > i {
+				live = append(live, out)
+			}
+		}
+		live = slices.DeleteFunc(live, func(name string) bool { return last[name] <= i })
+	}
+	return found
+}
