@@ -90,7 +90,7 @@ func (r *Responder) Respond(ctx context.Context, d fit.Data, p Perturbation, lay
 	}
 	var noise *tensors.Tensor
 	if needs.Noise {
-		noise = normal(hidden.Shape().Dimensions, r.options.Seed)
+		noise = normal(hidden.Shape().Dimensions, r.channelsFirst(), r.options.Seed)
 	}
 	return r.sweep(ctx, p, layer, hidden, noise, d.Labels, partners)
 }
@@ -105,16 +105,32 @@ func (r *Responder) check(d fit.Data) error {
 	return r.Model.CheckLabels(d.Labels)
 }
 
-// normal draws standard normal values, the same on every backend.
-func normal(dims []int, seed int64) *tensors.Tensor {
+// channelsFirst tells whether the network's images and feature maps are [batch, channels, height, width].
+func (r *Responder) channelsFirst() bool {
+	height, _, ok := imageAxes(r.Model.InputShape)
+	return ok && height == 2
+}
+
+// normal draws standard normal values, the same on every backend, and the same for each pixel of images or maps whether
+// their channels come first or last.
+func normal(dims []int, channelsFirst bool, seed int64) *tensors.Tensor {
 	size := 1
 	for _, d := range dims {
 		size *= d
 	}
+	channels := 1
+	if channelsFirst && len(dims) == 4 {
+		channels = dims[1]
+	}
+	pixels := size / dims[0] / channels
 	rng := rand.New(rand.NewPCG(uint64(seed), 0x6e6f697365)) // the stream "noise"
 	values := make([]float32, size)
-	for i := range values {
-		values[i] = float32(rng.NormFloat64())
+	for i := range dims[0] {
+		for p := range pixels {
+			for c := range channels {
+				values[(i*channels+c)*pixels+p] = float32(rng.NormFloat64())
+			}
+		}
 	}
 	return tensors.FromFlatDataAndDimensions(values, dims...)
 }
@@ -223,6 +239,33 @@ func (r *Responder) sweep(ctx context.Context, p Perturbation, layer int, hidden
 		c.Accuracies = append(c.Accuracies, float64(right)/float64(len(labels)))
 	}
 	return c, nil
+}
+
+// Perturb returns images as a perturbation leaves them at a magnitude, with the partners and the noise of Respond: to look at.
+func (r *Responder) Perturb(ctx context.Context, d fit.Data, p Perturbation, magnitude float64) (*tensors.Tensor, error) {
+	if err := r.check(d); err != nil {
+		return nil, err
+	}
+	height, width, ok := imageAxes(r.Model.InputShape)
+	if p.Needs().Pixels && !ok {
+		return nil, errors.Errorf("scoring: %s moves pixels: it needs images with height and width", p.Name())
+	}
+	partners, err := Partners(d.Labels, p.Needs().Partner, r.options.Seed)
+	if err != nil {
+		return nil, err
+	}
+	exec, err := r.exec(p.Name(), perturbGraph(p, height, width))
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	out, err := exec.Call(d.Images, normal(d.Images.Shape().Dimensions, r.channelsFirst(), r.options.Seed), partners, float32(magnitude))
+	if err != nil {
+		return nil, errors.WithMessagef(err, "scoring: %s", p.Name())
+	}
+	return out[0], nil
 }
 
 // Margins returns f_y - max over other classes of f, the logits' margin of each example, and the accuracy.

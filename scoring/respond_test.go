@@ -123,7 +123,7 @@ func TestResponseByHand(t *testing.T) {
 		require.NoError(t, err)
 		values := tensors.MustCopyFlatData[float32](hidden)
 		width := len(values) / 60
-		noise := tensors.MustCopyFlatData[float32](normal(hidden.Shape().Dimensions, 3))
+		noise := tensors.MustCopyFlatData[float32](normal(hidden.Shape().Dimensions, false, 3))
 		for _, p := range []Perturbation{Mixup{InterClass}, Mixup{IntraClass}, GaussianNoise{}} {
 			c, err := r.Respond(context.Background(), d, p, layer)
 			require.NoError(t, err)

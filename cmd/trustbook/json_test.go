@@ -110,6 +110,15 @@ func TestJSON(t *testing.T) {
 	requireKeys(t, got.stdout, "clean_accuracy", "examples", "epsilon", "relative", "seed", "backend", "uncovered", "parts", "parts[].name", "parts[].weights",
 		"parts[].random_accuracy", "parts[].attacked_accuracy", "parts[].certified_accuracy", "parts[].median_certified_margin",
 		"quantized", "quantized[].bits", "quantized[].accuracy", "quantized[].attacked_accuracy", "quantized[].certified_accuracy")
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "curve.csv"), []byte("magnitude,accuracy\n0,1\n0.5,0.75\n1,0.5\n"), 0o600))
+	got = trustbook(t, dir, "score", "--curve", "curve.csv", "--json")
+	require.Equal(t, fine, got.status, got.stderr)
+	requireKeys(t, got.stdout, "gi", "pal", "ideal", "pal_fractions", "points")
+	got = trustbook(t, dir, "score", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--perturbations", "inter,noise", "--points", "3", "--out", "curves", "--json")
+	require.Equal(t, fine, got.status, got.stderr)
+	requireKeys(t, got.stdout, "accuracy", "examples", "ideal", "pal_fractions", "seed", "backend", "scores", "scores[].perturbation", "scores[].layer", "scores[].gi",
+		"scores[].pal", "scores[].magnitudes", "scores[].accuracies")
 }
 
 // What replicate writes, what it prints with --json, and what list and the ledger make of it.

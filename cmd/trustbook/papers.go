@@ -18,6 +18,7 @@ import (
 	"github.com/trustbook/trustbook/robust/joint"
 	"github.com/trustbook/trustbook/robust/vit"
 	"github.com/trustbook/trustbook/robust/weights"
+	"github.com/trustbook/trustbook/scoring"
 )
 
 // paper is a replicated paper as the command line sees it.
@@ -25,6 +26,7 @@ type paper struct {
 	id, slug, title string
 	notebook        string // "" until there is one
 	imports         bool   // whether it studies a user's ONNX models
+	shards          bool   // whether it can be run in shards
 	// plan checks the options before anything is opened or read, and returns the run.
 	plan func(ctx context.Context, o runOptions) (runner, error)
 }
@@ -51,6 +53,8 @@ type runOptions struct {
 	set                     []string                            // k=v
 	models                  []string                            // ONNX files of the user's, each maybe NAME=FILE
 	inputs, labels          string                              // NPY files of labeled images for them
+	shard                   shard                               // what to run of it
+	complete                bool                                // refuse to work: everything must be in stateDir
 	stateDir                string                              // where unfinished work is kept
 	progress                func(tasks float64) report.Progress // starts the display; every runner calls it once
 }
@@ -61,6 +65,7 @@ var papers = []paper{
 	{id: "2103.02200", slug: "robust/weights", title: "Formalizing Generalization and Robustness of Neural Networks to Weight Perturbations",
 		notebook: "robust_weights.ipynb", plan: planWeights},
 	{id: "2103.15670", slug: "robust/vit", title: "On the Adversarial Robustness of Vision Transformers", notebook: "robust_vit.ipynb", plan: planViT, imports: true},
+	{id: "2104.03469", slug: "scoring", title: "Gi and Pal Scores: Deep Neural Network Generalization Statistics", plan: planScoring, shards: true},
 }
 
 func findPaper(name string) (paper, error) {
@@ -133,6 +138,18 @@ func planWeights(ctx context.Context, o runOptions) (runner, error) {
 	return planStudy(ctx, o, weights.AtScale, func(c *weights.Config) common {
 		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
 	}, nil, weights.Run)
+}
+
+func planScoring(ctx context.Context, o runOptions) (runner, error) {
+	run := scoring.Run
+	if o.shard.of > 0 {
+		run = func(ctx context.Context, e *engine.Engine, c scoring.Config) (*scoring.Result, error) {
+			return nil, scoring.RunShard(ctx, e, c, scoring.Shard{Index: o.shard.index, Of: o.shard.of})
+		}
+	}
+	return planStudy(ctx, o, scoring.AtScale, func(c *scoring.Config) common {
+		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
+	}, func(c *scoring.Config) { c.Complete = o.complete }, run)
 }
 
 func planViT(ctx context.Context, o runOptions) (runner, error) {

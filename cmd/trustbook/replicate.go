@@ -18,7 +18,7 @@ import (
 
 func newReplicate() *cobra.Command {
 	o := runOptions{}
-	var backend, out string
+	var backend, out, part string
 	var asJSON, verdictsFine bool
 	c := &cobra.Command{
 		Use:   "replicate PAPER",
@@ -40,6 +40,12 @@ func newReplicate() *cobra.Command {
 			if !p.imports && (len(o.models) > 0 || o.inputs != "" || o.labels != "") {
 				return usagef("%s: trains networks of its own: --model, --inputs and --labels are for robust/vit", p.slug)
 			}
+			if o.shard, err = parseShard(part); err != nil {
+				return err
+			}
+			if o.shard.of > 0 && !p.shards {
+				return usagef("--shard %s: %s runs as a whole only; scoring can be sharded", part, p.slug)
+			}
 			if out == "" {
 				out = filepath.Join("results", p.folder())
 			}
@@ -47,19 +53,11 @@ func newReplicate() *cobra.Command {
 				return err
 			}
 			o.stateDir = filepath.Join(out, "state")
-			claims, err := replicate(c, p, o, backend, out)
-			if err != nil {
+			claims, err := replicate(c, p, o, backend, out, c.CommandPath()+" "+p.slug+flagsGiven(c))
+			if err != nil || o.shard.of > 0 {
 				return err
 			}
-			if err := printClaims(c, claims, out, asJSON); err != nil {
-				return err
-			}
-			for _, claim := range claims {
-				if claim.Decide().Verdict == report.NotReplicated && !verdictsFine {
-					return errNotReplicated
-				}
-			}
-			return nil
+			return conclude(c, claims, out, asJSON, verdictsFine)
 		},
 	}
 	f := c.Flags()
@@ -74,13 +72,27 @@ func newReplicate() *cobra.Command {
 	f.StringArrayVar(&o.models, "model", nil, "study an ONNX `FILE`, or NAME=FILE, in place of the paper's networks, repeatable (robust/vit)")
 	f.StringVar(&o.inputs, "inputs", "", "NPY `FILE` with images for --model")
 	f.StringVar(&o.labels, "labels", "", "NPY `FILE` with their labels")
+	f.StringVar(&part, "shard", "", "run only `INDEX/COUNT` of the work, such as 2/8, for `trustbook merge` (scoring)")
 	f.BoolVar(&asJSON, "json", false, "print the claims as JSON")
 	f.BoolVar(&verdictsFine, "any-verdict", false, "exit with status 0 also if a claim is not replicated")
 	return c
 }
 
-// replicate runs a paper and writes what it shows.
-func replicate(c *cobra.Command, p paper, o runOptions, backend, out string) ([]report.Claim, error) {
+// conclude prints the claims, and says by its error whether one is not replicated.
+func conclude(c *cobra.Command, claims []report.Claim, out string, asJSON, verdictsFine bool) error {
+	if err := printClaims(c, claims, out, asJSON); err != nil {
+		return err
+	}
+	for _, claim := range claims {
+		if claim.Decide().Verdict == report.NotReplicated && !verdictsFine {
+			return errNotReplicated
+		}
+	}
+	return nil
+}
+
+// replicate runs a paper, or a shard, and writes what it shows; command is what the report says to repeat it by.
+func replicate(c *cobra.Command, p paper, o runOptions, backend, out, command string) ([]report.Claim, error) {
 	start := time.Now()
 	var job *report.Bar
 	o.progress = func(tasks float64) report.Progress {
@@ -106,7 +118,10 @@ func replicate(c *cobra.Command, p paper, o runOptions, backend, out string) ([]
 	if job != nil {
 		job.Finish()
 	}
-	if err := writeResult(out, p, r, e, c.CommandPath()+" "+p.slug+flagsGiven(c)); err != nil {
+	if o.shard.of > 0 {
+		return nil, writeShard(c, p, o, e, out)
+	}
+	if err := writeResult(out, p, r, e, command); err != nil {
 		return nil, err
 	}
 	times := map[string]any{"seconds": time.Since(start).Seconds(), "finished": time.Now().UTC()}
