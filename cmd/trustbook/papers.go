@@ -65,7 +65,7 @@ var papers = []paper{
 	{id: "2103.02200", slug: "robust/weights", title: "Formalizing Generalization and Robustness of Neural Networks to Weight Perturbations",
 		notebook: "robust_weights.ipynb", plan: planWeights},
 	{id: "2103.15670", slug: "robust/vit", title: "On the Adversarial Robustness of Vision Transformers", notebook: "robust_vit.ipynb", plan: planViT, imports: true},
-	{id: "2104.03469", slug: "scoring", title: "Gi and Pal Scores: Deep Neural Network Generalization Statistics", plan: planScoring, shards: true},
+	{id: "2104.03469", slug: "scoring", title: "Gi and Pal Scores: Deep Neural Network Generalization Statistics", notebook: "scoring_gi_pal.ipynb", plan: planScoring, shards: true},
 }
 
 func findPaper(name string) (paper, error) {
