@@ -113,12 +113,16 @@ func countClasses(m *Model) (int, error) {
 	return out.Dimensions[1], nil
 }
 
-func buildShape(backend compute.Backend, m *Model, batch int, of func(scope *model.Scope, images *graph.Node) *graph.Node) (out shapes.Shape, err error) {
+func buildShape(backend compute.Backend, m *Model, batch int, of func(scope *model.Scope, images *graph.Node) *graph.Node) (shapes.Shape, error) {
+	return buildFrom(backend, m, shapes.Make(dtypes.Float32, append([]int{batch}, m.InputShape...)...), of)
+}
+
+// buildFrom builds a graph function of one input without running it, and returns the shape of its result.
+func buildFrom(backend compute.Backend, m *Model, input shapes.Shape, of func(scope *model.Scope, x *graph.Node) *graph.Node) (out shapes.Shape, err error) {
 	err = exceptions.TryCatch[error](func() {
 		g := graph.NewGraph(backend, "shape of "+m.Name)
 		defer g.Finalize()
-		x := graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{batch}, m.InputShape...)...))
-		out = of(m.Store.RootScope(), x).Shape().Clone()
+		out = of(m.Store.RootScope(), graph.Parameter(g, "x", input)).Shape().Clone()
 	})
 	return out, err
 }

@@ -5,7 +5,9 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute-onnx/support/protos"
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/gobackend"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 )
@@ -26,18 +28,19 @@ func (g *onnxGraph) listBody(m *Model) {
 	}
 	defer backend.Finalize()
 	const batch = 7
-	at := g.input
+	at, shape := g.input, shapes.Make(dtypes.Float32, append([]int{batch}, m.InputShape...)...)
 	var body []Stage
 	for _, cut := range append(g.cuts(end), end) {
 		s := Stage{Name: fmt.Sprintf("stage %d", len(body)+1), Graph: g.between(at, cut)}
-		// Built from the images on, once: a value that no batch of examples is, or that a group of operators keeps to itself,
-		// is no place to cut.
-		if shape, err := buildShape(backend, m, batch, chain(append(slices.Clone(body), s))); err != nil || shape.Rank() < 2 || shape.Dimensions[0] != batch {
+		// A value that no batch of examples is, or that a group of operators keeps to itself, is no place to cut.
+		next, err := buildFrom(backend, m, shape, s.Graph)
+		if err != nil || next.DType != dtypes.Float32 || next.Rank() < 2 || next.Dimensions[0] != batch {
 			if cut == end {
 				return
 			}
 			continue
 		}
+		shape = next
 		body, at = append(body, s), cut
 	}
 	if len(body) > 1 {

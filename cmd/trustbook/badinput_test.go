@@ -195,6 +195,8 @@ func TestWrongUse(t *testing.T) {
 		{[]string{"replicate", "robust/joint", "--model", "m.onnx"}, []string{"--model", "robust/vit"}},
 		{[]string{"replicate", "robust/vit", "--model", "m.onnx"}, []string{"belong together"}},
 		{[]string{"replicate", "robust/weights", "--set", "bits=[1]"}, []string{"1 bits", "2 to 16"}},
+		{[]string{"replicate", "fewshot/maml", "--dataset", "mnist"}, []string{`dataset "mnist"`, "omniglot"}},
+		{[]string{"replicate", "fewshot/maml", "--set", "epsilon=16"}, []string{"did you mean 16/255"}},
 		{[]string{"replicate", "robust/weights", "--set", "lambdas=[0.1]"}, []string{"must start at 0"}},
 		{[]string{"replicate", "robust/vit", "--set", "patch=-1"}, []string{"patch"}},
 		{[]string{"replicate", "robust/vit", "--set", "reference=0.07"}, []string{"reference = 0.07"}},

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/trustbook/trustbook/engine"
+	"github.com/trustbook/trustbook/fewshot/maml"
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust/joint"
 	"github.com/trustbook/trustbook/robust/vit"
@@ -53,6 +54,7 @@ type runOptions struct {
 	set                     []string                            // k=v
 	models                  []string                            // ONNX files of the user's, each maybe NAME=FILE
 	inputs, labels          string                              // NPY files of labeled images for them
+	ownData                 bool                                // the paper checks the data set's name itself
 	shard                   shard                               // what to run of it
 	complete                bool                                // refuse to work: everything must be in stateDir
 	stateDir                string                              // where unfinished work is kept
@@ -66,6 +68,7 @@ var papers = []paper{
 		notebook: "robust_weights.ipynb", plan: planWeights},
 	{id: "2103.15670", slug: "robust/vit", title: "On the Adversarial Robustness of Vision Transformers", notebook: "robust_vit.ipynb", plan: planViT, imports: true},
 	{id: "2104.03469", slug: "scoring", title: "Gi and Pal Scores: Deep Neural Network Generalization Statistics", notebook: "scoring_gi_pal.ipynb", plan: planScoring, shards: true},
+	{id: "2102.10454", slug: "fewshot/maml", title: "On Fast Adversarial Robustness Adaptation in Model-Agnostic Meta-Learning", plan: planMAML},
 }
 
 func findPaper(name string) (paper, error) {
@@ -115,8 +118,10 @@ func planStudy[C study[C], R replication](ctx context.Context, o runOptions, at 
 	if err := c.Validate(); err != nil {
 		return nil, usageError{err}
 	}
-	if err := knownData(ctx, *fields(&c).dataset); err != nil {
-		return nil, err
+	if !o.ownData {
+		if err := knownData(ctx, *fields(&c).dataset); err != nil {
+			return nil, err
+		}
 	}
 	return func(ctx context.Context, e *engine.Engine) (replication, error) {
 		*fields(&c).progress = o.progress(float64(c.Tasks()))
@@ -150,6 +155,13 @@ func planScoring(ctx context.Context, o runOptions) (runner, error) {
 	return planStudy(ctx, o, scoring.AtScale, func(c *scoring.Config) common {
 		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
 	}, func(c *scoring.Config) { c.Complete = o.complete }, run)
+}
+
+func planMAML(ctx context.Context, o runOptions) (runner, error) {
+	o.ownData = true
+	return planStudy(ctx, o, maml.AtScale, func(c *maml.Config) common {
+		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
+	}, nil, maml.Run)
 }
 
 func planViT(ctx context.Context, o runOptions) (runner, error) {

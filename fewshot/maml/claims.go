@@ -1,0 +1,103 @@
+package maml
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/trustbook/trustbook/report"
+)
+
+// paperID is the arXiv id of the replicated paper.
+const paperID = "2102.10454"
+
+func robust(m Measured) float64   { return m.Tested.RA }
+func standard(m Measured) float64 { return m.Tested.SA }
+
+// Claims judges the sentences of the paper's abstract by the numbers of the run. Thresholds come from the specification of this
+// replication, which set them by runs on other seeds; the paper's tables were not to be had.
+func (r *Result) Claims() []report.Claim {
+	c := r.Config
+	of := func(method, what string, number func(m Measured) float64, relation report.Relation, threshold float64) report.Test {
+		return report.Test{What: what + " of " + method, Values: r.values(method, number), Relation: relation, Threshold: threshold, Percent: true}
+	}
+	less := func(method, other, what string, number func(m Measured) float64, relation report.Relation, threshold float64) report.Test {
+		return report.Test{What: what + " of " + method + " minus that of " + other, Values: minus(r.values(method, number), r.values(other, number)),
+			Relation: relation, Threshold: threshold, Percent: true}
+	}
+	maps := func(what string, number func(m *Maps) float64, methods ...string) []float64 {
+		var lists [][]float64
+		for _, method := range methods {
+			lists = append(lists, r.values(method, func(m Measured) float64 {
+				if m.Maps == nil {
+					return 0
+				}
+				return number(m.Maps)
+			}))
+		}
+		if len(lists) == 1 {
+			return lists[0]
+		}
+		return minus(lists[0], lists[1])
+	}
+	claims := []report.Claim{
+		{
+			Sentence: "When: robustifying the meta-update alone is enough, and its robustness survives fine-tuning on clean images.",
+			What:     "robust accuracy after clean fine-tuning, with a robust meta-update minus without",
+			Tests: []report.Test{
+				less(Out, MAML, "robust accuracy", robust, report.AtLeast, 0.15),
+				less(Out, Both, "robust accuracy", robust, report.AtLeast, -0.08),
+				less(Out, In, "robust accuracy", robust, report.AtLeast, 0.08),
+				less(MAML, Out, "accuracy", standard, report.AtMost, 0.18),
+				of(MAML, "accuracy", standard, report.AtLeast, 0.60),
+			},
+		},
+		{
+			Sentence: "Neuron activation maps explain it: what excites neurons of the robust meta-model is structured, and stays so after fine-tuning.",
+			What:     "share of low frequencies in what excites neurons, with a robust meta-update minus without",
+			Tests: []report.Test{
+				{What: "share of low frequencies, out minus MAML", Values: maps("low", func(m *Maps) float64 { return m.LowFrequency }, Out, MAML), Relation: report.Above, Threshold: 0, Percent: true},
+				{What: "cosine of the maps of out before and after fine-tuning", Values: maps("cosine", func(m *Maps) float64 { return m.Cosine }, Out), Relation: report.AtLeast, Threshold: 0.5},
+			},
+			N: c.Neurons,
+		},
+		{
+			Sentence: "How: the regularizer takes unlabeled data, fast attack generation, and light fine-tuning.",
+			What:     "robust accuracy with fast attacks in training (FGSM) minus that with slow ones (PGD-7)",
+			Tests: []report.Test{
+				less(Out, Slow, "robust accuracy", robust, report.AtLeast, -0.05),
+				less(Trades, MAML, "robust accuracy", robust, report.AtLeast, 0.15),
+				less(Unlabeled, Trades, "robust accuracy", robust, report.AtLeast, -0.03),
+				less(ANIL, MAML, "robust accuracy", robust, report.AtLeast, 0.15),
+			},
+		},
+		{
+			Sentence: "An auxiliary contrastive task improves the robustness of meta-learning.",
+			What:     "robust accuracy with the contrastive task minus without",
+			Tests:    []report.Test{less(CL, Trades, "robust accuracy", robust, report.Above, 0)},
+		},
+	}
+	for i := range claims {
+		claim := &claims[i]
+		claim.ID, claim.ComparedWith = fmt.Sprintf("%s/%d", paperID, i+1), "the abstract's words; it gives no number"
+		claim.Scale, claim.Dataset, claim.Seeds = c.Scale, c.Dataset, c.Seeds
+		if claim.N == 0 {
+			claim.N = c.TestTasks
+		}
+		switch {
+		case c.Scale == "smoke":
+			claim.Tests, claim.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
+		case slices.ContainsFunc(claim.Tests, func(t report.Test) bool { return len(t.Values) == 0 }):
+			claim.Tests, claim.Reason = nil, "the run left out a method that the claim needs"
+		}
+	}
+	return claims
+}
+
+func minus(a, b []float64) (d []float64) {
+	for i := range a {
+		if i < len(b) {
+			d = append(d, a[i]-b[i])
+		}
+	}
+	return d
+}

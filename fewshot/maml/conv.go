@@ -1,0 +1,174 @@
+package maml
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/pkg/errors"
+)
+
+// Conv is the convolutional network of few-shot learning: blocks of a 3x3 convolution, an activation and batch
+// normalization, then a linear layer. Batch normalization always uses the statistics of the batch that it sees, in
+// training and in testing, task by task (it is transductive): how many images are judged together changes results.
+type Conv struct {
+	Input   []int // [height, width, channels]; zero: 28, 28, 1
+	Filters int   // of every block; zero: 32
+	Blocks  int   // zero: 4
+	Ways    int   // classes; zero: 5
+	// Pool halves the image after each block by means over 2x2 pixels, instead of a stride of 2 in the convolution.
+	Pool bool
+	// MeanFeatures averages the last block over positions; otherwise each position gives features of its own.
+	MeanFeatures bool
+	// Tanh stands in for ReLU, for checks that need a smooth function.
+	Tanh bool
+}
+
+// NewConv checks the settings and fills in the defaults.
+func NewConv(c Conv) (*Conv, error) {
+	if c.Input == nil {
+		c.Input = []int{28, 28, 1}
+	}
+	c.Filters, c.Blocks, c.Ways = cmp.Or(c.Filters, 32), cmp.Or(c.Blocks, 4), cmp.Or(c.Ways, 5)
+	if len(c.Input) != 3 || slices.Min(c.Input) < 1 {
+		return nil, errors.Errorf("maml: images of shape %v: want [height, width, channels]", c.Input)
+	}
+	if c.Filters < 1 || c.Blocks < 1 || c.Ways < 2 {
+		return nil, errors.Errorf("maml: %d filters, %d blocks, %d ways: want at least 1, 1 and 2", c.Filters, c.Blocks, c.Ways)
+	}
+	if h, w := c.after(c.Blocks); h < 1 || w < 1 {
+		return nil, errors.Errorf("maml: %d blocks leave nothing of images of %d by %d pixels: use fewer", c.Blocks, c.Input[0], c.Input[1])
+	}
+	return &c, nil
+}
+
+// after is the size of the image after so many blocks.
+func (c *Conv) after(blocks int) (h, w int) {
+	h, w = c.Input[0], c.Input[1]
+	for range blocks {
+		if c.Pool {
+			h, w = h/2, w/2
+		} else {
+			h, w = (h+1)/2, (w+1)/2
+		}
+	}
+	return h, w
+}
+
+// Name implements [Model].
+func (c *Conv) Name() string {
+	return fmt.Sprintf("conv %v, %d blocks of %d, %d ways, pool=%t, mean=%t, tanh=%t", c.Input, c.Blocks, c.Filters, c.Ways, c.Pool, c.MeanFeatures, c.Tanh)
+}
+
+// InputShape implements [Model].
+func (c *Conv) InputShape() []int { return c.Input }
+
+// Outputs implements [Model].
+func (c *Conv) Outputs() int { return c.Ways }
+
+// Features is the number of features that go into the last layer.
+func (c *Conv) Features() int {
+	if c.MeanFeatures {
+		return c.Filters
+	}
+	h, w := c.after(c.Blocks)
+	return h * w * c.Filters
+}
+
+// Head implements [Model].
+func (c *Conv) Head() int { return 4 * c.Blocks }
+
+// Init implements [Model]: He's normal values for kernels, 1 and 0 for scale and shift of the normalization, and Glorot's
+// scale for the last layer. A block has a kernel [9·channels, filters], and bias, scale and shift [filters].
+func (c *Conv) Init(seed int64) (all []*tensors.Tensor) {
+	rng := rand.New(rand.NewPCG(uint64(seed), initStream))
+	channels := c.Input[2]
+	for range c.Blocks {
+		all = append(all, normal(rng, he(9*channels), 9*channels, c.Filters), constant(0, c.Filters), constant(1, c.Filters), constant(0, c.Filters))
+		channels = c.Filters
+	}
+	n := c.Features()
+	return append(all, normal(rng, he(n+c.Ways), n, c.Ways), constant(0, c.Ways))
+}
+
+// Forward implements [Model].
+func (c *Conv) Forward(p []*Node, x *Node) (features, logits *Node) {
+	checkInput(c, x)
+	for b := range c.Blocks {
+		k := p[4*b:]
+		x = Add(c.convolve(x, k[0]), InsertAxes(k[1], 1, 1, 1))
+		if c.Tanh {
+			x = Tanh(x)
+		} else {
+			x = Max(x, ZerosLike(x))
+		}
+		x = normalize(x, k[2], k[3])
+		if c.Pool {
+			x = meanPool(x)
+		}
+	}
+	d := x.Shape().Dimensions // [tasks, n, height, width, filters]
+	if c.MeanFeatures {
+		features = ReduceMean(x, 2, 3)
+	} else {
+		features = Reshape(x, d[0], d[1], d[2]*d[3]*d[4])
+	}
+	return features, dense(features, p[4*c.Blocks], p[4*c.Blocks+1])
+}
+
+// convolve is a 3x3 convolution with one pixel of padding, x [tasks, n, height, width, channels] with kernel
+// [tasks, 9·channels, filters], as a product of patches: the gradient of graph.Convolve cannot be differentiated.
+func (c *Conv) convolve(x, kernel *Node) *Node {
+	patches := patches(x, c.stride())
+	d := patches.Shape().Dimensions
+	y := taskDot(Reshape(patches, d[0], d[1]*d[2]*d[3], d[4]), kernel)
+	return Reshape(y, d[0], d[1], d[2], d[3], kernel.Shape().Dimensions[2])
+}
+
+func (c *Conv) stride() int {
+	if c.Pool {
+		return 1
+	}
+	return 2
+}
+
+// patches gathers the 3x3 neighborhoods at every stride-th pixel: [tasks, n, height', width', 9·channels].
+func patches(x *Node, stride int) *Node {
+	d := x.Shape().Dimensions
+	h, w := (d[2]+stride-1)/stride, (d[3]+stride-1)/stride
+	border := compute.PadAxis{Start: 1, End: 1}
+	padded := Pad(x, ScalarZero(x.Graph(), x.DType()), compute.PadAxis{}, compute.PadAxis{}, border, border, compute.PadAxis{})
+	var taps []*Node
+	for i := range 3 {
+		for j := range 3 {
+			taps = append(taps, Slice(padded, AxisRange(), AxisRange(),
+				AxisRange(i, i+stride*(h-1)+1).Stride(stride), AxisRange(j, j+stride*(w-1)+1).Stride(stride), AxisRange()))
+		}
+	}
+	return Concatenate(taps, -1)
+}
+
+// normalize is batch normalization over the images and positions of each task.
+func normalize(x, scale, shift *Node) *Node {
+	const epsilon = 1e-5
+	d := x.Shape().Dimensions
+	flat := Reshape(x, d[0], d[1]*d[2]*d[3], d[4])
+	centered := Sub(flat, InsertAxes(ReduceMean(flat, 1), 1))
+	deviation := Sqrt(AddScalar(ReduceMean(Square(centered), 1), epsilon))
+	y := Add(Mul(centered, InsertAxes(Div(scale, deviation), 1)), InsertAxes(shift, 1))
+	return Reshape(y, d...)
+}
+
+// meanPool averages 2x2 pixels; an odd last row or column is left out.
+func meanPool(x *Node) *Node {
+	d := x.Shape().Dimensions
+	h, w := d[2]/2, d[3]/2
+	if d[2] != 2*h || d[3] != 2*w {
+		x = Slice(x, AxisRange(), AxisRange(), AxisRange(0, 2*h), AxisRange(0, 2*w), AxisRange())
+	}
+	return ReduceMean(Reshape(x, d[0], d[1], h, 2, w, 2, d[4]), 3, 5)
+}

@@ -1,0 +1,298 @@
+package maml
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/stretchr/testify/require"
+
+	"github.com/trustbook/trustbook/internal/testengine"
+)
+
+// eval builds a graph and runs it once.
+func eval(t *testing.T, fn func(args []*Node) []*Node, args ...any) [][]float64 {
+	t.Helper()
+	exec, err := NewExec(testengine.Get(t).Backend(), fn)
+	require.NoError(t, err)
+	out, err := exec.Call(args...)
+	require.NoError(t, err)
+	values := make([][]float64, len(out))
+	for i, o := range out {
+		if o.DType().String() == "Float32" {
+			values[i] = wide(tensors.MustCopyFlatData[float32](o))
+		} else {
+			values[i] = tensors.MustCopyFlatData[float64](o)
+		}
+	}
+	return values
+}
+
+// The quadratic family ½(θ-c)ᵀA(θ-c) of two tasks.
+var (
+	quadA = [][][]float64{{{2, .5}, {.5, 1}}, {{1, -.3}, {-.3, 3}}}
+	quadC = [][]float64{{1, -1}, {-2, .5}}
+	quadB = [][][]float64{{{1, .2}, {.2, 2}}, {{1.5, 0}, {0, .5}}}
+	quadD = [][]float64{{.5, 0}, {-1, 1}}
+	theta = []float64{.3, -.7}
+)
+
+func quadratic(matrix [][][]float64, center [][]float64) TaskLoss {
+	return func(p []*Node) *Node {
+		g, dtype := p[0].Graph(), p[0].DType()
+		d := Sub(p[0], ConvertDType(Const(g, center), dtype))
+		return MulScalar(Einsum("ti,ti->t", d, Einsum("tij,tj->ti", ConvertDType(Const(g, matrix), dtype), d)), 0.5)
+	}
+}
+
+// quadraticByHand: after K steps θ-c shrinks by M = (I-αA)^K, so that the gradient is the mean of MᵀB(θ_K-d), and of
+// B(θ_K-d) to first order.
+func quadraticByHand(steps int, rate float64) (meta float64, second, first []float64) {
+	second, first = make([]float64, 2), make([]float64, 2)
+	for t := range 2 {
+		m := [2][2]float64{{1, 0}, {0, 1}}
+		for range steps {
+			var next [2][2]float64
+			for i := range 2 {
+				for j := range 2 {
+					for k := range 2 {
+						e := -rate * quadA[t][i][k]
+						if i == k {
+							e++
+						}
+						next[i][j] += e * m[k][j]
+					}
+				}
+			}
+			m = next
+		}
+		var at, g [2]float64
+		for i := range 2 {
+			at[i] = quadC[t][i] + m[i][0]*(theta[0]-quadC[t][0]) + m[i][1]*(theta[1]-quadC[t][1])
+		}
+		for i := range 2 {
+			for j := range 2 {
+				g[i] += quadB[t][i][j] * (at[j] - quadD[t][j])
+			}
+			meta += (at[i] - quadD[t][i]) * g[i] / 4
+		}
+		for i := range 2 {
+			first[i] += g[i] / 2
+			second[i] += (m[0][i]*g[0] + m[1][i]*g[1]) / 2
+		}
+	}
+	return meta, second, first
+}
+
+// Meta-gradients on the quadratic family equal the closed form and the numbers that were computed from it in NumPy.
+func TestQuadraticFamily(t *testing.T) {
+	golden := map[int][]float64{ // F, second-order, first-order
+		1: {0.850994875, 0.6379425, -0.82606, 0.6685, -1.02025},
+		3: {0.4595388957, 0.3904602288, -0.5483915428, 0.44125945, -0.888061725},
+		5: {0.3309038799, 0.2284524657, -0.4418803252, 0.2583349746, -0.8433786764},
+	}
+	for _, steps := range []int{1, 2, 3, 5, 10} {
+		meta, second, first := quadraticByHand(steps, 0.1)
+		if want := golden[steps]; want != nil {
+			require.InDeltaSlice(t, want, []float64{meta, second[0], second[1], first[0], first[1]}, 1e-9)
+		}
+		for _, order := range []bool{false, true} {
+			run := func(p any) [][]float64 {
+				return eval(t, func(args []*Node) []*Node {
+					m, g, _ := MetaGradient(args, 2, 0, InnerLoop{Steps: steps, LR: 0.1, FirstOrder: order}, quadratic(quadA, quadC), quadratic(quadB, quadD))
+					return []*Node{m, g[0]}
+				}, p)
+			}
+			want := second
+			if order {
+				want = first
+			}
+			got := run(theta)
+			require.InDelta(t, meta, got[0][0], 1e-9)
+			require.InDeltaSlice(t, want, got[1], 1e-9, "steps %d, first order %t", steps, order)
+			got = run([]float32{float32(theta[0]), float32(theta[1])})
+			require.InDeltaSlice(t, want, got[1], 1e-4)
+		}
+		require.Greater(t, math.Abs(second[1]-first[1]), 1e-3, "the two orders must differ")
+	}
+}
+
+// Only the second parameter adapts: the golden values of task 1, and finite differences.
+func TestHeadOnly(t *testing.T) {
+	part := func(matrix [][][]float64, center [][]float64) TaskLoss {
+		whole := quadratic(matrix[:1], center[:1])
+		return func(p []*Node) *Node { return whole([]*Node{Concatenate(p, 1)}) }
+	}
+	got := eval(t, func(args []*Node) []*Node {
+		_, g, adapted := MetaGradient(args, 1, 1, InnerLoop{Steps: 1, LR: 0.1, HeadOnly: true}, part(quadA, quadC), part(quadB, quadD))
+		return []*Node{adapted[0], adapted[1], g[0], g[1]}
+	}, theta[:1], theta[1:])
+	for i, want := range []float64{.3, -.695, -.2675, -1.287} {
+		require.InDelta(t, want, got[i][0], 1e-9)
+	}
+}
+
+// A model that is not quadratic: w·tanh(b·x), squared error; golden values from NumPy, checked there by finite differences.
+func TestTanhModel(t *testing.T) {
+	loss := func(x, y float64) TaskLoss {
+		return func(p []*Node) *Node { return Square(AddScalar(Mul(p[0], Tanh(MulScalar(p[1], x))), -y)) }
+	}
+	for first, want := range map[bool][]float64{false: {-0.3806620627, -0.2347597423}, true: {-0.4149282940, -0.4969605416}} {
+		got := eval(t, func(args []*Node) []*Node {
+			m, g, adapted := MetaGradient(args, 1, 0, InnerLoop{Steps: 1, LR: 0.2, FirstOrder: first}, loss(1.5, 1.2), loss(-.7, -.9))
+			return []*Node{m, g[0], g[1], adapted[0], adapted[1]}
+		}, .8, .5)
+		require.InDelta(t, 0.2095815018, got[0][0], 1e-9)
+		require.InDeltaSlice(t, want, []float64{got[1][0], got[2][0]}, 1e-9)
+		require.InDeltaSlice(t, []float64{0.9757789558, 0.6981278187}, []float64{got[3][0], got[4][0]}, 1e-9)
+	}
+}
+
+func random(rng *rand.Rand, dims ...int) *tensors.Tensor {
+	values := make([]float64, product(dims))
+	for i := range values {
+		values[i] = rng.Float64()
+	}
+	return tensors.FromFlatDataAndDimensions(values, dims...)
+}
+
+// Convolution as a product of patches equals graph.Convolve, for both strides.
+func TestConvolutionIsConvolve(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	x, kernel := random(rng, 1, 2, 9, 8, 3), random(rng, 1, 27, 4)
+	for _, c := range []*Conv{{}, {Pool: true}} {
+		got := eval(t, func(args []*Node) []*Node {
+			plain := Convolve(Reshape(args[0], 2, 9, 8, 3), Reshape(args[1], 3, 3, 3, 4)).PaddingPerDim([][2]int{{1, 1}, {1, 1}}).Strides(c.stride()).Done()
+			return []*Node{c.convolve(args[0], args[1]), plain}
+		}, x, kernel)
+		require.Len(t, got[1], len(got[0]))
+		require.InDeltaSlice(t, got[1], got[0], 1e-10)
+	}
+}
+
+// The meta-gradient through a whole convolutional network agrees with central differences along random directions; that of
+// first order does not.
+func TestConvMetaGradient(t *testing.T) {
+	for _, c := range []Conv{{Tanh: true}, {Tanh: true, Pool: true, MeanFeatures: true}} {
+		c.Input, c.Filters, c.Blocks, c.Ways = []int{8, 8, 1}, 3, 2, 3
+		m, err := NewConv(c)
+		require.NoError(t, err)
+		rng := rand.New(rand.NewPCG(2, 3))
+		var parameters []any
+		for _, p := range m.Init(5) {
+			parameters = append(parameters, tensors.FromFlatDataAndDimensions(wide(tensors.MustCopyFlatData[float32](p)), p.Shape().Dimensions...))
+		}
+		n := len(parameters)
+		batch := []any{random(rng, 2, 3, 8, 8, 1), [][]int32{{0, 1, 2}, {0, 1, 2}}, random(rng, 2, 6, 8, 8, 1), [][]int32{{0, 0, 1, 1, 2, 2}, {0, 0, 1, 1, 2, 2}}}
+		grads := func(first bool) func(args []*Node) []*Node {
+			return func(args []*Node) []*Node {
+				b := args[n:]
+				o := &objective{model: m}
+				meta, g, _ := MetaGradient(args[:n], 2, m.Head(), InnerLoop{Steps: 3, LR: 0.3, FirstOrder: first}, o.support(b[0], b[1]),
+					func(p []*Node) *Node { return CrossEntropy(o.outputs(p, b[2]), b[3]) })
+				return append([]*Node{meta}, g...)
+			}
+		}
+		exec, err := NewExec(testengine.Get(t).Backend(), grads(false))
+		require.NoError(t, err)
+		at := func(p []any) [][]float64 {
+			out, err := exec.Call(append(append([]any{}, p...), batch...)...)
+			require.NoError(t, err)
+			var values [][]float64
+			for _, o := range out {
+				values = append(values, tensors.MustCopyFlatData[float64](o))
+			}
+			return values
+		}
+		exact := at(parameters)
+		first := eval(t, grads(true), append(append([]any{}, parameters...), batch...)...)
+		off := 0.0
+		for range 5 {
+			const h = 1e-5
+			var plus, minus []any
+			var along, alongFirst float64
+			for i, p := range parameters {
+				flat := tensors.MustCopyFlatData[float64](p.(*tensors.Tensor))
+				up, down := make([]float64, len(flat)), make([]float64, len(flat))
+				for k, v := range flat {
+					d := rng.NormFloat64()
+					up[k], down[k] = v+h*d, v-h*d
+					along, alongFirst = along+d*exact[1+i][k], alongFirst+d*first[1+i][k]
+				}
+				dims := p.(*tensors.Tensor).Shape().Dimensions
+				plus, minus = append(plus, tensors.FromFlatDataAndDimensions(up, dims...)), append(minus, tensors.FromFlatDataAndDimensions(down, dims...))
+			}
+			difference := (at(plus)[0][0] - at(minus)[0][0]) / (2 * h)
+			require.InDelta(t, difference, along, 1e-5*(1+math.Abs(difference)))
+			off = max(off, math.Abs(alongFirst-difference)/math.Abs(difference))
+		}
+		require.Greater(t, off, 0.05)
+	}
+}
+
+// One attack step and ten on a linear softmax classifier: golden values from NumPy.
+func TestAttackGolden(t *testing.T) {
+	w, b := [][]float64{{1, -2}, {.5, 1}, {-1.5, .3}}, []float64{.1, -.1}
+	got := eval(t, func(args []*Node) []*Node {
+		x, start, epsilon, step := args[0], args[1], args[2], args[3]
+		logits := func(u *Node) *Node { return InsertAxes(Add(MatMul(u, args[4]), InsertAxes(args[5], 0)), 0) }
+		loss := func(u *Node) *Node {
+			return ReduceAllSum(CrossEntropy(logits(u), Const(u.Graph(), [][]int32{{0}})))
+		}
+		fast, slow := FGSM(x, start, epsilon, loss), PGD(x, start, epsilon, step, 10, loss)
+		return []*Node{fast, loss(x), loss(fast), slow, loss(slow)}
+	}, [][]float64{{.2, .98, .5}}, [][]float64{{.05, .08, -.02}}, .1, .02, w, b)
+	require.InDeltaSlice(t, []float64{.125, 1, .6}, got[0], 1e-9)
+	require.InDelta(t, 1.0310428377, got[1][0], 1e-9)
+	require.InDelta(t, 1.3169194362, got[2][0], 1e-9)
+	require.InDeltaSlice(t, []float64{.1, 1, .6}, got[3], 1e-9)
+	require.InDelta(t, 1.3723677218, got[4][0], 1e-9)
+}
+
+// Where the box is slack, PGD on a linear model reaches log(1 + exp(-(m - ε‖w‖₁))); perturbations keep to ball and box, and
+// with radius 0 nothing moves.
+func TestAttackProperties(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	for range 30 {
+		x, start, w := random(rng, 1, 6), make([]float64, 6), make([]float64, 6)
+		epsilon := 0.2 * rng.Float64()
+		for i := range w {
+			start[i], w[i] = epsilon*(2*rng.Float64()-1), rng.NormFloat64()
+		}
+		got := eval(t, func(args []*Node) []*Node {
+			climb := func(u *Node) *Node { return ReduceAllSum(Mul(u, args[4])) }
+			return []*Node{FGSM(args[0], args[1], args[2], climb), PGD(args[0], args[1], args[2], args[3], 10, climb), PGD(args[0], MulScalar(args[1], 0), MulScalar(args[2], 0), args[3], 3, climb)}
+		}, x, [][]float64{start}, epsilon, epsilon/4, [][]float64{w})
+		pixels := tensors.MustCopyFlatData[float64](x)
+		require.Equal(t, pixels, got[2])
+		for i, v := range pixels {
+			for _, adversarial := range got[:2] {
+				require.LessOrEqual(t, math.Abs(adversarial[i]-v), epsilon+1e-12)
+				require.True(t, adversarial[i] >= 0 && adversarial[i] <= 1)
+			}
+			want := min(v+epsilon, 1) // the farthest corner of ball and box
+			if w[i] < 0 {
+				want = max(v-epsilon, 0)
+			}
+			require.InDelta(t, want, got[1][i], 1e-9)
+		}
+	}
+	loss := func(m float64) float64 { return math.Log1p(math.Exp(-m)) }
+	m := 1.5*.4 - .5*.6 + .2
+	require.InDelta(t, 0.4740769841, loss(m), 1e-9)
+	require.InDelta(t, 0.5543552445, loss(m-.1*2), 1e-9)
+}
+
+func TestLossesGolden(t *testing.T) {
+	got := eval(t, func(args []*Node) []*Node { return []*Node{KL(args[0], args[1]), KL(args[0], args[0])} }, [][][]float64{{{1, 0, -1}}}, [][][]float64{{{.5, .3, -.8}}})
+	require.InDelta(t, 0.0713578301, got[0][0], 1e-9)
+	require.InDelta(t, 0, got[1][0], 1e-12)
+	for temperature, want := range map[float64]float64{0.5: 0.4301902771, 0.1: 0.0637798397} {
+		got := eval(t, func(args []*Node) []*Node { return []*Node{NTXent(args[0], temperature)} }, [][][]float64{{{1, 0}, {0, 1}, {.8, .6}, {-.6, .8}}})
+		require.InDelta(t, want, got[0][0], 1e-9)
+	}
+	got = eval(t, func(args []*Node) []*Node { return []*Node{SquaredError(args[0], args[1])} }, [][][]float64{{{1}, {2}}, {{0}, {0}}}, [][][]float64{{{0}, {0}}, {{3}, {1}}})
+	require.InDeltaSlice(t, []float64{2.5, 5}, got[0], 1e-12)
+}

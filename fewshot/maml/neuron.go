@@ -1,0 +1,130 @@
+package maml
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/pkg/errors"
+	"gonum.org/v1/gonum/dsp/fourier"
+	"gonum.org/v1/gonum/floats"
+)
+
+// MaximizeOptions say how neurons are excited.
+type MaximizeOptions struct {
+	Steps int     // zero: 300
+	Rate  float64 // of gradient ascent; zero: 0.1
+	Start float64 // value of all pixels to start from; zero: 0.2
+}
+
+// Maximize looks for the perturbation of a gray image that excites a neuron of the last hidden layer most, for each of the
+// given neurons, by gradient ascent on its feature:
+//
+//	δ ← δ + rate·∇_δ f_n(clip(x₀ + δ, 0, 1))
+//
+// Batch normalization sees the image together with reference images [n, InputShape...], such as the support set of a task: with
+// the image alone, features that are averaged over positions would not depend on it. The result holds clip(x₀ + δ, 0, 1) - x₀,
+// one a neuron, each of the input's size.
+func (v *Evaluator) Maximize(ctx context.Context, parameters []*tensors.Tensor, neurons []int, reference *tensors.Tensor, o MaximizeOptions) ([][]float64, error) {
+	o.Steps, o.Rate, o.Start = cmp.Or(o.Steps, 300), cmp.Or(o.Rate, 0.1), cmp.Or(o.Start, 0.2)
+	if o.Steps < 1 || !(o.Rate > 0) || !(o.Start >= 0 && o.Start <= 1) {
+		return nil, errors.Errorf("maml: exciting neurons with %d steps, rate %g, start %g: want at least 1, > 0, and in [0, 1]", o.Steps, o.Rate, o.Start)
+	}
+	m := v.model
+	if n := len(m.Init(0)); len(parameters) != n {
+		return nil, errors.Errorf("maml: %d parameters for %s: want %d", len(parameters), m.Name(), n)
+	}
+	features := parameters[m.Head()].Shape().Dimensions[0]
+	hot := make([]float32, len(neurons)*features)
+	for k, n := range neurons {
+		if n < 0 || n >= features {
+			return nil, errors.Errorf("maml: neuron %d: %s has %d features", n, m.Name(), features)
+		}
+		hot[k*features+n] = 1
+	}
+	if len(neurons) == 0 {
+		return nil, errors.New("maml: no neurons to excite")
+	}
+	own := len(parameters)
+	step := func(args []*Node) []*Node {
+		p, delta, others, chosen := ForTasks(args[:own], len(neurons)), args[own], args[own+1], args[own+2]
+		image := func(d *Node) *Node { return ClipScalar(AddScalar(d, o.Start), 0, 1) }
+		d := Identity(StopGradient(delta))
+		repeated := BroadcastToDims(InsertAxes(others, 0), append([]int{len(neurons)}, others.Shape().Dimensions...)...)
+		found, _ := m.Forward(p, Concatenate([]*Node{image(d), repeated}, 1))
+		first := Squeeze(Slice(found, AxisRange(), AxisRange(0, 1), AxisRange()), 1)
+		next := Add(delta, MulScalar(Gradient(ReduceAllSum(Mul(first, chosen)), d)[0], o.Rate))
+		return []*Node{next, AddScalar(image(next), -o.Start)}
+	}
+	name := fmt.Sprintf("excite %d neurons, rate %g, start %g", len(neurons), o.Rate, o.Start)
+	delta := constant(0, append([]int{len(neurons), 1}, m.InputShape()...)...)
+	chosen := tensors.FromFlatDataAndDimensions(hot, len(neurons), features)
+	var seen *tensors.Tensor
+	for range o.Steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		out, err := v.call(name, step, append(anys(parameters), delta, reference, chosen)...)
+		if err != nil {
+			return nil, errors.WithMessage(err, "maml: exciting neurons")
+		}
+		delta, seen = out[0], out[1]
+	}
+	flat := wide(tensors.MustCopyFlatData[float32](seen))
+	size := len(flat) / len(neurons)
+	maps := make([][]float64, len(neurons))
+	for k := range maps {
+		maps[k] = flat[k*size : (k+1)*size]
+	}
+	return maps, nil
+}
+
+// Cosine is that of the angle between two maps; 0 if one is zero.
+func Cosine(a, b []float64) float64 {
+	scale := floats.Norm(a, 2) * floats.Norm(b, 2)
+	if scale == 0 {
+		return 0
+	}
+	return floats.Dot(a, b) / scale
+}
+
+// LowFrequencies is the share of a map's energy, its mean left out, at frequencies below a quarter of Nyquist's along both axes
+// together (their radius): near 1 for strokes, small for noise. A map is [height, width, channels]; its channels are averaged.
+func LowFrequencies(values []float64, height, width int) float64 {
+	channels := len(values) / (height * width)
+	spectrum := make([][]complex128, height)
+	rows, columns := fourier.NewCmplxFFT(width), fourier.NewCmplxFFT(height)
+	for y := range height {
+		row := make([]complex128, width)
+		for x := range width {
+			for c := range channels {
+				row[x] += complex(values[(y*width+x)*channels+c]/float64(channels), 0)
+			}
+		}
+		spectrum[y] = rows.Coefficients(nil, row)
+	}
+	var low, all float64
+	for x := range width {
+		column := make([]complex128, height)
+		for y := range height {
+			column[y] = spectrum[y][x]
+		}
+		for y, v := range columns.Coefficients(nil, column) {
+			if x == 0 && y == 0 {
+				continue
+			}
+			fy, fx := float64(min(y, height-y))/float64(height), float64(min(x, width-x))/float64(width)
+			energy := real(v)*real(v) + imag(v)*imag(v)
+			if all += energy; math.Hypot(fy, fx) < 0.125 {
+				low += energy
+			}
+		}
+	}
+	if all == 0 {
+		return 0
+	}
+	return low / all
+}

@@ -1,0 +1,341 @@
+package maml
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/pkg/errors"
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/trustbook/trustbook/engine"
+	"github.com/trustbook/trustbook/fewshot"
+	"github.com/trustbook/trustbook/fit"
+)
+
+// Measured is one method with one seed.
+type Measured struct {
+	Method  string   `json:"method"`
+	Seed    int64    `json:"seed"`
+	History History  `json:"history"`
+	Tested  Accuracy `json:"tested"` // after fine-tuning on clean images
+	// Robust is after adversarial fine-tuning, for methods that train with it; Step is 0 for others.
+	Robust Accuracy `json:"robust"`
+	// Maps are what excites neurons before and after fine-tuning on a task; of MAML and Out only.
+	Maps *Maps `json:"maps,omitempty"`
+}
+
+// Maps are what excites the first neurons of the last hidden layer.
+type Maps struct {
+	Before       [][]float64 `json:"before"` // by neuron, [height·width·channels]
+	After        [][]float64 `json:"after"`
+	Cosine       float64     `json:"cosine"`        // mean cosine of before and after
+	LowFrequency float64     `json:"low_frequency"` // mean share of energy below a quarter of Nyquist's frequency, before
+}
+
+// Sweep is one method of the first seed over fine-tuning steps and over radii.
+type Sweep struct {
+	Method  string     `json:"method"`
+	Steps   []Accuracy `json:"steps"`   // one of Config.SweepSteps each, at Config.Epsilon
+	Epsilon []Accuracy `json:"epsilon"` // one of Config.SweepEpsilon each
+}
+
+// Result is what a run measured: one Measured a method and seed, in that order.
+type Result struct {
+	Config  Config     `json:"config"`
+	Data    string     `json:"data"` // training and test classes
+	Backend string     `json:"backend"`
+	Shape   []int      `json:"shape"` // of an image
+	Models  []Measured `json:"models"`
+	Sweeps  []Sweep    `json:"sweeps"`
+}
+
+// sweepMethods are those whose curves are shown.
+var sweepMethods = []string{MAML, In, Out, Both}
+
+// Run meta-trains every method with every seed, fine-tunes on test tasks and attacks the results. With Config.Dir, what is
+// finished is found again, so that a run that was stopped or killed goes on where it was, to the same result.
+func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
+	s, err := open(ctx, e, c)
+	if err != nil {
+		return nil, err
+	}
+	defer s.evaluator.Close()
+	r := &Result{Config: s.c, Backend: e.Name(), Shape: s.train.Shape, Data: fmt.Sprintf("%s: %d classes to train on, %d to test", s.train.Name, len(s.train.Classes), len(s.test.Classes))}
+	for _, name := range s.c.Methods {
+		if err := s.method(ctx, name, r); err != nil {
+			return nil, errors.WithMessagef(err, "maml: %s", name)
+		}
+	}
+	return r, nil
+}
+
+// study is a run on its way.
+type study struct {
+	e           *engine.Engine
+	c           Config
+	train, test *fewshot.ClassSet
+	net         *Conv
+	evaluator   *Evaluator
+}
+
+// Load gets the classes of a configuration, and the network for them.
+func Load(ctx context.Context, c Config) (train, test *fewshot.ClassSet, net *Conv, err error) {
+	c = c.WithDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, nil, nil, err
+	}
+	if train, test, err = fewshot.Load(ctx, c.Dataset, fewshot.LoadOptions{Dir: c.DataDir}); err != nil {
+		return nil, nil, nil, err
+	}
+	net, err = NewConv(Conv{Input: train.Shape, Filters: c.Filters, Ways: c.Ways, Pool: c.Pool, MeanFeatures: true})
+	return train, test, net, err
+}
+
+func open(ctx context.Context, e *engine.Engine, c Config) (*study, error) {
+	s := &study{e: e, c: c.WithDefaults()}
+	var err error
+	if s.train, s.test, s.net, err = Load(ctx, c); err != nil {
+		return nil, err
+	}
+	s.evaluator, err = NewEvaluator(e, s.net)
+	return s, err
+}
+
+// episodes are the training tasks of a method and seed.
+func (c Config) episodes(name string, seed int64) fewshot.Episodes {
+	e := fewshot.Episodes{Ways: c.Ways, Shots: c.Shots, Queries: c.Queries, Tasks: c.Batch, Rotations: true, Seed: seed}
+	if name == Unlabeled {
+		e.Unlabeled = c.Unlabeled
+	}
+	e.Views = name == CL
+	return e
+}
+
+// Train meta-trains a method with a seed, or finds it in Config.Dir.
+func Train(ctx context.Context, e *engine.Engine, name string, seed int64, train *fewshot.ClassSet, net Model, c Config) (*MetaModel, error) {
+	c = c.WithDefaults()
+	t, err := NewTrainer(e, net, c.Method(name))
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	return trainWith(ctx, t, name, seed, train, c)
+}
+
+func trainWith(ctx context.Context, t *Trainer, name string, seed int64, train *fewshot.ClassSet, c Config) (*MetaModel, error) {
+	source, err := fewshot.NewSampler(train, c.episodes(name, seed))
+	if err != nil {
+		return nil, err
+	}
+	return t.Train(ctx, source, TrainOptions{Updates: c.Updates, Seed: seed, Dir: c.Dir, Progress: c.Progress, Label: fmt.Sprintf("train %s, seed %d", name, seed)})
+}
+
+// testTasks are the same for all methods of a seed.
+func (s *study) testTasks(seed int64, n int) (*fewshot.Sampler, error) {
+	return fewshot.NewSampler(s.test, fewshot.Episodes{Ways: s.c.Ways, Shots: s.c.Shots, Queries: s.c.TestQueries, Tasks: min(5, n), Seed: 1_000_003 + seed})
+}
+
+// method measures a method with all seeds.
+func (s *study) method(ctx context.Context, name string, r *Result) error {
+	t, err := NewTrainer(s.e, s.net, s.c.Method(name))
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	models := map[int64]*MetaModel{}
+	model := func(seed int64) (*MetaModel, error) {
+		if models[seed] == nil {
+			m, err := trainWith(ctx, t, name, seed, s.train, s.c)
+			if err != nil {
+				return nil, err
+			}
+			models[seed] = m
+		}
+		return models[seed], nil
+	}
+	key := func(what string, seed int64, settings ...any) (string, error) {
+		source, err := fewshot.NewSampler(s.train, s.c.episodes(name, seed))
+		if err != nil {
+			return "", err
+		}
+		return "maml-" + fit.Hash(append(settings, what, t.Key(source, TrainOptions{Updates: s.c.Updates, Seed: seed}), s.test.Checksum(), s.c.Ways, s.c.Shots, s.c.TestQueries, s.c.AttackSteps)...), nil
+	}
+	for i, seed := range s.c.Seeds {
+		k, err := key("tested", seed, s.c.TestTasks, s.c.Neurons, s.c.NeuronSteps)
+		if err != nil {
+			return err
+		}
+		m, err := remember(s, k, 2, func() (Measured, error) {
+			meta, err := model(seed)
+			if err != nil {
+				return Measured{}, err
+			}
+			return s.measure(ctx, meta, name, seed)
+		})
+		if err != nil {
+			return errors.WithMessagef(err, "seed %d", seed)
+		}
+		m.Method = name // a label, and none of what is kept
+		r.Models = append(r.Models, m)
+		if i > 0 || !slices.Contains(sweepMethods, name) {
+			continue
+		}
+		if k, err = key("sweep", seed, s.c.SweepTasks, s.c.SweepSteps, s.c.SweepEpsilon); err != nil {
+			return err
+		}
+		sweep, err := remember(s, k, 1, func() (Sweep, error) {
+			meta, err := model(seed)
+			if err != nil {
+				return Sweep{}, err
+			}
+			return s.sweep(ctx, meta, seed)
+		})
+		if err != nil {
+			return errors.WithMessage(err, "curves")
+		}
+		sweep.Method = name
+		r.Sweeps = append(r.Sweeps, sweep)
+	}
+	return nil
+}
+
+// Tasks is how many tasks Run reports to Config.Progress.
+func (c Config) Tasks() int {
+	c = c.WithDefaults()
+	n := 2 * len(c.Methods) * len(c.Seeds)
+	for _, name := range c.Methods {
+		if slices.Contains(sweepMethods, name) {
+			n++
+		}
+	}
+	return n
+}
+
+// remember runs f unless its result is in Config.Dir; then it tells the display that so many tasks are done.
+func remember[T any](s *study, key string, tasks float64, f func() (T, error)) (T, error) {
+	worked := false
+	result, err := fit.Remember(s.c.Dir, key, func() (T, error) {
+		worked = true
+		return f()
+	})
+	if skipper, ok := s.c.Progress.(interface{ Skip(float64) }); ok && !worked {
+		skipper.Skip(tasks)
+	}
+	return result, err
+}
+
+// measure tests a meta-model.
+func (s *study) measure(ctx context.Context, meta *MetaModel, name string, seed int64) (Measured, error) {
+	m := Measured{Method: name, Seed: seed, History: meta.History}
+	tasks, err := s.testTasks(seed, s.c.TestTasks)
+	if err != nil {
+		return m, err
+	}
+	o := EvalOptions{Inner: meta.Method.Inner, Tasks: s.c.TestTasks, Epsilon: s.c.Epsilon, StepSize: s.c.stepSize(s.c.Epsilon), AttackSteps: s.c.AttackSteps, Seed: seed,
+		Progress: s.c.Progress, Label: fmt.Sprintf("test %s, seed %d", name, seed)}
+	found, err := s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o)
+	if err != nil {
+		return m, err
+	}
+	m.Tested = found[0]
+	if meta.Method.GammaIn > 0 {
+		o.GammaIn, o.Progress = meta.Method.GammaIn, nil
+		if found, err = s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o); err != nil {
+			return m, err
+		}
+		m.Robust = found[0]
+	}
+	if name == MAML || name == Out {
+		m.Maps, err = s.evaluator.Explain(ctx, meta, tasks, s.c.Neurons, MaximizeOptions{Steps: s.c.NeuronSteps})
+	}
+	return m, err
+}
+
+// sweep measures one model over steps of fine-tuning and over radii.
+func (s *study) sweep(ctx context.Context, meta *MetaModel, seed int64) (w Sweep, err error) {
+	tasks, err := s.testTasks(seed, s.c.SweepTasks)
+	if err != nil {
+		return w, err
+	}
+	s.c.Progress.Begin(fmt.Sprintf("curves of %s", meta.Method.Name), 0, 1+len(s.c.SweepEpsilon))
+	defer s.c.Progress.End()
+	o := EvalOptions{Inner: meta.Method.Inner, Tasks: s.c.SweepTasks, Epsilon: s.c.Epsilon, StepSize: s.c.stepSize(s.c.Epsilon), AttackSteps: s.c.AttackSteps, Seed: seed}
+	o.Inner.Steps, o.At = max(1, s.c.SweepSteps[len(s.c.SweepSteps)-1]), s.c.SweepSteps
+	if w.Steps, err = s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o); err != nil {
+		return w, err
+	}
+	s.c.Progress.Advance(1)
+	o.Inner.Steps, o.At = meta.Method.Inner.Steps, nil
+	for _, epsilon := range s.c.SweepEpsilon {
+		o.Epsilon, o.StepSize = epsilon, s.c.stepSize(epsilon)
+		found, err := s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o)
+		if err != nil {
+			return w, err
+		}
+		w.Epsilon = append(w.Epsilon, found[0])
+		s.c.Progress.Advance(1)
+	}
+	return w, nil
+}
+
+// Explain excites the first neurons of a meta-model before and after it is fine-tuned on the first of the given tasks.
+func (v *Evaluator) Explain(ctx context.Context, meta *MetaModel, tasks fewshot.Source, neurons int, o MaximizeOptions) (*Maps, error) {
+	b, err := tasks.Batch(0)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Finalize()
+	out, err := v.call(fmt.Sprintf("fine-tuned on one task, %+v", meta.Method.Inner), func(args []*Node) []*Node {
+		n := len(meta.Parameters)
+		first := func(x *Node) *Node { return Slice(x, AxisRange(0, 1)) }
+		xs, ys := first(args[n]), first(args[n+1])
+		ob := &objective{model: meta.Model, method: Method{}.WithDefaults()}
+		adapted := Adapt(ForTasks(args[:n], 1), meta.Model.Head(), meta.Method.Inner, ob.support(xs, ys))
+		outs := []*Node{Squeeze(xs, 0)}
+		for _, a := range adapted {
+			outs = append(outs, Squeeze(a, 0))
+		}
+		return outs
+	}, append(anys(meta.Parameters), b.Support, b.SupportLabels)...)
+	if err != nil {
+		return nil, errors.WithMessage(err, "fine-tuning for the maps")
+	}
+	var chosen []int
+	for k := range min(neurons, meta.Parameters[meta.Model.Head()].Shape().Dimensions[0]) {
+		chosen = append(chosen, k)
+	}
+	m := &Maps{}
+	if m.Before, err = v.Maximize(ctx, meta.Parameters, chosen, out[0], o); err != nil {
+		return nil, err
+	}
+	if m.After, err = v.Maximize(ctx, out[1:], chosen, out[0], o); err != nil {
+		return nil, err
+	}
+	shape := meta.Model.InputShape()
+	var cosines, low []float64
+	for k := range m.Before {
+		cosines, low = append(cosines, Cosine(m.Before[k], m.After[k])), append(low, LowFrequencies(m.Before[k], shape[0], shape[1]))
+	}
+	m.Cosine, m.LowFrequency = stat.Mean(cosines, nil), stat.Mean(low, nil)
+	return m, nil
+}
+
+// For returns what was measured of a method, one a seed.
+func (r *Result) For(method string) (found []Measured) {
+	for _, m := range r.Models {
+		if m.Method == method {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// values takes one number from every model of a method.
+func (r *Result) values(method string, of func(m Measured) float64) (values []float64) {
+	for _, m := range r.For(method) {
+		values = append(values, of(m))
+	}
+	return values
+}
