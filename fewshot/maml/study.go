@@ -132,9 +132,9 @@ func trainWith(ctx context.Context, t *Trainer, name string, seed int64, train *
 	return t.Train(ctx, source, TrainOptions{Updates: c.Updates, Seed: seed, Dir: c.Dir, Progress: c.Progress, Label: fmt.Sprintf("train %s, seed %d", name, seed)})
 }
 
-// testTasks are the same for all methods of a seed.
-func (s *study) testTasks(seed int64, n int) (*fewshot.Sampler, error) {
-	return fewshot.NewSampler(s.test, fewshot.Episodes{Ways: s.c.Ways, Shots: s.c.Shots, Queries: s.c.TestQueries, Tasks: min(5, n), Seed: 1_000_003 + seed})
+// testTasks are the same for all methods of a seed. On CPUs they run fastest one at a time.
+func (s *study) testTasks(seed int64) (*fewshot.Sampler, error) {
+	return fewshot.NewSampler(s.test, fewshot.Episodes{Ways: s.c.Ways, Shots: s.c.Shots, Queries: s.c.TestQueries, Tasks: 1, Seed: 1_000_003 + seed})
 }
 
 // method measures a method with all seeds.
@@ -229,7 +229,7 @@ func remember[T any](s *study, key string, tasks float64, f func() (T, error)) (
 // measure tests a meta-model.
 func (s *study) measure(ctx context.Context, meta *MetaModel, name string, seed int64) (Measured, error) {
 	m := Measured{Method: name, Seed: seed, History: meta.History}
-	tasks, err := s.testTasks(seed, s.c.TestTasks)
+	tasks, err := s.testTasks(seed)
 	if err != nil {
 		return m, err
 	}
@@ -255,7 +255,7 @@ func (s *study) measure(ctx context.Context, meta *MetaModel, name string, seed 
 
 // sweep measures one model over steps of fine-tuning and over radii.
 func (s *study) sweep(ctx context.Context, meta *MetaModel, seed int64) (w Sweep, err error) {
-	tasks, err := s.testTasks(seed, s.c.SweepTasks)
+	tasks, err := s.testTasks(seed)
 	if err != nil {
 		return w, err
 	}
