@@ -68,7 +68,7 @@ var papers = []paper{
 		notebook: "robust_weights.ipynb", plan: planWeights},
 	{id: "2103.15670", slug: "robust/vit", title: "On the Adversarial Robustness of Vision Transformers", notebook: "robust_vit.ipynb", plan: planViT, imports: true},
 	{id: "2104.03469", slug: "scoring", title: "Gi and Pal Scores: Deep Neural Network Generalization Statistics", notebook: "scoring_gi_pal.ipynb", plan: planScoring, shards: true},
-	{id: "2102.10454", slug: "fewshot/maml", title: "On Fast Adversarial Robustness Adaptation in Model-Agnostic Meta-Learning", plan: planMAML},
+	{id: "2102.10454", slug: "fewshot/maml", title: "On Fast Adversarial Robustness Adaptation in Model-Agnostic Meta-Learning", notebook: "fewshot_maml.ipynb", plan: planMAML},
 }
 
 func findPaper(name string) (paper, error) {
