@@ -25,10 +25,13 @@ type Config struct {
 	Pool    bool `json:"pool"`    // halve images by pooling instead of strides
 
 	Updates    int     `json:"updates"`     // meta-updates; zero: 200
-	InnerSteps int     `json:"inner_steps"` // of fine-tuning, in training and in testing; zero: 1
+	InnerSteps int     `json:"inner_steps"` // of fine-tuning, in training; zero: 1
+	TestSteps  int     `json:"test_steps"`  // of fine-tuning, in testing; zero: as in training
 	InnerLR    float64 `json:"inner_lr"`    // α; zero: 0.4
 	LR         float64 `json:"lr"`          // of Adam; zero: 3e-3
 	Epsilon    float64 `json:"epsilon"`     // l-infinity radius, in training and in testing; zero: 16/255
+	GammaCE    float64 `json:"gamma_ce"`    // weight of adversarial cross-entropy in the meta-update; zero: 1
+	GammaKL    float64 `json:"gamma_kl"`    // weight of TRADES there; zero: 3
 	Unlabeled  int     `json:"unlabeled"`   // unlabeled images of each class in a task, for the method that uses them; zero: 5
 
 	Methods []string `json:"methods"` // names of MethodNames; zero: all but those of first order
@@ -40,6 +43,7 @@ type Config struct {
 	SweepTasks   int       `json:"sweep_tasks"`   // test tasks of the curves over steps and radii, first seed only; zero: 100
 	SweepSteps   []int     `json:"sweep_steps"`   // of fine-tuning; zero: 0, 1, 2, 5, 10
 	SweepEpsilon []float64 `json:"sweep_epsilon"` // zero: 0, 4/255, 8/255, 16/255, 24/255
+	MaskingTasks int       `json:"masking_tasks"` // test tasks on which a robust network also meets PGD-50 with restarts, every seed; zero: 50
 	Neurons      int       `json:"neurons"`       // that are excited, for the paper's explanation; zero: 8
 	NeuronSteps  int       `json:"neuron_steps"`  // zero: 300
 
@@ -73,17 +77,17 @@ func (c Config) Method(name string) Method {
 	case In:
 		m.GammaIn = 1
 	case Out, FOOut:
-		m.GammaOut = 1
+		m.GammaOut = c.GammaCE
 	case Both:
-		m.GammaIn, m.GammaOut = 1, 1
+		m.GammaIn, m.GammaOut = 1, c.GammaCE
 	case Trades, Unlabeled:
-		m.GammaOut, m.Regularizer = 3, TRADES
+		m.GammaOut, m.Regularizer = c.GammaKL, TRADES
 	case Slow:
-		m.GammaOut, m.AttackSteps = 1, 7
+		m.GammaOut, m.AttackSteps = c.GammaCE, 7
 	case ANIL:
-		m.GammaOut, m.Inner.HeadOnly = 1, true
+		m.GammaOut, m.Inner.HeadOnly = c.GammaCE, true
 	case CL:
-		m.GammaOut, m.Regularizer, m.GammaCL = 3, TRADES, 0.1
+		m.GammaOut, m.Regularizer, m.GammaCL = c.GammaKL, TRADES, 0.1
 	}
 	m.Inner.FirstOrder = name == FOMAML || name == FOOut
 	return m.WithDefaults()
@@ -92,12 +96,13 @@ func (c Config) Method(name string) Method {
 // Smoke proves in seconds that everything works; its numbers mean nothing.
 func Smoke() Config {
 	return Config{Scale: "smoke", Seeds: []int64{1}, Ways: 3, Queries: 2, Batch: 2, Filters: 4, Updates: 3, Methods: []string{MAML, Out, CL}, TestTasks: 10, TestQueries: 3,
-		SweepTasks: 5, SweepSteps: []int{0, 1, 2}, SweepEpsilon: []float64{0, 16. / 255}, Neurons: 2, NeuronSteps: 5, Unlabeled: 1}
+		SweepTasks: 5, MaskingTasks: 2, SweepSteps: []int{0, 1, 2}, SweepEpsilon: []float64{0, 16. / 255}, Neurons: 2, NeuronSteps: 5, Unlabeled: 1}
 }
 
 // Paper has the sizes of the authors' code, for Omniglot or a folder of images; it wants a GPU.
 func Paper() Config {
-	return Config{Scale: "paper", Dataset: "omniglot", Filters: 64, Queries: 15, Updates: 15_000, InnerSteps: 5, InnerLR: 0.1, LR: 1e-3, Epsilon: 10. / 255,
+	return Config{Scale: "paper", Dataset: "omniglot", Filters: 64, Queries: 15, Updates: 15_000, InnerSteps: 5, TestSteps: 10, InnerLR: 0.01, LR: 1e-3,
+		GammaCE: 0.2, GammaKL: 5, Epsilon: 10. / 255, Unlabeled: 4,
 		Methods: MethodNames, TestTasks: 1000, TestQueries: 10, SweepTasks: 600, Neurons: 16, NeuronSteps: 1000}
 }
 
@@ -106,9 +111,10 @@ func (c Config) WithDefaults() Config {
 	c.Scale, c.Dataset = cmp.Or(c.Scale, "quick"), cmp.Or(c.Dataset, "glyphs")
 	c.Ways, c.Shots, c.Queries, c.Batch, c.Filters = cmp.Or(c.Ways, 5), cmp.Or(c.Shots, 1), cmp.Or(c.Queries, 5), cmp.Or(c.Batch, 4), cmp.Or(c.Filters, 32)
 	c.Updates, c.InnerSteps, c.InnerLR, c.LR = cmp.Or(c.Updates, 200), cmp.Or(c.InnerSteps, 1), cmp.Or(c.InnerLR, 0.4), cmp.Or(c.LR, 3e-3)
+	c.TestSteps, c.GammaCE, c.GammaKL = cmp.Or(c.TestSteps, c.InnerSteps), cmp.Or(c.GammaCE, 1), cmp.Or(c.GammaKL, 3)
 	c.Epsilon, c.Unlabeled = cmp.Or(c.Epsilon, 16./255), cmp.Or(c.Unlabeled, 5)
 	c.TestTasks, c.TestQueries, c.AttackSteps = cmp.Or(c.TestTasks, 600), cmp.Or(c.TestQueries, 5), cmp.Or(c.AttackSteps, 10)
-	c.SweepTasks, c.Neurons, c.NeuronSteps = cmp.Or(c.SweepTasks, 100), cmp.Or(c.Neurons, 8), cmp.Or(c.NeuronSteps, 300)
+	c.SweepTasks, c.MaskingTasks, c.Neurons, c.NeuronSteps = cmp.Or(c.SweepTasks, 100), cmp.Or(c.MaskingTasks, 50), cmp.Or(c.Neurons, 8), cmp.Or(c.NeuronSteps, 300)
 	if len(c.Seeds) == 0 {
 		c.Seeds = []int64{1, 2, 3}
 	}
@@ -131,7 +137,7 @@ func (c Config) WithDefaults() Config {
 func (c Config) Validate() error {
 	for name, n := range map[string]int{"ways": c.Ways - 1, "shots": c.Shots, "queries": c.Queries, "batch": c.Batch, "filters": c.Filters, "updates": c.Updates,
 		"inner_steps": c.InnerSteps, "unlabeled": c.Unlabeled, "test_tasks": c.TestTasks, "test_queries": c.TestQueries, "attack_steps": c.AttackSteps,
-		"sweep_tasks": c.SweepTasks, "neurons": c.Neurons, "neuron_steps": c.NeuronSteps} {
+		"test_steps": c.TestSteps, "masking_tasks": c.MaskingTasks, "sweep_tasks": c.SweepTasks, "neurons": c.Neurons, "neuron_steps": c.NeuronSteps} {
 		if n < 1 {
 			if name == "ways" {
 				return errors.Errorf("maml: ways = %d: must be at least 2", n+1)

@@ -82,6 +82,9 @@ func (c *Conv) Features() int {
 // Head implements [Model].
 func (c *Conv) Head() int { return 4 * c.Blocks }
 
+// taskwise implements the interface of that name.
+func (c *Conv) taskwise() bool { return true }
+
 // Init implements [Model]: He's normal values for kernels, 1 and 0 for scale and shift of the normalization, and Glorot's
 // scale for the last layer. A block has a kernel [9·channels, filters], and bias, scale and shift [filters].
 func (c *Conv) Init(seed int64) (all []*tensors.Tensor) {
@@ -121,8 +124,31 @@ func (c *Conv) Forward(p []*Node, x *Node) (features, logits *Node) {
 }
 
 // convolve is a 3x3 convolution with one pixel of padding, x [tasks, n, height, width, channels] with kernel
-// [tasks, 9·channels, filters], as a product of patches: the gradient of graph.Convolve cannot be differentiated.
+// [tasks, 9·channels, filters], differentiable to any order.
 func (c *Conv) convolve(x, kernel *Node) *Node {
+	d := x.Shape().Dimensions
+	if d[0] > 1 {
+		return c.product(x, kernel)
+	}
+	value := c.native
+	if d[4] <= fewChannels || d[2]*d[3] <= fewPixels {
+		value = c.product
+	}
+	return newTrilinear(value, x, kernel).apply(x, kernel)
+}
+
+// Up to so many input channels, or pixels, a product of patches is faster than XLA's own convolution, on CPUs.
+const fewChannels, fewPixels = 4, 16
+
+// native is convolve of a single task by XLA's own convolution. Its gradient cannot be differentiated.
+func (c *Conv) native(x, kernel *Node) *Node {
+	d, k := x.Shape().Dimensions, kernel.Shape().Dimensions
+	y := Convolve(Reshape(x, d[1:]...), Reshape(kernel, 3, 3, d[4], k[2])).PaddingPerDim([][2]int{{1, 1}, {1, 1}}).Strides(c.stride()).Done()
+	return InsertAxes(y, 0)
+}
+
+// product is convolve as a product of patches.
+func (c *Conv) product(x, kernel *Node) *Node {
 	patches := patches(x, c.stride())
 	d := patches.Shape().Dimensions
 	y := taskDot(Reshape(patches, d[0], d[1]*d[2]*d[3], d[4]), kernel)
@@ -136,20 +162,40 @@ func (c *Conv) stride() int {
 	return 2
 }
 
-// patches gathers the 3x3 neighborhoods at every stride-th pixel: [tasks, n, height', width', 9·channels].
+// patches gathers the 3x3 neighborhoods at every stride-th pixel, 1 or 2: [tasks, n, height', width', 9·channels]. XLA is slow at
+// strided slices and their gradients, so pixels are grouped by the stride once, and whole groups are shifted, along rows and then
+// along columns.
 func patches(x *Node, stride int) *Node {
 	d := x.Shape().Dimensions
 	h, w := (d[2]+stride-1)/stride, (d[3]+stride-1)/stride
-	border := compute.PadAxis{Start: 1, End: 1}
-	padded := Pad(x, ScalarZero(x.Graph(), x.DType()), compute.PadAxis{}, compute.PadAxis{}, border, border, compute.PadAxis{})
-	var taps []*Node
-	for i := range 3 {
-		for j := range 3 {
-			taps = append(taps, Slice(padded, AxisRange(), AxisRange(),
-				AxisRange(i, i+stride*(h-1)+1).Stride(stride), AxisRange(j, j+stride*(w-1)+1).Stride(stride), AxisRange()))
-		}
+	if d[2] != h*stride || d[3] != w*stride {
+		none := compute.PadAxis{} // every axis must be named, or the gradient fails
+		x = Pad(x, ScalarZero(x.Graph(), x.DType()), none, none, compute.PadAxis{End: h*stride - d[2]}, compute.PadAxis{End: w*stride - d[3]}, none)
 	}
-	return Concatenate(taps, -1)
+	x = TransposeAllDims(Reshape(x, d[0], d[1], h, stride, w, stride, d[4]), 0, 1, 2, 4, 3, 5, 6)
+	x = neighbors(neighbors(x, 3, 5), 2, 4)
+	return Reshape(x, d[0], d[1], h, w, 9*d[4])
+}
+
+// neighbors takes the pixels of a group, along the axis within, to three along the axis along: the one before, its own, and, where
+// a group has but one pixel, the one after.
+func neighbors(x *Node, along, within int) *Node {
+	d := x.Shape().Dimensions
+	last := d[along] - 1
+	shifted := func(from, to, pixel int, pad compute.PadAxis) *Node {
+		ranges, pads := slices.Repeat([]SliceAxisSpec{AxisRange()}, len(d)), make([]compute.PadAxis, len(d))
+		ranges[within] = AxisRange(pixel, pixel+1)
+		if last == 0 {
+			return ZerosLike(Slice(x, ranges...))
+		}
+		ranges[along], pads[along] = AxisRange(from, to), pad
+		return Pad(Slice(x, ranges...), ScalarZero(x.Graph(), x.DType()), pads...)
+	}
+	three := []*Node{shifted(0, last, d[within]-1, compute.PadAxis{Start: 1}), x}
+	if d[within] == 1 {
+		three = append(three, shifted(1, last+1, 0, compute.PadAxis{End: 1}))
+	}
+	return Concatenate(three, within)
 }
 
 // normalize is batch normalization over the images and positions of each task.
@@ -157,10 +203,16 @@ func normalize(x, scale, shift *Node) *Node {
 	const epsilon = 1e-5
 	d := x.Shape().Dimensions
 	flat := Reshape(x, d[0], d[1]*d[2]*d[3], d[4])
-	centered := Sub(flat, InsertAxes(ReduceMean(flat, 1), 1))
-	deviation := Sqrt(AddScalar(ReduceMean(Square(centered), 1), epsilon))
-	y := Add(Mul(centered, InsertAxes(Div(scale, deviation), 1)), InsertAxes(shift, 1))
+	centered := Sub(flat, rowMean(flat))
+	deviation := Sqrt(AddScalar(rowMean(Square(centered)), epsilon))
+	y := Add(Mul(centered, Div(InsertAxes(scale, 1), deviation)), InsertAxes(shift, 1))
 	return Reshape(y, d...)
+}
+
+// rowMean is the mean over the middle axis, which it keeps. A product with a row of equal numbers is what XLA does fastest on CPUs.
+func rowMean(x *Node) *Node {
+	d := x.Shape().Dimensions
+	return taskDot(BroadcastToDims(Scalar(x.Graph(), x.DType(), 1/float64(d[1])), d[0], 1, d[1]), x)
 }
 
 // meanPool averages 2x2 pixels; an odd last row or column is left out.

@@ -3,6 +3,7 @@ package maml
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -158,25 +159,60 @@ func random(rng *rand.Rand, dims ...int) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(values, dims...)
 }
 
-// Convolution as a product of patches equals graph.Convolve, for both strides.
+// Convolution by products of patches and by the trilinear form equals graph.Convolve, of any size, and so do its gradients.
 func TestConvolutionIsConvolve(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	x, kernel := random(rng, 1, 2, 9, 8, 3), random(rng, 1, 27, 4)
+	for _, size := range [][3]int{{7, 6, 6}, {4, 4, 3}, {2, 1, 6}} {
+		h, w, channels := size[0], size[1], size[2]
+		x, kernel := random(rng, 1, 2, h, w, channels), random(rng, 1, 9*channels, 4)
+		for _, c := range []*Conv{{}, {Pool: true}} {
+			out := []int{1, 2, (h + c.stride() - 1) / c.stride(), (w + c.stride() - 1) / c.stride(), 4}
+			v := random(rng, out...)
+			got := eval(t, func(args []*Node) (all []*Node) {
+				for _, of := range []func(x, kernel *Node) *Node{c.native, c.product, c.convolve} {
+					y := of(args[0], args[1])
+					all = append(append(all, y), Gradient(ReduceAllSum(Mul(y, args[2])), args[0], args[1])...)
+				}
+				return all
+			}, x, kernel, v)
+			for i := range got {
+				require.Len(t, got[i], len(got[i%3]))
+				require.InDeltaSlice(t, got[i%3], got[i], 1e-10, "%v, stride %d, %d", size, c.stride(), i)
+			}
+		}
+	}
+}
+
+// Second derivatives of the trilinear form are those of products of patches, which GoMLX differentiates by itself.
+func TestTrilinearSecondOrder(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
 	for _, c := range []*Conv{{}, {Pool: true}} {
-		got := eval(t, func(args []*Node) []*Node {
-			plain := Convolve(Reshape(args[0], 2, 9, 8, 3), Reshape(args[1], 3, 3, 3, 4)).PaddingPerDim([][2]int{{1, 1}, {1, 1}}).Strides(c.stride()).Done()
-			return []*Node{c.convolve(args[0], args[1]), plain}
-		}, x, kernel)
-		require.Len(t, got[1], len(got[0]))
-		require.InDeltaSlice(t, got[1], got[0], 1e-10)
+		x, kernel, a, b := random(rng, 1, 2, 7, 6, 5), random(rng, 1, 45, 4), random(rng, 1, 2, 7, 6, 5), random(rng, 1, 45, 4)
+		of := func(value func(x, kernel *Node) *Node) func(x, kernel *Node) *Node {
+			return func(x, kernel *Node) *Node { return newTrilinear(value, x, kernel).apply(x, kernel) }
+		}
+		got := eval(t, func(args []*Node) (all []*Node) {
+			for _, convolve := range []func(x, kernel *Node) *Node{c.product, of(c.product), of(c.native)} {
+				first := Gradient(ReduceAllSum(Tanh(convolve(args[0], args[1]))), args[0], args[1])
+				all = append(all, Gradient(Add(ReduceAllSum(Mul(Square(first[0]), args[2])), ReduceAllSum(Mul(Square(first[1]), args[3]))), args[0], args[1])...)
+			}
+			return all
+		}, x, kernel, a, b)
+		for i := range got {
+			require.InDeltaSlice(t, got[i%2], got[i], 1e-8)
+		}
 	}
 }
 
 // The meta-gradient through a whole convolutional network agrees with central differences along random directions; that of
 // first order does not.
 func TestConvMetaGradient(t *testing.T) {
-	for _, c := range []Conv{{Tanh: true}, {Tanh: true, Pool: true, MeanFeatures: true}} {
-		c.Input, c.Filters, c.Blocks, c.Ways = []int{8, 8, 1}, 3, 2, 3
+	for _, k := range []struct {
+		Conv
+		tasks int
+	}{{Conv{Tanh: true, Pool: true, MeanFeatures: true}, 2}, {Conv{Tanh: true}, 1}} {
+		c := k.Conv
+		c.Input, c.Filters, c.Blocks, c.Ways = []int{12, 12, 1}, 5, 2, 3
 		m, err := NewConv(c)
 		require.NoError(t, err)
 		rng := rand.New(rand.NewPCG(2, 3))
@@ -185,12 +221,13 @@ func TestConvMetaGradient(t *testing.T) {
 			parameters = append(parameters, tensors.FromFlatDataAndDimensions(wide(tensors.MustCopyFlatData[float32](p)), p.Shape().Dimensions...))
 		}
 		n := len(parameters)
-		batch := []any{random(rng, 2, 3, 8, 8, 1), [][]int32{{0, 1, 2}, {0, 1, 2}}, random(rng, 2, 6, 8, 8, 1), [][]int32{{0, 0, 1, 1, 2, 2}, {0, 0, 1, 1, 2, 2}}}
+		batch := []any{random(rng, k.tasks, 3, 12, 12, 1), slices.Repeat([][]int32{{0, 1, 2}}, k.tasks),
+			random(rng, k.tasks, 6, 12, 12, 1), slices.Repeat([][]int32{{0, 0, 1, 1, 2, 2}}, k.tasks)}
 		grads := func(first bool) func(args []*Node) []*Node {
 			return func(args []*Node) []*Node {
 				b := args[n:]
 				o := &objective{model: m}
-				meta, g, _ := MetaGradient(args[:n], 2, m.Head(), InnerLoop{Steps: 3, LR: 0.3, FirstOrder: first}, o.support(b[0], b[1]),
+				meta, g, _ := MetaGradient(args[:n], k.tasks, m.Head(), InnerLoop{Steps: 3, LR: 0.3, FirstOrder: first}, o.support(b[0], b[1]),
 					func(p []*Node) *Node { return CrossEntropy(o.outputs(p, b[2]), b[3]) })
 				return append([]*Node{meta}, g...)
 			}

@@ -20,10 +20,21 @@ type Measured struct {
 	Seed    int64    `json:"seed"`
 	History History  `json:"history"`
 	Tested  Accuracy `json:"tested"` // after fine-tuning on clean images
-	// Robust is after adversarial fine-tuning, for methods that train with it; Step is 0 for others.
+	// Robust is after adversarial fine-tuning, for methods that train with it, on the first Config.SweepTasks of the test tasks;
+	// Step is 0 for others.
 	Robust Accuracy `json:"robust"`
+	// Masking is how Out fares under weaker and stronger attacks than the study's.
+	Masking *Masking `json:"masking,omitempty"`
 	// Maps are what excites neurons before and after fine-tuning on a task; of MAML and Out only.
 	Maps *Maps `json:"maps,omitempty"`
+}
+
+// Masking tells whether attacks fail for want of gradients: then a stronger attack does much more than a weaker one, or a single
+// step more than many. All are accuracies on the same tasks.
+type Masking struct {
+	Fast   float64 `json:"fast"`   // under one FGSM step
+	Usual  float64 `json:"usual"`  // under the study's PGD
+	Strong float64 `json:"strong"` // under PGD with 50 steps, the worst of three restarts
 }
 
 // Maps are what excites the first neurons of the last hidden layer.
@@ -163,7 +174,7 @@ func (s *study) method(ctx context.Context, name string, r *Result) error {
 		return "maml-" + fit.Hash(append(settings, what, t.Key(source, TrainOptions{Updates: s.c.Updates, Seed: seed}), s.test.Checksum(), s.c.Ways, s.c.Shots, s.c.TestQueries, s.c.AttackSteps)...), nil
 	}
 	for i, seed := range s.c.Seeds {
-		k, err := key("tested", seed, s.c.TestTasks, s.c.Neurons, s.c.NeuronSteps)
+		k, err := key("tested", seed, s.c.TestTasks, s.c.TestSteps, s.c.MaskingTasks, s.c.Neurons, s.c.NeuronSteps)
 		if err != nil {
 			return err
 		}
@@ -182,7 +193,7 @@ func (s *study) method(ctx context.Context, name string, r *Result) error {
 		if i > 0 || !slices.Contains(sweepMethods, name) {
 			continue
 		}
-		if k, err = key("sweep", seed, s.c.SweepTasks, s.c.SweepSteps, s.c.SweepEpsilon); err != nil {
+		if k, err = key("sweep", seed, s.c.SweepTasks, s.c.TestSteps, s.c.SweepSteps, s.c.SweepEpsilon); err != nil {
 			return err
 		}
 		sweep, err := remember(s, k, 1, func() (Sweep, error) {
@@ -235,22 +246,44 @@ func (s *study) measure(ctx context.Context, meta *MetaModel, name string, seed 
 	}
 	o := EvalOptions{Inner: meta.Method.Inner, Tasks: s.c.TestTasks, Epsilon: s.c.Epsilon, StepSize: s.c.stepSize(s.c.Epsilon), AttackSteps: s.c.AttackSteps, Seed: seed,
 		Progress: s.c.Progress, Label: fmt.Sprintf("test %s, seed %d", name, seed)}
+	o.Inner.Steps = s.c.TestSteps
 	found, err := s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o)
 	if err != nil {
 		return m, err
 	}
 	m.Tested = found[0]
 	if meta.Method.GammaIn > 0 {
-		o.GammaIn, o.Progress = meta.Method.GammaIn, nil
+		o.GammaIn, o.Tasks, o.Progress = meta.Method.GammaIn, min(s.c.TestTasks, s.c.SweepTasks), nil
 		if found, err = s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o); err != nil {
 			return m, err
 		}
 		m.Robust = found[0]
 	}
+	if name == Out {
+		if m.Masking, err = s.masking(ctx, meta, tasks, o); err != nil {
+			return m, err
+		}
+	}
 	if name == MAML || name == Out {
 		m.Maps, err = s.evaluator.Explain(ctx, meta, tasks, s.c.Neurons, MaximizeOptions{Steps: s.c.NeuronSteps})
 	}
 	return m, err
+}
+
+// masking attacks a model in three ways.
+func (s *study) masking(ctx context.Context, meta *MetaModel, tasks fewshot.Source, o EvalOptions) (*Masking, error) {
+	o.Tasks, o.GammaIn, o.Progress = s.c.MaskingTasks, 0, nil
+	usual, fast, strong := o, o, o
+	fast.Fast, strong.AttackSteps, strong.Restarts = true, 50, 3
+	var found [3]float64
+	for i, o := range []EvalOptions{fast, usual, strong} {
+		a, err := s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o)
+		if err != nil {
+			return nil, err
+		}
+		found[i] = a[0].RA
+	}
+	return &Masking{found[0], found[1], found[2]}, nil
 }
 
 // sweep measures one model over steps of fine-tuning and over radii.
@@ -267,7 +300,7 @@ func (s *study) sweep(ctx context.Context, meta *MetaModel, seed int64) (w Sweep
 		return w, err
 	}
 	s.c.Progress.Advance(1)
-	o.Inner.Steps, o.At = meta.Method.Inner.Steps, nil
+	o.Inner.Steps, o.At = s.c.TestSteps, nil
 	for _, epsilon := range s.c.SweepEpsilon {
 		o.Epsilon, o.StepSize = epsilon, s.c.stepSize(epsilon)
 		found, err := s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -25,9 +26,15 @@ type Trainer struct {
 	e      *engine.Engine
 	model  Model
 	method Method
-	step   *Exec
 	own    int // parameters of the model itself
+
+	gradient *Exec // of a few tasks, added to what others gave
+	update   *Exec // by their mean
+	apart    bool  // one task a gradient, instead of all
 }
+
+// taskwise is implemented by models that CPUs run faster one task after the other than all tasks at once.
+type taskwise interface{ taskwise() bool }
 
 // TrainOptions say how long to train, and what is kept.
 type TrainOptions struct {
@@ -65,16 +72,27 @@ func NewTrainer(e *engine.Engine, m Model, method Method) (*Trainer, error) {
 		return nil, err
 	}
 	t := &Trainer{e: e, model: m, method: method.WithDefaults(), own: len(m.Init(0))}
+	if m, ok := m.(taskwise); ok && m.taskwise() {
+		t.apart = strings.HasPrefix(e.Name(), "xla:cpu")
+	}
 	var err error
-	if t.step, err = NewExec(e.Backend(), t.build); err != nil {
+	if t.gradient, err = NewExec(e.Backend(), t.buildGradient); err != nil {
 		return nil, errors.WithMessage(err, "maml")
 	}
-	t.step.WithName("meta-update").SetMaxCache(8)
+	if t.update, err = NewExec(e.Backend(), t.buildUpdate); err != nil {
+		t.gradient.Finalize()
+		return nil, errors.WithMessage(err, "maml")
+	}
+	t.gradient.WithName("meta-gradient").SetMaxCache(8)
+	t.update.WithName("meta-update")
 	return t, nil
 }
 
 // Close frees what was compiled.
-func (t *Trainer) Close() { t.step.Finalize() }
+func (t *Trainer) Close() {
+	t.gradient.Finalize()
+	t.update.Finalize()
+}
 
 // initial draws the parameters: those of the model, and where the method has a contrastive task, of its projection head.
 func (t *Trainer) initial(seed int64) []*tensors.Tensor {
@@ -87,15 +105,29 @@ func (t *Trainer) initial(seed int64) []*tensors.Tensor {
 	return all
 }
 
-// build is the meta-update's graph. Arguments are parameters, first and second moments, then Adam's two corrections, a
-// random state, and the batch; results are parameters, moments and measures.
-func (t *Trainer) build(args []*Node) []*Node {
-	n := t.own
+// count is the number of parameters, those of a projection head included.
+func (t *Trainer) count() int {
 	if t.method.GammaCL > 0 {
-		n += 4
+		return t.own + 4
 	}
-	parameters, first, second, rest := args[:n], args[n:2*n], args[2*n:3*n], args[3*n:]
-	unbias1, unbias2, state, rest := rest[0], rest[1], rest[2], rest[3:]
+	return t.own
+}
+
+// buildGradient is the gradient of some of a batch's tasks. Arguments are parameters, the sums so far (gradients, then
+// measures), a random state, the first of the tasks, and the batch; results are the sums with these tasks in them.
+func (t *Trainer) buildGradient(args []*Node) []*Node {
+	n := t.count()
+	parameters, sums, rest := args[:n], args[n:2*n+3], args[2*n+3:]
+	state, first, rest := rest[0], rest[1], rest[2:]
+	for i, x := range rest {
+		if t.apart {
+			d := slices.Clone(x.Shape().Dimensions)
+			d[0] = 1
+			at := slices.Repeat([]*Node{ZerosLike(first)}, len(d))
+			at[0] = first
+			rest[i] = DynamicSlice(x, at, d)
+		}
+	}
 	b := episode{xs: rest[0], ys: rest[1], xq: rest[2], yq: rest[3]}
 	rest = rest[4:]
 	if t.method.GammaCL > 0 && len(rest) > 0 {
@@ -106,18 +138,30 @@ func (t *Trainer) build(args []*Node) []*Node {
 	}
 	o := &objective{model: t.model, method: t.method, chance: &chance{state}}
 	m := o.build(parameters, t.own, b)
-	out := make([]*Node, 3*n)
-	for i, g := range Gradient(m.objective, parameters...) {
-		out[i], out[n+i], out[2*n+i] = adam(parameters[i], g, first[i], second[i], unbias1, unbias2, t.method.LR)
+	found := append(Gradient(m.objective, parameters...), m.objective, m.loss, m.accuracy)
+	for i, sum := range sums {
+		found[i] = Add(sum, found[i])
 	}
-	return append(out, m.objective, m.loss, m.accuracy)
+	return found
+}
+
+// buildUpdate is an update by Adam. Arguments are parameters, first and second moments, gradients, what the gradients are to be
+// multiplied by, and Adam's two corrections; results are parameters and moments.
+func (t *Trainer) buildUpdate(args []*Node) []*Node {
+	n := t.count()
+	parameters, first, second, gradients, rest := args[:n], args[n:2*n], args[2*n:3*n], args[3*n:4*n], args[4*n:]
+	out := make([]*Node, 3*n)
+	for i, g := range gradients {
+		out[i], out[n+i], out[2*n+i] = adam(parameters[i], Mul(g, rest[0]), first[i], second[i], rest[1], rest[2], t.method.LR)
+	}
+	return out
 }
 
 // Key identifies a training: the same key gives the same parameters.
 func (t *Trainer) Key(source fewshot.Source, o TrainOptions) string {
 	unnamed := t.method
 	unnamed.Name = ""
-	return fit.Hash("maml 1", t.model.Name(), unnamed, source.Key(), cmp.Or(o.Updates, 200), o.Seed, t.e.Name())
+	return fit.Hash("maml 2", t.model.Name(), unnamed, source.Key(), cmp.Or(o.Updates, 200), o.Seed, t.e.Name())
 }
 
 // Train meta-trains from scratch, goes on from a checkpoint of the same training, or loads its result, to the same
@@ -204,36 +248,45 @@ func (r *run) update() error {
 		return err
 	}
 	defer b.Finalize()
-	state, err := RNGStateFromSeed(int64(rand.NewPCG(uint64(r.o.Seed), uint64(i)).Uint64() >> 1))
-	if err != nil {
-		return err
+	t, n := r.t, r.t.count()
+	batch := []any{b.Support, b.SupportLabels, b.Query, b.QueryLabels}
+	if t.method.GammaCL > 0 && b.Views != nil {
+		batch = append(batch, b.Views)
 	}
-	defer state.FinalizeAll()
-	args := make([]any, 0, len(r.state)+10)
-	for _, t := range r.state {
-		args = append(args, t)
+	if t.usesUnlabeled() && b.Unlabeled != nil {
+		batch = append(batch, b.Unlabeled)
 	}
+	parts := 1
+	if t.apart {
+		parts = b.Support.Shape().Dimensions[0]
+	}
+	rng := rand.New(rand.NewPCG(uint64(r.o.Seed), uint64(i)))
+	sums := r.zeros()
+	for part := range parts {
+		state, err := RNGStateFromSeed(rng.Int64())
+		if err != nil {
+			return err
+		}
+		args := append(append(anys(r.state[:n]), anys(sums)...), state, int32(part))
+		next, err := t.gradient.Call(append(args, batch...)...)
+		state.FinalizeAll()
+		finalize(sums)
+		if err != nil {
+			return err
+		}
+		sums = next
+	}
+	defer finalize(sums)
 	unbias := func(beta float64) float32 { return float32(1 / (1 - math.Pow(beta, float64(i+1)))) }
-	args = append(args, unbias(beta1), unbias(beta2), state, b.Support, b.SupportLabels, b.Query, b.QueryLabels)
-	if r.t.method.GammaCL > 0 && b.Views != nil {
-		args = append(args, b.Views)
-	}
-	if r.t.usesUnlabeled() && b.Unlabeled != nil {
-		args = append(args, b.Unlabeled)
-	}
-	out, err := r.t.step.Call(args...)
+	out, err := t.update.Call(append(append(anys(r.state), anys(sums[:n])...), float32(1/float64(parts)), unbias(beta1), unbias(beta2))...)
 	if err != nil {
 		return err
 	}
-	for _, t := range r.state {
-		t.FinalizeAll()
-	}
-	n := len(r.state)
-	r.state = out[:n]
-	values := [3]float64{}
-	for k, t := range out[n:] {
-		values[k] = float64(tensors.ToScalar[float32](t))
-		t.FinalizeAll()
+	finalize(r.state)
+	r.state = out
+	var values [3]float64
+	for k, m := range sums[n:] {
+		values[k] = float64(tensors.ToScalar[float32](m)) / float64(parts)
 	}
 	if math.IsNaN(values[0]) || math.IsInf(values[0], 0) {
 		return errors.Errorf("the objective is not finite at update %d, with α = %g and %d inner steps: lower one of them or the learning rate",
@@ -243,6 +296,18 @@ func (r *run) update() error {
 	r.at.History.Loss = append(r.at.History.Loss, values[1])
 	r.at.History.Accuracy = append(r.at.History.Accuracy, values[2])
 	return nil
+}
+
+// zeros are the sums of gradients and measures before the first task.
+func (r *run) zeros() []*tensors.Tensor {
+	var all []*tensors.Tensor
+	for _, p := range r.state[:r.t.count()] {
+		all = append(all, constant(0, p.Shape().Dimensions...))
+	}
+	for range 3 {
+		all = append(all, tensors.FromScalar[float32](0))
+	}
+	return all
 }
 
 // usesUnlabeled reports whether the meta-update looks at unlabeled images.
