@@ -1,23 +1,14 @@
 package attack_test
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trustbook/trustbook/internal/peer"
 	"github.com/trustbook/trustbook/internal/testengine"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
@@ -37,26 +28,11 @@ func BenchmarkPGD20(b *testing.B) {
 				m, err = nets.NewViT(nets.ViTConfig{Seed: 1})
 			}
 			require.NoError(b, err)
-			run := pgd20(b, m)
-			other := torchattacks(b)
-			run()
-			var ratios, theirs []float64
-			b.ResetTimer()
-			for range b.N {
-				start := time.Now()
-				run()
-				ours := time.Since(start).Seconds()
-				if other != nil {
-					b.StopTimer()
-					t := other(name)
-					theirs, ratios = append(theirs, t), append(ratios, ours/t)
-					b.StartTimer()
-				}
+			var theirs func() float64
+			if other := peer.Start(b, "testdata/torchattacks_pgd.py"); other != nil {
+				theirs = func() float64 { return other(name) }
 			}
-			if other != nil {
-				b.ReportMetric(1e3*median(theirs), "torchattacks-ms")
-				b.ReportMetric(median(ratios), "times-torchattacks")
-			}
+			peer.Compare(b, "torchattacks", pgd20(b, m), theirs)
 		})
 	}
 }
@@ -77,61 +53,5 @@ func pgd20(b *testing.B, m *nets.Model) (run func()) {
 	return func() {
 		_, err := attack.PGD{Steps: 20}.Perturb(context.Background(), v, p)
 		require.NoError(b, err)
-	}
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
-}
-
-// startTorchattacks starts the other side once; it ends with this process, whose pipe it reads.
-var startTorchattacks = sync.OnceValues(func() (func(name string) (float64, error), error) {
-	python := os.Getenv("BENCH_PYTHON")
-	if python == "" {
-		return nil, nil
-	}
-	cmd := exec.Command(python, "testdata/torchattacks_pgd.py")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	lines := bufio.NewReader(out)
-	versions, err := lines.ReadString('\n')
-	if err != nil {
-		return nil, fmt.Errorf("BENCH_PYTHON=%s: want a Python with torch and torchattacks: %w", python, err)
-	}
-	fmt.Print("against ", versions)
-	return func(name string) (float64, error) {
-		if _, err := io.WriteString(in, name+"\n"); err != nil {
-			return 0, err
-		}
-		line, err := lines.ReadString('\n')
-		if err != nil {
-			return 0, err
-		}
-		return strconv.ParseFloat(strings.TrimSpace(line), 64)
-	}, nil
-})
-
-// torchattacks returns the seconds of one attack there, or nil where there is none to ask.
-func torchattacks(b *testing.B) func(name string) float64 {
-	ask, err := startTorchattacks()
-	require.NoError(b, err)
-	if ask == nil {
-		return nil
-	}
-	return func(name string) float64 {
-		seconds, err := ask(name)
-		require.NoError(b, err)
-		return seconds
 	}
 }

@@ -23,7 +23,7 @@ def network(parameters, x, pool):
     return F.linear(x.mean((2, 3)), *parameters[-2:])
 
 
-def case(size, channels, filters, pool, ways=5, shots=5, queries=15, steps=5, rate=0.1):
+def case(size, channels, filters, pool, ways=5, shots=1, queries=15, steps=5, rate=0.1):
     parameters, inputs = [], channels
     for _ in range(4):
         parameters += [torch.randn(filters, inputs, 3, 3) * (2 / (9 * inputs)) ** 0.5, torch.zeros(filters), torch.ones(filters), torch.zeros(filters)]
@@ -43,7 +43,11 @@ def case(size, channels, filters, pool, ways=5, shots=5, queries=15, steps=5, ra
     return lambda: grad(query_loss)(tuple(parameters))
 
 
-cases = {"strided": case(28, 1, 32, False), "strided1": case(28, 1, 32, False, shots=1), "pooled": case(28, 1, 32, True), "pooled1": case(28, 1, 32, True, shots=1), "mini": case(84, 3, 32, True), "mini1": case(84, 3, 32, True, shots=1)}
+cases = {}
+for shots in (1, 5):
+    cases[f"strided-{shots}-shot"] = case(28, 1, 32, False, shots=shots)
+    cases[f"pooled-{shots}-shot"] = case(28, 1, 32, True, shots=shots)
+    cases[f"mini-{shots}-shot"] = case(84, 3, 32, True, shots=shots)
 for run in cases.values():
     run()
 print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
