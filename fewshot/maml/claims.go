@@ -24,6 +24,15 @@ func (r *Result) Claims() []report.Claim {
 		return report.Test{What: what + " of " + method + " minus that of " + other, Values: minus(r.values(method, number), r.values(other, number)),
 			Relation: relation, Threshold: threshold, Percent: true}
 	}
+	masking := func(number func(m *Masking) float64) []float64 {
+		var values []float64
+		for _, m := range r.For(Out) {
+			if m.Masking != nil {
+				values = append(values, number(m.Masking))
+			}
+		}
+		return values
+	}
 	maps := func(what string, number func(m *Maps) float64, methods ...string) []float64 {
 		var lists [][]float64
 		for _, method := range methods {
@@ -49,6 +58,12 @@ func (r *Result) Claims() []report.Claim {
 				less(Out, In, "robust accuracy", robust, report.AtLeast, 0.08),
 				less(MAML, Out, "accuracy", standard, report.AtMost, 0.18),
 				of(MAML, "accuracy", standard, report.AtLeast, 0.60),
+				// Not for want of gradients: what follows would show it.
+				{What: "robust accuracy of out that 50 steps and three restarts take away", Values: masking(func(m *Masking) float64 { return m.Usual - m.Strong }),
+					Relation: report.AtMost, Threshold: 0.08, Percent: true},
+				{What: "robust accuracy of out under one step minus that under PGD", Values: masking(func(m *Masking) float64 { return m.Fast - m.Usual }),
+					Relation: report.AtLeast, Threshold: -0.02, Percent: true},
+				{What: "methods whose attack gained accuracy, or left part of its radius on some image", Values: r.idle(), Relation: report.Zero},
 			},
 		},
 		{
@@ -91,6 +106,17 @@ func (r *Result) Claims() []report.Claim {
 		}
 	}
 	return claims
+}
+
+// idle counts, for each seed, the methods on which the attack did not do its work.
+func (r *Result) idle() []float64 {
+	counts := make([]float64, len(r.Config.Seeds))
+	for _, m := range r.Models {
+		if i := slices.Index(r.Config.Seeds, m.Seed); i >= 0 && (m.Tested.RA > m.Tested.SA || m.Tested.LeastShift < 0.99) {
+			counts[i]++
+		}
+	}
+	return counts
 }
 
 func minus(a, b []float64) (d []float64) {

@@ -10,7 +10,7 @@ import (
 
 // Tables returns the run's tables, means over seeds with 95 % intervals.
 func (r *Result) Tables() []*report.Table {
-	return []*report.Table{r.accuracyTable(), r.mapTable()}
+	return []*report.Table{r.accuracyTable(), r.mapTable(), r.maskingTable(), r.seedTable()}
 }
 
 func (r *Result) accuracyTable() *report.Table {
@@ -43,6 +43,37 @@ func (r *Result) mapTable() *report.Table {
 			t.Rows = append(t.Rows, []any{name, report.Interval(r.values(name, func(m Measured) float64 { return m.Maps.LowFrequency })),
 				report.Interval(r.values(name, func(m Measured) float64 { return m.Maps.Cosine }))})
 		}
+	}
+	return t
+}
+
+func (r *Result) maskingTable() *report.Table {
+	t := &report.Table{Title: "Weaker and stronger attacks on out", Caption: fmt.Sprintf("The same %d test tasks of each seed, intervals over seeds. Were robustness a lack of gradients, "+
+		"one step would do more than many, or many more much more.", r.Config.MaskingTasks),
+		Columns: []report.Column{{Name: "attack"}, {Name: "robust accuracy", Percent: true}}}
+	var each [3][]float64
+	for _, m := range r.For(Out) {
+		if m.Masking != nil {
+			each[0], each[1], each[2] = append(each[0], m.Masking.Fast), append(each[1], m.Masking.Usual), append(each[2], m.Masking.Strong)
+		}
+	}
+	for i, name := range []string{"FGSM", fmt.Sprintf("PGD-%d", r.Config.AttackSteps), "PGD-50, worst of 3 restarts"} {
+		if len(each[i]) > 0 {
+			t.Rows = append(t.Rows, []any{name, report.Interval(each[i])})
+		}
+	}
+	return t
+}
+
+// seedTable has the intervals over test tasks, seed by seed.
+func (r *Result) seedTable() *report.Table {
+	t := &report.Table{Title: "Seed by seed", Caption: fmt.Sprintf("Means over %d test tasks, with 95 %% intervals over these tasks.", r.Config.TestTasks),
+		Columns: []report.Column{{Name: "method"}, {Name: "seed", Format: "%.0f"}, {Name: "accuracy", Percent: true}, {Name: "robust", Percent: true}}}
+	around := func(mean, half float64) report.Estimate {
+		return report.Estimate{Mean: mean, Low: mean - half, High: mean + half, N: r.Config.TestTasks}
+	}
+	for _, m := range r.Models {
+		t.Rows = append(t.Rows, []any{m.Method, float64(m.Seed), around(m.Tested.SA, m.Tested.SAHalf), around(m.Tested.RA, m.Tested.RAHalf)})
 	}
 	return t
 }
@@ -159,14 +190,14 @@ func (r *Result) Document() *report.Document {
 			{Title: "When and how", Parts: []report.Part{
 				report.Text("Each task i is learned by gradient descent from the meta-parameters θ; these are trained so that it goes well:"),
 				report.Formula("θ_{i} ← θ_{i} − α ∇ [ℓ(θ_{i}; support) + γ_{in} R(θ_{i}; support)],   min_{θ} mean_{i} ℓ(θ_{i}; query) + γ_{out} R(θ_{i}; query)"),
-				report.Text("R is the loss on adversarial images, or their distance from clean predictions (TRADES)."), figures[0], tables[0], figures[1]}},
+				report.Text("R is the loss on adversarial images, or their distance from clean predictions (TRADES)."), figures[0], tables[0], figures[1], tables[2]}},
 			{Title: "What neurons see", Parts: []report.Part{tables[1]}},
-			{Title: "Training", Parts: []report.Part{figures[2]}},
+			{Title: "Training", Parts: []report.Part{figures[2], tables[3]}},
 		},
 		Settings: []report.Setting{
 			{Name: "scale", Value: c.Scale}, {Name: "data", Value: r.Data}, {Name: "tasks", Value: fmt.Sprintf("%d-way, %d-shot, %d query images of each class in training, %d in testing", c.Ways, c.Shots, c.Queries, c.TestQueries)},
 			{Name: "network", Value: fmt.Sprintf("four blocks of %d filters, batch normalization with each batch's own statistics", c.Filters)},
-			{Name: "training", Value: fmt.Sprintf("%d updates of %d tasks, Adam %g; fine-tuning %d steps of %g", c.Updates, c.Batch, c.LR, c.InnerSteps, c.InnerLR)},
+			{Name: "training", Value: fmt.Sprintf("%d updates of %d tasks, Adam %g; fine-tuning %d steps of %g, in testing %d", c.Updates, c.Batch, c.LR, c.InnerSteps, c.InnerLR, c.TestSteps)},
 			{Name: "attack", Value: fmt.Sprintf("FGSM from a random start in training, PGD-%d in testing, radius %.4g", c.AttackSteps, c.Epsilon)}, {Name: "seeds", Value: fmt.Sprint(c.Seeds)},
 		},
 	}

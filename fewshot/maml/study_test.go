@@ -109,6 +109,56 @@ func TestNoFactorsIsMAML(t *testing.T) {
 	require.Equal(t, all[0], all[1])
 }
 
+// Robustness by a robust meta-update is no lack of gradients: one step does no more than many, many steps with restarts little more,
+// and a larger radius never less. Thresholds are those of the study's claims.
+func TestRobustnessIsNotMasking(t *testing.T) {
+	e := testengine.Get(t)
+	c := Config{Updates: 150, MaskingTasks: 20}
+	s, err := open(t.Context(), e, c)
+	require.NoError(t, err)
+	defer s.evaluator.Close()
+	meta, err := Train(t.Context(), e, Out, 1, s.train, s.net, c)
+	require.NoError(t, err)
+	tasks, err := s.testTasks(1)
+	require.NoError(t, err)
+	o := EvalOptions{Inner: meta.Method.Inner, Epsilon: s.c.Epsilon, StepSize: s.c.stepSize(s.c.Epsilon), AttackSteps: s.c.AttackSteps, Seed: 1}
+	m, err := s.masking(t.Context(), meta, tasks, o)
+	require.NoError(t, err)
+	t.Log(*m)
+	require.Greater(t, m.Usual, 0.25, "above guessing one in five")
+	require.GreaterOrEqual(t, m.Fast, m.Usual-0.02)
+	require.LessOrEqual(t, m.Strong, m.Usual)
+	require.Less(t, m.Usual-m.Strong, 0.08)
+	o.Tasks = 20
+	before := 1.
+	for _, epsilon := range []float64{0, 8. / 255, 16. / 255, 24. / 255} {
+		o.Epsilon, o.StepSize = epsilon, s.c.stepSize(epsilon)
+		found, err := s.evaluator.Evaluate(t.Context(), meta.Parameters, tasks, o)
+		require.NoError(t, err)
+		require.LessOrEqual(t, found[0].RA, found[0].SA)
+		require.LessOrEqual(t, found[0].RA, before+0.02)
+		before = found[0].RA
+	}
+}
+
+// Task by task or all at once, a meta-update is the same but for rounding.
+func TestTaskByTask(t *testing.T) {
+	e := testengine.Get(t)
+	train, _, net, err := Load(t.Context(), tiny())
+	require.NoError(t, err)
+	var losses [2][]float64
+	for i, apart := range []bool{true, false} {
+		trainer, err := NewTrainer(e, net, Method{Name: "MAML"})
+		require.NoError(t, err)
+		trainer.apart = apart
+		meta, err := trainWith(t.Context(), trainer, "MAML", 1, train, tiny().WithDefaults())
+		require.NoError(t, err)
+		losses[i] = meta.History.Loss
+		trainer.Close()
+	}
+	require.InDeltaSlice(t, losses[0], losses[1], 1e-4)
+}
+
 // A sinusoid is learned: after meta-training, one step of fine-tuning takes away much of the error, and more steps more.
 func TestSinusoid(t *testing.T) {
 	e := testengine.Get(t)
