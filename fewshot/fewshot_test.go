@@ -1,6 +1,7 @@
 package fewshot
 
 import (
+	"bytes"
 	"image"
 	"image/color"
 	"image/png"
@@ -158,4 +159,25 @@ func TestFolder(t *testing.T) {
 	require.ErrorContains(t, err, "no folder")
 	_, _, err = Load(t.Context(), "folder", LoadOptions{})
 	require.ErrorContains(t, err, "no folder named")
+}
+
+// Any bytes are a picture with values in [0, 1] or an error that names the file.
+func FuzzImage(f *testing.F) {
+	var good bytes.Buffer
+	require.NoError(f, png.Encode(&good, image.NewGray(image.Rect(0, 0, 3, 2))))
+	f.Add(good.Bytes())
+	f.Add([]byte("\xff\xd8\xff"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "x.png")
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		pixels, err := readImage(path, 4)
+		if err != nil {
+			require.ErrorContains(t, err, path)
+			return
+		}
+		require.Len(t, pixels, 48)
+		for _, v := range pixels {
+			require.True(t, v >= 0 && v <= 1)
+		}
+	})
 }

@@ -13,8 +13,8 @@ import (
 // called with the meta-parameters, with those of each task after each step, and differentiated through all of them.
 //
 // Every parameter and input has a leading axis of tasks, each task with parameters of its own. To be trained with
-// second-order gradients, Forward must be built of operations whose gradients can be differentiated: no Convolve, no
-// MaxPool.
+// second-order gradients, Forward must be built of operations whose gradients can be differentiated: not of graph.Convolve
+// or MaxPool as they are.
 type Model interface {
 	// Name tells the architecture with every setting that matters, for cache keys and tables.
 	Name() string
