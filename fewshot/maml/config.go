@@ -36,7 +36,7 @@ type Config struct {
 
 	Methods []string `json:"methods"` // names of MethodNames; zero: all but those of first order
 
-	TestTasks   int `json:"test_tasks"`   // zero: 200
+	TestTasks   int `json:"test_tasks"`   // zero: 600
 	TestQueries int `json:"test_queries"` // images of each class; zero: 5
 	AttackSteps int `json:"attack_steps"` // of PGD in testing; zero: 10
 
@@ -113,7 +113,7 @@ func (c Config) WithDefaults() Config {
 	c.Updates, c.InnerSteps, c.InnerLR, c.LR = cmp.Or(c.Updates, 200), cmp.Or(c.InnerSteps, 1), cmp.Or(c.InnerLR, 0.4), cmp.Or(c.LR, 3e-3)
 	c.TestSteps, c.GammaCE, c.GammaKL = cmp.Or(c.TestSteps, c.InnerSteps), cmp.Or(c.GammaCE, 1), cmp.Or(c.GammaKL, 3)
 	c.Epsilon, c.Unlabeled = cmp.Or(c.Epsilon, 16./255), cmp.Or(c.Unlabeled, 5)
-	c.TestTasks, c.TestQueries, c.AttackSteps = cmp.Or(c.TestTasks, 200), cmp.Or(c.TestQueries, 5), cmp.Or(c.AttackSteps, 10)
+	c.TestTasks, c.TestQueries, c.AttackSteps = cmp.Or(c.TestTasks, 600), cmp.Or(c.TestQueries, 5), cmp.Or(c.AttackSteps, 10)
 	c.SweepTasks, c.MaskingTasks, c.Neurons, c.NeuronSteps = cmp.Or(c.SweepTasks, 100), cmp.Or(c.MaskingTasks, 50), cmp.Or(c.Neurons, 8), cmp.Or(c.NeuronSteps, 300)
 	if len(c.Seeds) == 0 {
 		c.Seeds = []int64{1, 2, 3}
