@@ -24,15 +24,6 @@ func (r *Result) Claims() []report.Claim {
 		return report.Test{What: what + " of " + method + " minus that of " + other, Values: minus(r.values(method, number), r.values(other, number)),
 			Relation: relation, Threshold: threshold, Percent: true}
 	}
-	masking := func(number func(m *Masking) float64) []float64 {
-		var values []float64
-		for _, m := range r.For(Out) {
-			if m.Masking != nil {
-				values = append(values, number(m.Masking))
-			}
-		}
-		return values
-	}
 	maps := func(what string, number func(m *Maps) float64, methods ...string) []float64 {
 		var lists [][]float64
 		for _, method := range methods {
@@ -59,9 +50,9 @@ func (r *Result) Claims() []report.Claim {
 				less(MAML, Out, "accuracy", standard, report.AtMost, 0.18),
 				of(MAML, "accuracy", standard, report.AtLeast, 0.60),
 				// Not for want of gradients: what follows would show it.
-				{What: "robust accuracy of out that 50 steps and three restarts take away", Values: masking(func(m *Masking) float64 { return m.Usual - m.Strong }),
+				{What: "robust accuracy of out that 50 steps and three restarts take away", Values: r.masking(func(m *Masking) float64 { return m.Usual - m.Strong }),
 					Relation: report.AtMost, Threshold: 0.08, Percent: true},
-				{What: "robust accuracy of out under one step minus that under PGD", Values: masking(func(m *Masking) float64 { return m.Fast - m.Usual }),
+				{What: "robust accuracy of out under one step minus that under PGD", Values: r.masking(func(m *Masking) float64 { return m.Fast - m.Usual }),
 					Relation: report.AtLeast, Threshold: -0.02, Percent: true},
 				{What: "methods whose attack gained accuracy, or left part of its radius on some image", Values: r.idle(), Relation: report.Zero},
 			},

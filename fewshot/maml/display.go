@@ -51,15 +51,16 @@ func (r *Result) maskingTable() *report.Table {
 	t := &report.Table{Title: "Weaker and stronger attacks on out", Caption: fmt.Sprintf("The same %d test tasks of each seed, intervals over seeds. Were robustness a lack of gradients, "+
 		"one step would do more than many, or many more much more.", r.Config.MaskingTasks),
 		Columns: []report.Column{{Name: "attack"}, {Name: "robust accuracy", Percent: true}}}
-	var each [3][]float64
-	for _, m := range r.For(Out) {
-		if m.Masking != nil {
-			each[0], each[1], each[2] = append(each[0], m.Masking.Fast), append(each[1], m.Masking.Usual), append(each[2], m.Masking.Strong)
-		}
-	}
-	for i, name := range []string{"FGSM", fmt.Sprintf("PGD-%d", r.Config.AttackSteps), "PGD-50, worst of 3 restarts"} {
-		if len(each[i]) > 0 {
-			t.Rows = append(t.Rows, []any{name, report.Interval(each[i])})
+	for _, attack := range []struct {
+		name     string
+		accuracy func(m *Masking) float64
+	}{
+		{"FGSM", func(m *Masking) float64 { return m.Fast }},
+		{fmt.Sprintf("PGD-%d", r.Config.AttackSteps), func(m *Masking) float64 { return m.Usual }},
+		{"PGD-50, worst of 3 restarts", func(m *Masking) float64 { return m.Strong }},
+	} {
+		if values := r.masking(attack.accuracy); len(values) > 0 {
+			t.Rows = append(t.Rows, []any{attack.name, report.Interval(values)})
 		}
 	}
 	return t

@@ -365,6 +365,16 @@ func (r *Result) For(method string) (found []Measured) {
 	return found
 }
 
+// masking takes one number from every Masking.
+func (r *Result) masking(number func(m *Masking) float64) (values []float64) {
+	for _, m := range r.For(Out) {
+		if m.Masking != nil {
+			values = append(values, number(m.Masking))
+		}
+	}
+	return values
+}
+
 // values takes one number from every model of a method.
 func (r *Result) values(method string, of func(m Measured) float64) (values []float64) {
 	for _, m := range r.For(method) {
