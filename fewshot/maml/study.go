@@ -174,7 +174,7 @@ func (s *study) method(ctx context.Context, name string, r *Result) error {
 		return "maml-" + fit.Hash(append(settings, what, t.Key(source, TrainOptions{Updates: s.c.Updates, Seed: seed}), s.test.Checksum(), s.c.Ways, s.c.Shots, s.c.TestQueries, s.c.AttackSteps)...), nil
 	}
 	for i, seed := range s.c.Seeds {
-		k, err := key("tested", seed, s.c.TestTasks, s.c.TestSteps, s.c.MaskingTasks, s.c.Neurons, s.c.NeuronSteps)
+		k, err := key("tested", seed, s.c.TestTasks, s.c.TestSteps, s.c.SweepTasks, s.c.MaskingTasks, s.c.Neurons, s.c.NeuronSteps)
 		if err != nil {
 			return err
 		}
