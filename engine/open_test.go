@@ -160,3 +160,35 @@ func TestOpenConcurrently(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// A product sees the factor it is given, also one that lies where another lay before: XNNPACK in XLA remembers factors by
+// their address.
+func TestFreshWeights(t *testing.T) {
+	e := testengine.Get(t)
+	exec, err := NewExec(e.Backend(), func(x, w *Node) *Node { return Dot(x, w).Product() })
+	require.NoError(t, err)
+	defer exec.Finalize()
+	for _, size := range [][3]int{{32, 1568, 64}, {128, 784, 128}, {32, 64, 10}, {256, 256, 256}} {
+		rows, inner, columns := size[0], size[1], size[2]
+		ones := make([]float32, rows*inner)
+		for i := range ones {
+			ones[i] = 1
+		}
+		x := tensors.FromFlatDataAndDimensions(ones, rows, inner)
+		wrong := 0
+		for i := range 200 {
+			weights := make([]float32, inner*columns)
+			for k := range weights {
+				weights[k] = float32(i%2 + 1)
+			}
+			w := tensors.FromFlatDataAndDimensions(weights, inner, columns)
+			y, err := exec.Call1(x, w)
+			require.NoError(t, err)
+			if tensors.MustCopyFlatData[float32](y)[0] != float32((i%2+1)*inner) {
+				wrong++
+			}
+			require.NoError(t, w.FinalizeAll())
+		}
+		assert.Zero(t, wrong, "%v: calls that computed with the factor of an earlier one", size)
+	}
+}

@@ -10,9 +10,10 @@ import (
 // xlaFlags is the environment variable that XLA reads its flags from, once, when its first client starts.
 const xlaFlags = "XLA_FLAGS"
 
-// cpuFlags speed up what this project runs most, convolutions and products of tens to hundreds of channels: XNNPACK's
-// kernels in place of Eigen's, and vectors as wide as the processor's.
-var cpuFlags = []string{"--xla_cpu_use_xnnpack=true", "--xla_cpu_prefer_vector_width=512"}
+// cpuFlags have XLA compute with the values it is given, and fast. XNNPACK stays off: XLA hands it the right factor of a
+// product once, packed, and finds it again by its address alone, so weights that come to lie where others lay before are
+// not seen (on AMD Zen 2 to 4, for some sizes; see TestFreshWeights). Vectors are as wide as the processor's.
+var cpuFlags = []string{"--xla_cpu_use_xnnpack=false", "--xla_cpu_prefer_vector_width=512"}
 
 // tuneCPU sets cpuFlags for a CPU plugin that is about to start, but none that the user has set and none that the
 // plugin does not know: XLA ends the process on an unknown flag. The environment is as before after restore.

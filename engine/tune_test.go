@@ -15,15 +15,15 @@ func TestTuneCPU(t *testing.T) {
 	if plugin == "" || kindOf(plugin) == CUDA {
 		t.Skip("the tests run without the CPU plugin")
 	}
-	t.Setenv(xlaFlags, "--xla_cpu_use_xnnpack=false --xla_cpu_enable_fast_math=false")
+	t.Setenv(xlaFlags, "--xla_cpu_use_xnnpack=true --xla_cpu_enable_fast_math=false")
 	restore := tuneCPU(plugin)
-	require.Equal(t, "--xla_cpu_use_xnnpack=false --xla_cpu_enable_fast_math=false --xla_cpu_prefer_vector_width=512", os.Getenv(xlaFlags), "what the user set stays")
+	require.Equal(t, "--xla_cpu_use_xnnpack=true --xla_cpu_enable_fast_math=false --xla_cpu_prefer_vector_width=512", os.Getenv(xlaFlags), "what the user set stays")
 	restore()
-	require.Equal(t, "--xla_cpu_use_xnnpack=false --xla_cpu_enable_fast_math=false", os.Getenv(xlaFlags))
+	require.Equal(t, "--xla_cpu_use_xnnpack=true --xla_cpu_enable_fast_math=false", os.Getenv(xlaFlags))
 
 	require.NoError(t, os.Unsetenv(xlaFlags))
 	restore = tuneCPU(plugin)
-	require.Equal(t, "--xla_cpu_use_xnnpack=true --xla_cpu_prefer_vector_width=512", os.Getenv(xlaFlags))
+	require.Equal(t, "--xla_cpu_use_xnnpack=false --xla_cpu_prefer_vector_width=512", os.Getenv(xlaFlags))
 	restore()
 	_, present := os.LookupEnv(xlaFlags)
 	require.False(t, present)
