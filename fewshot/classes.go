@@ -96,6 +96,15 @@ func (s *ClassSet) Names() (names []string) {
 	return names
 }
 
+// Fewest is how many images the smallest class has.
+func (s *ClassSet) Fewest() int {
+	n := len(s.Classes[0].Images)
+	for _, c := range s.Classes {
+		n = min(n, len(c.Images))
+	}
+	return n
+}
+
 // Split shuffles the classes and parts them: the first n into train, the others into test. The same seed parts them
 // alike on every machine.
 func (s *ClassSet) Split(n int, seed int64) (train, test *ClassSet, err error) {

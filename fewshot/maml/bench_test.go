@@ -22,7 +22,7 @@ func BenchmarkUpdate(b *testing.B) {
 			t, err := NewTrainer(testengine.Get(b), net, c.Method(name))
 			require.NoError(b, err)
 			defer t.Close()
-			source, err := fewshot.NewSampler(train, c.episodes(name, 1))
+			source, err := fewshot.NewSampler(train, c.episodes(name, 1, train))
 			require.NoError(b, err)
 			_, err = t.Train(b.Context(), source, TrainOptions{Updates: 1}) // compiles
 			require.NoError(b, err)

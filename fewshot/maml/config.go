@@ -32,11 +32,11 @@ type Config struct {
 	Epsilon    float64 `json:"epsilon"`     // l-infinity radius, in training and in testing; zero: 16/255
 	GammaCE    float64 `json:"gamma_ce"`    // weight of adversarial cross-entropy in the meta-update; zero: 1
 	GammaKL    float64 `json:"gamma_kl"`    // weight of TRADES there; zero: 3
-	Unlabeled  int     `json:"unlabeled"`   // unlabeled images of each class in a task, for the method that uses them; zero: 5
+	Unlabeled  int     `json:"unlabeled"`   // unlabeled images of each class in a task, for the methods that use them; zero: 5
 
 	Methods []string `json:"methods"` // names of MethodNames; zero: all but those of first order
 
-	TestTasks   int `json:"test_tasks"`   // zero: 600
+	TestTasks   int `json:"test_tasks"`   // zero: 200
 	TestQueries int `json:"test_queries"` // images of each class; zero: 5
 	AttackSteps int `json:"attack_steps"` // of PGD in testing; zero: 10
 
@@ -54,20 +54,21 @@ type Config struct {
 // The names of the compared methods.
 const (
 	MAML      = "MAML"
-	In        = "in"             // robust fine-tuning only
-	Out       = "out"            // robust meta-update only
-	Both      = "both"           //
-	Trades    = "out, TRADES"    // the label-free regularizer
-	Unlabeled = "out, unlabeled" // TRADES on unlabeled images too
-	Slow      = "out, PGD-7"     // a slow attack in training
-	ANIL      = "out, ANIL"      // light fine-tuning: the last layer alone
-	CL        = "out, CL"        // TRADES, and the contrastive task
-	FOMAML    = "FOMAML"         // of first order
-	FOOut     = "FO out"         // of first order, robust meta-update
+	In        = "in"                // robust fine-tuning only
+	Out       = "out"               // robust meta-update only
+	Both      = "both"              //
+	Trades    = "out, TRADES"       // the label-free regularizer
+	Unlabeled = "out, unlabeled"    // TRADES on unlabeled images too
+	More      = "out, 4× unlabeled" // on four times as many, or on all that the smallest class has left
+	Slow      = "out, PGD-7"        // a slow attack in training
+	ANIL      = "out, ANIL"         // light fine-tuning: the last layer alone
+	CL        = "out, CL"           // TRADES, and the contrastive task
+	FOMAML    = "FOMAML"            // of first order
+	FOOut     = "FO out"            // of first order, robust meta-update
 )
 
 // MethodNames are all methods that Run can compare.
-var MethodNames = []string{MAML, In, Out, Both, Trades, Unlabeled, Slow, ANIL, CL, FOMAML, FOOut}
+var MethodNames = []string{MAML, In, Out, Both, Trades, Unlabeled, More, Slow, ANIL, CL, FOMAML, FOOut}
 
 // Method is the method of a name at the sizes of the configuration.
 func (c Config) Method(name string) Method {
@@ -80,7 +81,7 @@ func (c Config) Method(name string) Method {
 		m.GammaOut = c.GammaCE
 	case Both:
 		m.GammaIn, m.GammaOut = 1, c.GammaCE
-	case Trades, Unlabeled:
+	case Trades, Unlabeled, More:
 		m.GammaOut, m.Regularizer = c.GammaKL, TRADES
 	case Slow:
 		m.GammaOut, m.AttackSteps = c.GammaCE, 7
@@ -103,7 +104,8 @@ func Smoke() Config {
 func Paper() Config {
 	return Config{Scale: "paper", Dataset: "omniglot", Filters: 64, Queries: 15, Updates: 15_000, InnerSteps: 5, TestSteps: 10, InnerLR: 0.01, LR: 1e-3,
 		GammaCE: 0.2, GammaKL: 5, Epsilon: 10. / 255, Unlabeled: 4,
-		Methods: MethodNames, TestTasks: 1000, TestQueries: 10, SweepTasks: 600, Neurons: 16, NeuronSteps: 1000}
+		Methods:   slices.DeleteFunc(slices.Clone(MethodNames), func(name string) bool { return name == More }), // Omniglot has 20 drawings of a letter
+		TestTasks: 1000, TestQueries: 10, SweepTasks: 600, Neurons: 16, NeuronSteps: 1000}
 }
 
 // WithDefaults fills in the zero fields.
@@ -113,13 +115,13 @@ func (c Config) WithDefaults() Config {
 	c.Updates, c.InnerSteps, c.InnerLR, c.LR = cmp.Or(c.Updates, 200), cmp.Or(c.InnerSteps, 1), cmp.Or(c.InnerLR, 0.4), cmp.Or(c.LR, 3e-3)
 	c.TestSteps, c.GammaCE, c.GammaKL = cmp.Or(c.TestSteps, c.InnerSteps), cmp.Or(c.GammaCE, 1), cmp.Or(c.GammaKL, 3)
 	c.Epsilon, c.Unlabeled = cmp.Or(c.Epsilon, 16./255), cmp.Or(c.Unlabeled, 5)
-	c.TestTasks, c.TestQueries, c.AttackSteps = cmp.Or(c.TestTasks, 600), cmp.Or(c.TestQueries, 5), cmp.Or(c.AttackSteps, 10)
+	c.TestTasks, c.TestQueries, c.AttackSteps = cmp.Or(c.TestTasks, 200), cmp.Or(c.TestQueries, 5), cmp.Or(c.AttackSteps, 10)
 	c.SweepTasks, c.MaskingTasks, c.Neurons, c.NeuronSteps = cmp.Or(c.SweepTasks, 100), cmp.Or(c.MaskingTasks, 50), cmp.Or(c.Neurons, 8), cmp.Or(c.NeuronSteps, 300)
 	if len(c.Seeds) == 0 {
 		c.Seeds = []int64{1, 2, 3}
 	}
 	if len(c.Methods) == 0 {
-		c.Methods = []string{MAML, In, Out, Both, Trades, Unlabeled, Slow, ANIL, CL}
+		c.Methods = []string{MAML, In, Out, Both, Trades, Unlabeled, More, Slow, ANIL, CL}
 	}
 	if len(c.SweepSteps) == 0 {
 		c.SweepSteps = []int{0, 1, 2, 5, 10}

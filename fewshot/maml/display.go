@@ -30,7 +30,11 @@ func (r *Result) accuracyTable() *report.Table {
 		} else {
 			row = append(row, "", "")
 		}
-		t.Rows = append(t.Rows, append(row, float64(m.Passes()), m.String()))
+		training := m.String()
+		if found := r.For(name); len(found) > 0 && found[0].Unlabeled > 0 {
+			training += fmt.Sprintf(", %d unlabeled of each class", found[0].Unlabeled)
+		}
+		t.Rows = append(t.Rows, append(row, float64(m.Passes()), training))
 	}
 	return t
 }

@@ -16,10 +16,11 @@ import (
 
 // Measured is one method with one seed.
 type Measured struct {
-	Method  string   `json:"method"`
-	Seed    int64    `json:"seed"`
-	History History  `json:"history"`
-	Tested  Accuracy `json:"tested"` // after fine-tuning on clean images
+	Method    string   `json:"method"`
+	Seed      int64    `json:"seed"`
+	Unlabeled int      `json:"unlabeled,omitempty"` // unlabeled images of each class in a training task
+	History   History  `json:"history"`
+	Tested    Accuracy `json:"tested"` // after fine-tuning on clean images
 	// Robust is after adversarial fine-tuning, for methods that train with it, on the first Config.SweepTasks of the test tasks;
 	// Step is 0 for others.
 	Robust Accuracy `json:"robust"`
@@ -115,10 +116,13 @@ func open(ctx context.Context, e *engine.Engine, c Config) (*study, error) {
 }
 
 // episodes are the training tasks of a method and seed.
-func (c Config) episodes(name string, seed int64) fewshot.Episodes {
+func (c Config) episodes(name string, seed int64, train *fewshot.ClassSet) fewshot.Episodes {
 	e := fewshot.Episodes{Ways: c.Ways, Shots: c.Shots, Queries: c.Queries, Tasks: c.Batch, Rotations: true, Seed: seed}
-	if name == Unlabeled {
+	switch name {
+	case Unlabeled:
 		e.Unlabeled = c.Unlabeled
+	case More:
+		e.Unlabeled = max(c.Unlabeled, min(4*c.Unlabeled, train.Fewest()-c.Shots-c.Queries))
 	}
 	e.Views = name == CL
 	return e
@@ -136,7 +140,7 @@ func Train(ctx context.Context, e *engine.Engine, name string, seed int64, train
 }
 
 func trainWith(ctx context.Context, t *Trainer, name string, seed int64, train *fewshot.ClassSet, c Config) (*MetaModel, error) {
-	source, err := fewshot.NewSampler(train, c.episodes(name, seed))
+	source, err := fewshot.NewSampler(train, c.episodes(name, seed, train))
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +171,7 @@ func (s *study) method(ctx context.Context, name string, r *Result) error {
 		return models[seed], nil
 	}
 	key := func(what string, seed int64, settings ...any) (string, error) {
-		source, err := fewshot.NewSampler(s.train, s.c.episodes(name, seed))
+		source, err := fewshot.NewSampler(s.train, s.c.episodes(name, seed, s.train))
 		if err != nil {
 			return "", err
 		}
@@ -239,7 +243,7 @@ func remember[T any](s *study, key string, tasks float64, f func() (T, error)) (
 
 // measure tests a meta-model.
 func (s *study) measure(ctx context.Context, meta *MetaModel, name string, seed int64) (Measured, error) {
-	m := Measured{Method: name, Seed: seed, History: meta.History}
+	m := Measured{Method: name, Seed: seed, Unlabeled: s.c.episodes(name, seed, s.train).Unlabeled, History: meta.History}
 	tasks, err := s.testTasks(seed)
 	if err != nil {
 		return m, err

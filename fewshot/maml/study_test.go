@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -93,6 +94,23 @@ func TestRunRepeatsAndResumes(t *testing.T) {
 		require.Equal(t, i != 1, claim.Decide().Verdict == report.NotTested, "%d", i)
 	}
 	require.NoError(t, first.Document().WriteFile(filepath.Join(t.TempDir(), "report.html")))
+}
+
+// Unlabeled images come from those that a class has left: 20 of Omniglot's drawings do not do for all that were asked for.
+func TestUnlabeled(t *testing.T) {
+	drawings := func(n int) *fewshot.ClassSet {
+		blank := func(n int) [][]float32 { return slices.Repeat([][]float32{{0}}, n) }
+		s, err := fewshot.NewClassSet("drawings", []int{1, 1, 1}, []fewshot.Class{{Name: "a", Images: blank(60)}, {Name: "b", Images: blank(n)}})
+		require.NoError(t, err)
+		return s
+	}
+	c := Config{}.WithDefaults()
+	for _, k := range []struct {
+		method         string
+		drawings, want int
+	}{{Trades, 60, 0}, {Unlabeled, 60, 5}, {More, 60, 20}, {More, 20, 14}, {More, 8, 5}} {
+		require.Equal(t, k.want, c.episodes(k.method, 1, drawings(k.drawings)).Unlabeled, "%s of %d", k.method, k.drawings)
+	}
 }
 
 // Without its factors robust MAML is MAML, to the bit, on the same seed and episodes.

@@ -22,6 +22,9 @@ type event struct {
 	FailedBuild string // of a package's fail: what did not build
 }
 
+// slow is from how many seconds on a passed test is told: whoever adds one should see what it costs.
+const slow = 20
+
 // goTests runs every Go test, two packages at a time: the backend uses all cores by itself.
 func goTests(ctx context.Context, total *count) {
 	if ctx.Err() != nil {
@@ -98,6 +101,9 @@ func tally(events io.Reader, out io.Writer, total *count) error {
 				case e.Action == "pass":
 					total.passed++
 					ran[e.Package]++
+					if e.Elapsed >= slow {
+						fmt.Fprintf(out, "slow  %s %s (%.1fs)\n", e.Package, e.Test, e.Elapsed)
+					}
 				case e.Action == "skip":
 					total.skipped++
 					fmt.Fprintf(out, "skip  %s %s\n%s", e.Package, e.Test, indent(text(texts[k])))
