@@ -12,7 +12,7 @@ const xlaFlags = "XLA_FLAGS"
 
 // cpuFlags have XLA compute with the values it is given, and fast. XNNPACK stays off: XLA hands it the right factor of a
 // product once, packed, and finds it again by its address alone, so weights that come to lie where others lay before are
-// not seen (on AMD Zen 2 to 4, for some sizes; see TestFreshWeights). Vectors are as wide as the processor's.
+// not seen (on some AMD processors, for some sizes; see TestFreshWeights). Vectors are as wide as the processor's.
 var cpuFlags = []string{"--xla_cpu_use_xnnpack=false", "--xla_cpu_prefer_vector_width=512"}
 
 // tuneCPU sets cpuFlags for a CPU plugin that is about to start, but none that the user has set and none that the
