@@ -104,8 +104,7 @@ func Smoke() Config {
 func Paper() Config {
 	return Config{Scale: "paper", Dataset: "omniglot", Filters: 64, Queries: 15, Updates: 15_000, InnerSteps: 5, TestSteps: 10, InnerLR: 0.01, LR: 1e-3,
 		GammaCE: 0.2, GammaKL: 5, Epsilon: 10. / 255, Unlabeled: 4,
-		Methods:   slices.DeleteFunc(slices.Clone(MethodNames), func(name string) bool { return name == More }), // Omniglot has 20 drawings of a letter
-		TestTasks: 1000, TestQueries: 10, SweepTasks: 600, Neurons: 16, NeuronSteps: 1000}
+		Methods: MethodNames, TestTasks: 1000, TestQueries: 10, SweepTasks: 600, Neurons: 16, NeuronSteps: 1000}
 }
 
 // WithDefaults fills in the zero fields.
