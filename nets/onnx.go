@@ -24,6 +24,8 @@ type ONNXOptions struct {
 	// InputShape is the shape of one example, without the batch axis, where the file leaves dimensions open; where the
 	// file fixes them it must agree.
 	InputShape []int
+	// Output names the output that holds the logits, of a file with several. Empty: the float output [n, classes].
+	Output string
 }
 
 // LoadONNX reads a classifier that another framework exported to ONNX, such as PyTorch's torch.onnx.export does, with
