@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gomlx/compute"
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/gobackend"
@@ -58,15 +57,18 @@ func loadONNX(path string, o ONNXOptions) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &onnxGraph{proto: p.Graph, opset: opset(p)}
+	g := &onnxGraph{proto: p.Graph, choices: map[string]int{}}
+	g.opset, g.opsetML = opsets(p)
+	if g.opset > newestOpset {
+		return nil, errors.Errorf("opset %d is newer than what is known here, %d: export with an opset of at most that", g.opset, newestOpset)
+	}
 	input, err := g.imageInput(o.InputShape)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.normalize(); err != nil {
+	if err := g.normalize(o.Output); err != nil {
 		return nil, err
 	}
-	g.transposeDense()
 	b, err := newBuilder(input, 0, o.Lower, o.Upper, 0)
 	if err != nil {
 		return nil, err
@@ -74,55 +76,121 @@ func loadONNX(path string, o ONNXOptions) (*Model, error) {
 	if err := g.variables(b); err != nil {
 		return nil, err
 	}
-	if err := g.plan(); err != nil {
-		return nil, err
-	}
+	g.plan()
 	m := b.m
 	m.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	m.Notes = g.notes
 	m.Logits = func(scope *model.Scope, images *graph.Node) *graph.Node {
-		return g.build(scope, images, g.input, p.Graph.Output[0].Name)
+		return g.finished(g.build(scope, images, g.input, g.output))
 	}
-	if m.Classes, err = countClasses(m); err != nil {
+	if err := g.finish(m); err != nil {
 		return nil, err
 	}
 	g.listDense(m)
 	g.listBody(m)
-	if g.batch > 0 {
-		if err := independent(m); err != nil {
-			return nil, err
-		}
-	}
+	m.Notes = g.notes
 	return m, b.err
 }
 
-// countClasses builds the graph once, without running it, for a batch that no file fixes: this finds what cannot be
-// built at load time rather than in the midst of an attack.
-func countClasses(m *Model) (int, error) {
-	const batch = 7
-	backend, err := gobackend.New("")
-	if err != nil {
-		return 0, err
+// normalize leaves the nodes that lead to the logits, checked against the table of operators, and the batch size free.
+func (g *onnxGraph) normalize(output string) error {
+	if err := g.gatherConstants(); err != nil {
+		return err
 	}
-	defer backend.Finalize()
-	out, err := buildShape(backend, m, batch, m.Logits)
-	if err != nil {
-		return 0, err
+	if err := g.checkNames(); err != nil {
+		return err
 	}
-	if out.DType != dtypes.Float32 || out.Rank() != 2 || out.Dimensions[0] != batch || out.Dimensions[1] < 1 {
-		return 0, errors.Errorf("the output of a batch of %d is %s: want logits float32 [batch, classes]; if the export fixed the batch size, export with a dynamic batch axis", batch, out)
+	if err := g.chooseOutput(output); err != nil {
+		return err
 	}
-	return out.Dimensions[1], nil
+	g.prune()
+	for _, n := range g.proto.Node {
+		if err := g.checkNode(n); err != nil {
+			return err
+		}
+	}
+	g.passIdentities()
+	g.freeBatch()
+	g.transposeDense()
+	return nil
 }
 
-func buildShape(backend compute.Backend, m *Model, batch int, of func(scope *model.Scope, images *graph.Node) *graph.Node) (shapes.Shape, error) {
-	return buildFrom(backend, m, shapes.Make(dtypes.Float32, append([]int{batch}, m.InputShape...)...), of)
+// finish builds the graph once, without running it, for a batch that no file fixes: this finds what cannot be built at
+// load time rather than in the midst of an attack. It learns the number of classes, and how the batch size that the export
+// fixed becomes free.
+func (g *onnxGraph) finish(m *Model) error {
+	if g.batch > 0 {
+		if err := g.measure(m, int(g.batch)); err != nil {
+			return err
+		}
+	}
+	const batch = 7
+	classes := func() error {
+		out, err := buildShape(m, batch, func(scope *model.Scope, x *graph.Node) *graph.Node { return g.build(scope, x, g.input, g.output) })
+		if err != nil {
+			return err
+		}
+		if err := checkHead(out.DType, out.Dimensions, batch); err != nil {
+			return err
+		}
+		if !g.headed {
+			g.noteProbabilities()
+			g.head, g.headed = g.headOf(out.DType, out.Dimensions), true
+		}
+		out, err = buildShape(m, batch, m.Logits)
+		m.Classes = out.Dimensions[1]
+		return err
+	}
+	err := classes()
+	if err == nil && g.batch > 0 {
+		err = independent(m)
+	}
+	for g.late = 1; err != nil && g.batch > 0 && g.late < 1<<min(len(g.choices), 6); g.late++ {
+		if err = classes(); err == nil {
+			err = independent(m)
+		}
+		if err == nil {
+			return nil // with this g.late
+		}
+	}
+	if err != nil && g.batch > 0 {
+		return errors.Errorf("the export fixed the batch size at %d, in a way that cannot be undone: export with a dynamic batch axis (%s)", g.batch, oneLine(err))
+	}
+	return err
+}
+
+// finished turns the chosen output into logits.
+func (g *onnxGraph) finished(x *graph.Node) *graph.Node {
+	if g.head == nil {
+		return x
+	}
+	return g.head(x)
+}
+
+// measure notes the shapes of all values at the batch size that the file fixes.
+func (g *onnxGraph) measure(m *Model, batch int) error {
+	_, err := buildShape(m, batch, func(scope *model.Scope, x *graph.Node) *graph.Node {
+		v := g.values(scope, x, g.input, g.output)
+		fixed := map[string][]int{}
+		for name := range v.last {
+			fixed[name] = v.dims(name)
+		}
+		for name := range v.plain {
+			fixed[name] = v.dims(name)
+		}
+		g.fixed = fixed
+		return v.get(g.output)
+	})
+	return err
+}
+
+func buildShape(m *Model, batch int, of func(scope *model.Scope, images *graph.Node) *graph.Node) (shapes.Shape, error) {
+	return buildFrom(m, shapes.Make(dtypes.Float32, append([]int{batch}, m.InputShape...)...), of)
 }
 
 // buildFrom builds a graph function of one input without running it, and returns the shape of its result.
-func buildFrom(backend compute.Backend, m *Model, input shapes.Shape, of func(scope *model.Scope, x *graph.Node) *graph.Node) (out shapes.Shape, err error) {
+func buildFrom(m *Model, input shapes.Shape, of func(scope *model.Scope, x *graph.Node) *graph.Node) (out shapes.Shape, err error) {
 	err = exceptions.TryCatch[error](func() {
-		g := graph.NewGraph(backend, "shape of "+m.Name)
+		g := graph.NewGraph(gobackend.GetBackend(), "shape of "+m.Name)
 		defer g.Finalize()
 		out = of(m.Store.RootScope(), graph.Parameter(g, "x", input)).Shape().Clone()
 	})
@@ -144,26 +212,32 @@ func (g *onnxGraph) listDense(m *Model) {
 	}
 	features := func(scope *model.Scope, images *graph.Node) *graph.Node { return g.build(scope, images, g.input, name) }
 	const batch = 7
-	backend, err := gobackend.New("")
-	if err != nil {
-		return
-	}
-	defer backend.Finalize()
-	if shape, err := buildShape(backend, m, batch, features); err == nil && slices.Equal(shape.Dimensions, []int{batch, width}) {
+	if shape, err := buildShape(m, batch, features); err == nil && slices.Equal(shape.Dimensions, []int{batch, width}) {
 		m.Dense, m.Features = layers, features
 	}
 }
 
 // onnxGraph is the graph of an ONNX file on its way to a Model.
 type onnxGraph struct {
-	proto *protos.GraphProto
-	opset int64
-	input string // name of the image input
-	batch int64  // batch size that the file fixes; 0: none
-	names int    // made by newName
-	notes []string
-	paths map[string]string // of the variables in the store, by initializer name
-	stages
+	proto          *protos.GraphProto
+	opset, opsetML int                             // of the standard domain and of domainML
+	input, output  string                          // names of the images and of the logits
+	head           func(x *graph.Node) *graph.Node // from the output to logits; nil: it is that
+	headed         bool
+	notes          []string
+	names          int // made by newName
+
+	paths     map[string]string              // of the variables in the store, by initializer name
+	constants map[string]*protos.TensorProto // all other initializers
+	producer  map[string]*protos.NodeProto
+	static    map[string]bool              // values known while the graph is built
+	fusions   map[*protos.NodeProto]fusion // by their pooling
+	fused     map[*protos.NodeProto]bool   // built by a fusion
+
+	batch   int64            // batch size that the file fixes; 0: none
+	fixed   map[string][]int // dimensions of all values at that size
+	choices map[string]int   // see ambiguous
+	late    int
 }
 
 const onnxScope = "ONNX"
@@ -224,14 +298,19 @@ func (g *onnxGraph) imageInput(want []int) ([]int, error) {
 	return shape, nil
 }
 
-// opset is the version of the standard operators that the file uses; 0 if it does not say.
-func opset(p *protos.ModelProto) int64 {
+// opsets are the versions of the standard operators and of domainML that the file uses. Files that do not say are of the
+// format's first version.
+func opsets(p *protos.ModelProto) (standard, ml int) {
+	standard, ml = 1, 1
 	for _, o := range p.OpsetImport {
-		if o.GetDomain() == "" || o.GetDomain() == "ai.onnx" {
-			return o.GetVersion()
+		switch o.GetDomain() {
+		case "", "ai.onnx":
+			standard = int(o.GetVersion())
+		case domainML:
+			ml = int(o.GetVersion())
 		}
 	}
-	return 0
+	return standard, ml
 }
 
 // oneLine keeps an error's first line: what lies below it, a stack or a dump of the graph, helps no user.
@@ -249,9 +328,7 @@ func oneLine(err error) string {
 // variables puts every weight into the store and turns all other initializers into constants of the graph.
 func (g *onnxGraph) variables(b *builder) error {
 	kind := g.weightKinds()
-	g.paths = map[string]string{}
-	var kept []*protos.TensorProto
-	var constants []*protos.NodeProto
+	g.paths, g.constants = map[string]string{}, map[string]*protos.TensorProto{}
 	order := map[string]int{}
 	for _, n := range g.proto.Node {
 		for _, in := range n.Input {
@@ -264,14 +341,11 @@ func (g *onnxGraph) variables(b *builder) error {
 		return position(order, a.Name) - position(order, b.Name)
 	})
 	for _, t := range g.proto.Initializer {
-		if _, used := order[t.Name]; !used {
-			continue
-		}
 		if kind[t.Name] == notWeight {
-			constants = append(constants, constantNode(t))
+			g.constants[t.Name] = t
 			continue
 		}
-		value, err := tensorOf(t)
+		value, err := weightOf(t)
 		if err != nil {
 			return err
 		}
@@ -285,10 +359,7 @@ func (g *onnxGraph) variables(b *builder) error {
 		} else {
 			v.SetTrainable(false)
 		}
-		kept = append(kept, t)
 	}
-	g.proto.Initializer = kept
-	g.proto.Node = append(constants, g.proto.Node...)
 	return nil
 }
 
@@ -299,7 +370,7 @@ func position(order map[string]int, name string) int {
 	return math.MaxInt32
 }
 
-// variableName is how onnx-gomlx names the variable of an initializer.
+// variableName is the name of an initializer without what separates scopes.
 func variableName(name string) string { return strings.ReplaceAll(name, model.ScopeSeparator, "|") }
 
 type weightKind int
@@ -319,13 +390,16 @@ func (g *onnxGraph) weightKinds() map[string]weightKind {
 			size[t.Name] = elements(t)
 		}
 	}
+	for name := range g.settings() {
+		delete(size, name)
+	}
 	for _, n := range g.proto.Node {
 		for i, in := range n.Input {
 			if size[in] == 0 {
 				continue
 			}
 			switch n.OpType {
-			case "Conv", "Gemm", "MatMul", "LayerNormalization":
+			case "Conv", "ConvTranspose", "Gemm", "MatMul", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization":
 				kinds[in] = trainable
 			case "BatchNormalization":
 				if i < 3 {
@@ -333,7 +407,7 @@ func (g *onnxGraph) weightKinds() map[string]weightKind {
 				} else {
 					kinds[in] = max(kinds[in], statistic)
 				}
-			case "Add", "Mul", "Concat", "Expand", "Gather", "Transpose", "PRelu", "Einsum", "Reshape", "Unsqueeze", "Identity":
+			case "Add", "Mul", "Concat", "Expand", "Gather", "Transpose", "PRelu", "Einsum", "Reshape", "Unsqueeze", "Identity", "Sum":
 				if size[in] > 1 { // a lone number is a constant of the formula, such as GELU's 1/2
 					kinds[in] = trainable
 				}
@@ -341,6 +415,32 @@ func (g *onnxGraph) weightKinds() map[string]weightKind {
 		}
 	}
 	return kinds
+}
+
+// settings are the values that must be known while a graph is built, such as the target of a Reshape, and all that they
+// are made of.
+func (g *onnxGraph) settings() map[string]bool {
+	found := map[string]bool{}
+	for _, n := range slices.Backward(g.proto.Node) {
+		from := len(n.Input)
+		switch n.OpType {
+		case "Reshape", "Expand", "Tile", "Resize", "Upsample", "Unsqueeze", "Squeeze", "Slice", "Split", "CumSum", "TopK", "OneHot", "Trilu",
+			"Pad", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum",
+			"ReduceLogSumExp":
+			from = 1
+		case "ConstantOfShape", "Range":
+			from = 0
+		case "Shape", "Size":
+			continue
+		}
+		if slices.ContainsFunc(n.Output, func(out string) bool { return found[out] }) {
+			from = 0
+		}
+		for _, in := range n.Input[min(from, len(n.Input)):] {
+			found[in] = true
+		}
+	}
+	return found
 }
 
 func nodeLabel(n *protos.NodeProto) string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/gobackend"
@@ -13,9 +14,10 @@ import (
 	"github.com/pkg/errors"
 )
 
-// freeBatch undoes a batch size that the export fixed: in target shapes of Reshape and Expand, and in constants that it
-// repeated once per example. What it cannot know to be the batch stays, and the graph then fails to build for another
-// batch, or independent finds out.
+// Exporters that fix the batch size write it into the graph: into target shapes of Reshape and Expand, and into constants
+// that are repeated once an example. freeBatch finds the latter; freeReshape and freeExpand the former, while the graph is
+// built, by the shapes that values have at the size that the file fixes. What they cannot know to be the batch stays, and
+// the graph then fails to build for another batch, or independent finds out.
 func (g *onnxGraph) freeBatch() {
 	if g.batch == 0 {
 		return
@@ -35,11 +37,6 @@ func (g *onnxGraph) freeBatch() {
 			}
 		}
 		switch n.OpType {
-		case "Reshape":
-			if shape := intsOf(constants[n.Input[1]]); image[n.Input[0]] && len(shape) > 0 && g.holdsBatch(shape[0]) {
-				n.Input[1] = g.addConstant(intTensor("", freeShape(shape), int64(len(shape))))
-				drop(n, "allowzero")
-			}
 		case "Expand":
 			if shape := intsOf(constants[n.Input[1]]); !image[n.Input[0]] && len(shape) > 1 && shape[0] == g.batch {
 				var more []*protos.NodeProto
@@ -73,17 +70,80 @@ func (g *onnxGraph) freeBatch() {
 	g.proto.Node = nodes
 }
 
-// holdsBatch tells whether a dimension may be the batch or a multiple of it.
-func (g *onnxGraph) holdsBatch(d int64) bool {
-	return d == g.batch || (g.batch > 1 && d > 0 && d%g.batch == 0)
+// freeReshape returns the target of a Reshape for the batch at hand, where the target was written for the batch that the
+// file fixes.
+//
+// In memory an image's values are [outer, batch, inner], whatever axes they are cut into, and a reshape keeps that order:
+// so the batch goes into a target axis with the right number of values before it. If the fixed batch is 1 there may be
+// several such axes ([6, 1, 8] as [6, 2, 4] is [6·b, 2, 4] or [6, b·2, 4]), and g.late tells which to try.
+func (v *values) freeReshape(n *protos.NodeProto, target []int) []int {
+	g := v.g
+	before, fixed := g.fixed[n.Input[0]], int(g.batch)
+	if fixed == 0 || before == nil || v.batch == fixed || product(before) != product(target) {
+		return target
+	}
+	dims := v.dims(n.Input[0])
+	axis := slices.IndexFunc(dims, func(int) bool { return true })
+	for axis = range dims {
+		if dims[axis] != before[axis] {
+			break
+		}
+	}
+	if slices.Equal(dims, before) || dims[axis]*fixed != before[axis]*v.batch {
+		return target
+	}
+	outer := product(before[:axis]) * max(v.outer[n.Input[0]], 1)
+	var fits []int // target axes that can hold the batch
+	exact := -1
+	for j, d := range target {
+		prefix := product(target[:j])
+		if prefix == 0 || outer%prefix != 0 || d%(outer/prefix*fixed) != 0 {
+			continue
+		}
+		fits = append(fits, j)
+		if exact < 0 && d == fixed && outer == prefix {
+			exact = j
+		}
+	}
+	if len(fits) == 0 {
+		return target
+	}
+	at := fits[0]
+	switch {
+	case exact >= 0:
+		at = exact
+	case len(fits) > 1:
+		at = g.ambiguous(before, target, fits)
+	}
+	free := slices.Clone(target)
+	free[at] = free[at] / fixed * v.batch
+	v.outer[n.Output[0]] = outer / product(target[:at])
+	return free
 }
 
-// freeShape replaces the first dimension: by whatever is left, or by the operand's own where the rest has a -1 already.
-func freeShape(shape []int64) []int64 {
-	free := append([]int64{-1}, shape[1:]...)
-	for _, d := range shape[1:] {
-		if d == -1 {
-			free[0] = 0
+// ambiguous chooses among the axes that may hold the batch, alike for all reshapes alike.
+func (g *onnxGraph) ambiguous(before, target []int, fits []int) int {
+	key := fmt.Sprint(before, target)
+	if _, seen := g.choices[key]; !seen {
+		g.choices[key] = len(g.choices)
+	}
+	if g.late>>g.choices[key]&1 == 1 {
+		return fits[len(fits)-1]
+	}
+	return fits[0]
+}
+
+// freeExpand does the same for the target of an Expand.
+func (v *values) freeExpand(n *protos.NodeProto, target []int) []int {
+	before, fixed := v.g.fixed[n.Input[0]], int(v.g.batch)
+	if fixed == 0 || before == nil || v.batch == fixed || len(target) < len(before) {
+		return target
+	}
+	free := slices.Clone(target)
+	for i, d := range v.dims(n.Input[0]) {
+		at := i + len(target) - len(before)
+		if d != before[i] && target[at] == before[i] {
+			free[at] = d
 		}
 	}
 	return free
@@ -93,11 +153,10 @@ func freeShape(shape []int64) []int64 {
 func (g *onnxGraph) batchShape(rest []int64) (string, []*protos.NodeProto) {
 	size, shape := g.newName(), g.newName()
 	first := &protos.NodeProto{OpType: "Shape", Name: size, Input: []string{g.input}, Output: []string{size}}
-	setInt(first, "start", 0)
-	setInt(first, "end", 1)
+	first.Attribute = []*protos.AttributeProto{intAttribute("start", 0), intAttribute("end", 1)}
 	join := &protos.NodeProto{OpType: "Concat", Name: shape, Output: []string{shape},
 		Input: []string{size, g.addConstant(intTensor("", rest, int64(len(rest))))}}
-	setInt(join, "axis", 0)
+	join.Attribute = []*protos.AttributeProto{intAttribute("axis", 0)}
 	return shape, []*protos.NodeProto{first, join}
 }
 
@@ -105,6 +164,10 @@ func (g *onnxGraph) addConstant(t *protos.TensorProto) string {
 	t.Name = g.newName()
 	g.proto.Initializer = append(g.proto.Initializer, t)
 	return t.Name
+}
+
+func intAttribute(name string, value int64) *protos.AttributeProto {
+	return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_INT, I: value}
 }
 
 // newName makes a name that no exporter writes.
@@ -127,11 +190,7 @@ func equalRows(t *protos.TensorProto) bool {
 // independent runs a network whose batch size was freed on one image, and on that image beside another: freeing guesses
 // from numbers, and a wrong guess would mix the images of a batch.
 func independent(m *Model) error {
-	backend, err := gobackend.New("")
-	if err != nil {
-		return err
-	}
-	defer backend.Finalize()
+	backend := gobackend.GetBackend()
 	c, err := m.Clone() // running it ties the weights to a backend
 	if err != nil {
 		return err
@@ -164,7 +223,7 @@ func independent(m *Model) error {
 	for i := range 2 {
 		for c, want := range rows[2+i] {
 			if got := rows[i][c]; !(math.Abs(float64(got-want)) <= 1e-3*(1+math.Abs(float64(want)))) {
-				return errors.New("the export fixed the batch size, in a way that cannot be undone: export with a dynamic batch axis")
+				return errors.New("freed, images of a batch change each other's logits")
 			}
 		}
 	}

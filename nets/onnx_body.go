@@ -6,7 +6,6 @@ import (
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
@@ -15,25 +14,20 @@ import (
 // listBody fills in Model.Body: the network before its dense layers, cut wherever one value is all that the rest reads and
 // a layer with weights comes next. A convolution with its activation and pooling is one stage, and so is a residual block.
 func (g *onnxGraph) listBody(m *Model) {
-	end := g.proto.Output[0].Name
+	end := g.output
 	if len(m.Dense) > 0 {
 		if m.Features == nil {
 			return
 		}
 		_, end = g.denseTail(m.Store)
 	}
-	backend, err := gobackend.New("")
-	if err != nil {
-		return
-	}
-	defer backend.Finalize()
 	const batch = 7
 	at, shape := g.input, shapes.Make(dtypes.Float32, append([]int{batch}, m.InputShape...)...)
 	var body []Stage
 	for _, cut := range append(g.cuts(end), end) {
 		s := Stage{Name: fmt.Sprintf("stage %d", len(body)+1), Graph: g.between(at, cut)}
-		// A value that no batch of examples is, or that a group of operators keeps to itself, is no place to cut.
-		next, err := buildFrom(backend, m, shape, s.Graph)
+		// A value that no batch of examples is, or that needs more than the value before, is no place to cut.
+		next, err := buildFrom(m, shape, s.Graph)
 		if err != nil || next.DType != dtypes.Float32 || next.Rank() < 2 || next.Dimensions[0] != batch {
 			if cut == end {
 				return
@@ -42,6 +36,9 @@ func (g *onnxGraph) listBody(m *Model) {
 		}
 		shape = next
 		body, at = append(body, s), cut
+	}
+	if g.head != nil {
+		body = append(body, Stage{Name: "logits", Graph: func(_ *model.Scope, x *Node) *Node { return g.head(x) }})
 	}
 	if len(body) > 1 {
 		m.Body = body

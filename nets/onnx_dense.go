@@ -113,7 +113,7 @@ func (g *onnxGraph) denseTail(store *model.Store) (layers []DenseLayer, features
 	if !body {
 		features = ""
 	}
-	if at != g.proto.Output[0].Name || len(layers) == 0 || layers[len(layers)-1].Activation != ActNone || !chained(store, layers) {
+	if at != g.output || g.head != nil || len(layers) == 0 || layers[len(layers)-1].Activation != ActNone || !chained(store, layers) {
 		return nil, ""
 	}
 	return layers, features

@@ -17,7 +17,7 @@ type fusion struct {
 // findFusions fills g.fusions, by their pooling, and g.fused, the nodes that they replace.
 func (g *onnxGraph) findFusions() {
 	g.fusions, g.fused = map[*protos.NodeProto]fusion{}, map[*protos.NodeProto]bool{}
-	reads := map[string]int{g.proto.Output[0].Name: 1}
+	reads := map[string]int{g.output: 1}
 	for _, n := range g.proto.Node {
 		for _, in := range n.Input {
 			reads[in]++
@@ -25,7 +25,7 @@ func (g *onnxGraph) findFusions() {
 	}
 	for _, pool := range g.proto.Node {
 		if pool.OpType != "MaxPool" || !ints(pool, "kernel_shape", 2) || !ints(pool, "strides", 2) ||
-			len(pool.Attribute) != 2+count(pool, "pads") || (attribute(pool, "pads") != nil && !ints(pool, "pads", 0)) {
+			len(pool.Attribute) != 2+presence(pool, "pads") || (attribute(pool, "pads") != nil && !ints(pool, "pads", 0)) {
 			continue
 		}
 		before := g.producer[pool.Input[0]]
@@ -52,7 +52,7 @@ func ints(n *protos.NodeProto, name string, value int64) bool {
 	return a != nil && len(a.Ints) > 0 && !slices.ContainsFunc(a.Ints, func(v int64) bool { return v != value })
 }
 
-func count(n *protos.NodeProto, name string) int {
+func presence(n *protos.NodeProto, name string) int {
 	if attribute(n, name) != nil {
 		return 1
 	}

@@ -1,179 +1,63 @@
 package nets
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/gobackend"
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/support/exceptions"
-	"github.com/gomlx/onnx-gomlx/onnx/parser"
-	"github.com/pkg/errors"
-	"google.golang.org/protobuf/proto"
 )
 
-// stages orders a graph: operators that are built here (see onnx_native.go) and, between them, groups of all other
-// operators, each of which onnx-gomlx builds as a little model of its own.
-//
-// A group's inputs are whatever it reads from outside, weights included, so that it holds no state; its outputs are what
-// others read of it. Shape arithmetic is repeated in every group that needs it, since onnx-gomlx must see it whole to
-// know its value while the graph is built.
-type stages struct {
-	producer map[string]*protos.NodeProto
-	static   map[string]bool // values known while the graph is built: constants and what follows from shapes
-	order    []stage
-	fusions  map[*protos.NodeProto]fusion // by their pooling
-	fused    map[*protos.NodeProto]bool   // built by a fusion
-}
-
-// stage is one operator built here, or one group.
-type stage struct {
-	native  *protos.NodeProto
-	group   []*protos.NodeProto
-	inputs  []string
-	outputs []string
-}
-
-// plan finds the stages. Level by level: the operators built here that can be, then all others that can be.
-func (g *onnxGraph) plan() error {
+// plan notes who makes each value, and which values are known while the graph is built: constants, and what follows from
+// them and from shapes.
+func (g *onnxGraph) plan() {
 	g.producer, g.static = map[string]*protos.NodeProto{}, map[string]bool{}
-	level, native := map[string]int{}, map[*protos.NodeProto]bool{}
-	levels := 0
-	var natives, groups [][]*protos.NodeProto
-	put := func(lists *[][]*protos.NodeProto, at int, n *protos.NodeProto) {
-		for len(*lists) <= at {
-			*lists = append(*lists, nil)
-		}
-		(*lists)[at] = append((*lists)[at], n)
-		levels = max(levels, at+1)
+	for name := range g.constants {
+		g.static[name] = true
 	}
 	for _, n := range g.proto.Node {
-		own, static, at := g.isNative(n), n.OpType != "Dropout", 0
-		for _, in := range n.Input {
-			if in == "" {
-				continue
-			}
-			p := g.producer[in]
-			l := level[in]
-			if own && p != nil && !native[p] && !g.static[in] {
-				l++
-			}
-			at = max(at, l)
-			static = static && g.static[in]
-		}
-		static = static || n.OpType == "Shape" || n.OpType == "Size"
-		native[n] = own && !static
+		static := !slices.ContainsFunc(n.Input, func(in string) bool { return in != "" && !g.static[in] })
 		for _, out := range n.Output {
-			g.producer[out], level[out], g.static[out] = n, at, static
-		}
-		switch {
-		case static: // joins the groups that read it
-		case native[n]:
-			put(&natives, at, n)
-		default:
-			put(&groups, at, n)
+			g.producer[out], g.static[out] = n, static || n.OpType == "Shape" || n.OpType == "Size"
 		}
 	}
 	g.findFusions()
-	out := g.proto.Output[0].Name
-	if g.static[out] {
-		return errors.New("the output does not depend on the image")
-	}
-	for at := range levels {
-		if at < len(natives) {
-			for _, n := range natives[at] {
-				g.order = append(g.order, stage{native: n})
-			}
-		}
-		if at < len(groups) && len(groups[at]) > 0 {
-			g.order = append(g.order, g.newGroup(groups[at]))
-		}
-	}
-	return nil
-}
-
-// newGroup adds the shape arithmetic that the nodes need and finds the group's inputs and outputs.
-func (g *onnxGraph) newGroup(nodes []*protos.NodeProto) stage {
-	s := stage{}
-	inside, seen := map[string]bool{}, map[string]bool{}
-	members := map[*protos.NodeProto]bool{}
-	for _, n := range nodes {
-		members[n] = true
-		for _, out := range n.Output {
-			inside[out] = true
-		}
-	}
-	var add func(n *protos.NodeProto)
-	add = func(n *protos.NodeProto) {
-		for _, in := range n.Input {
-			if in == "" || seen[in] || inside[in] {
-				continue
-			}
-			seen[in] = true
-			if g.static[in] {
-				members[g.producer[in]] = true
-				add(g.producer[in])
-			} else {
-				s.inputs = append(s.inputs, in)
-			}
-		}
-		s.group = append(s.group, n)
-	}
-	for _, n := range nodes {
-		add(n)
-	}
-	read := map[string]bool{g.proto.Output[0].Name: true}
-	for _, n := range g.proto.Node {
-		if !members[n] || g.static[n.Output[0]] {
-			for _, in := range n.Input {
-				read[in] = true
-			}
-		}
-	}
-	for _, n := range nodes {
-		for _, out := range n.Output {
-			if out != "" && read[out] {
-				s.outputs = append(s.outputs, out)
-			}
-		}
-	}
-	return s
 }
 
 // build builds the graph from the value of one name, which x is, to that of another.
 func (g *onnxGraph) build(scope *model.Scope, x *Node, from, name string) *Node {
-	v := &values{g: g, scope: scope, graph: x.Graph(), batch: x.Shape().Dimensions[0], plain: map[string]*Node{from: x}, last: map[string]*Node{}}
-	for _, s := range g.needed(from, name) {
-		if s.native != nil {
-			if err := exceptions.TryCatch[error](func() { v.native(s.native) }); err != nil {
-				exceptions.Panicf("%s: %s", nodeLabel(s.native), oneLine(err))
-			}
-			v.checkSize(s.native.Output[0])
-		} else {
-			v.group(s)
-			for _, out := range s.outputs {
-				v.checkSize(out)
-			}
-		}
-	}
-	return v.get(name)
+	return g.values(scope, x, from, name).get(name)
 }
 
-// needed are the stages that lead from one value to another.
-func (g *onnxGraph) needed(from, name string) []stage {
+// values builds all that leads from the value of one name, which x is, to that of another.
+func (g *onnxGraph) values(scope *model.Scope, x *Node, from, name string) *values {
+	v := newValues(g, x.Graph())
+	v.scope, v.batch = scope, x.Shape().Dimensions[0]
+	v.plain[from] = x
+	for _, n := range g.needed(from, name) {
+		v.build(n)
+	}
+	return v
+}
+
+// needed are the nodes that lead from one value to another, but for those whose values are known while the graph is
+// built: they are built where they are read.
+func (g *onnxGraph) needed(from, name string) []*protos.NodeProto {
 	wanted := map[string]bool{name: true}
-	var found []stage
-	for _, s := range slices.Backward(g.order) {
-		inputs, outputs := s.inputs, s.outputs
-		if s.native != nil {
-			inputs, outputs = s.native.Input, s.native.Output
-		}
-		if !slices.ContainsFunc(outputs, func(out string) bool { return wanted[out] }) {
+	var found []*protos.NodeProto
+	for _, n := range slices.Backward(g.proto.Node) {
+		if !slices.ContainsFunc(n.Output, func(out string) bool { return wanted[out] }) {
 			continue
 		}
-		found = append(found, s)
-		for _, in := range inputs {
+		if !g.static[n.Output[0]] {
+			found = append(found, n)
+		}
+		for _, in := range n.Input {
 			wanted[in] = wanted[in] || in != from
 		}
 	}
@@ -188,11 +72,31 @@ func (g *onnxGraph) needed(from, name string) []stage {
 // network are kept with their channels last, which XLA prefers on CPUs, and turned back where others read them.
 type values struct {
 	g     *onnxGraph
-	scope *model.Scope
+	scope *model.Scope // nil where no weight can be read
 	graph *Graph
 	batch int
-	plain map[string]*Node // as the file means them
-	last  map[string]*Node // [batch, height, width, channels]
+	plain map[string]*Node           // as the file means them
+	last  map[string]*Node           // [batch, ..., channels]
+	known map[string]*tensors.Tensor // values on the host
+	outer map[string]int             // see freeReshape
+}
+
+func newValues(g *onnxGraph, graph *Graph) *values {
+	return &values{g: g, graph: graph, batch: 1, plain: map[string]*Node{}, last: map[string]*Node{}, known: map[string]*tensors.Tensor{},
+		outer: map[string]int{}}
+}
+
+// build builds one node.
+func (v *values) build(n *protos.NodeProto) {
+	if v.g.fused[n] {
+		return
+	}
+	if err := exceptions.TryCatch[error](func() { operators[operatorName(n)].build(v, n) }); err != nil {
+		exceptions.Panicf("%s: %s", nodeLabel(n), oneLine(err))
+	}
+	for _, out := range n.Output {
+		v.checkSize(out)
+	}
 }
 
 // get returns a value as the file means it, weights included.
@@ -201,94 +105,209 @@ func (v *values) get(name string) *Node {
 		return x
 	}
 	if x := v.last[name]; x != nil {
-		v.plain[name] = TransposeAllAxes(x, 0, 3, 1, 2)
+		v.plain[name] = channelsFirst(x)
 		return v.plain[name]
 	}
-	if path, ok := v.g.paths[name]; ok {
+	switch path, isWeight := v.g.paths[name]; {
+	case isWeight && v.scope != nil:
 		return v.scope.Store().GetVariable(path).NodeValue(v.graph)
+	case v.known[name] != nil:
+		v.plain[name] = ConstTensor(v.graph, v.known[name])
+	case v.g.constants[name] != nil:
+		v.plain[name] = ConstTensor(v.graph, v.constant(name))
+	case v.g.static[name]:
+		v.build(v.g.producer[name])
 	}
-	if n := v.g.producer[name]; n != nil && v.g.static[name] {
-		s := v.g.newGroup([]*protos.NodeProto{n})
-		s.outputs = []string{name}
-		v.group(s)
-		return v.plain[name]
+	if v.plain[name] == nil {
+		exceptions.Panicf("%q has no value", name)
 	}
-	exceptions.Panicf("%q has no value", name)
-	return nil
+	return v.plain[name]
+}
+
+// in returns an input as the file means it; nil where an optional one is missing.
+func (v *values) in(n *protos.NodeProto, i int) *Node {
+	if !has(n, i) {
+		return nil
+	}
+	return v.get(n.Input[i])
+}
+
+func has(n *protos.NodeProto, i int) bool { return i < len(n.Input) && n.Input[i] != "" }
+
+// set stores the node's first output.
+func (v *values) set(n *protos.NodeProto, x *Node) { v.plain[n.Output[0]] = x }
+
+// setOutput stores an output that the file may leave out.
+func (v *values) setOutput(n *protos.NodeProto, i int, x func() *Node) {
+	if i < len(n.Output) && n.Output[i] != "" {
+		v.plain[n.Output[i]] = x()
+	}
+}
+
+// version is that of the node's operator.
+func (v *values) version(n *protos.NodeProto) int { return v.g.version(n) }
+
+// dims are a value's dimensions as the file means them, without turning its channels.
+func (v *values) dims(name string) []int {
+	x := v.last[name]
+	if v.plain[name] != nil || x == nil {
+		return v.get(name).Shape().Dimensions
+	}
+	d := x.Shape().Dimensions
+	return append([]int{d[0], d[len(d)-1]}, d[1:len(d)-1]...)
+}
+
+// constant returns a value that is known while the graph is built, on the host. What the file does not hold itself is
+// computed at once by the pure-Go backend, by the functions that build graphs.
+func (v *values) constant(name string) *tensors.Tensor {
+	if t := v.known[name]; t != nil {
+		return t
+	}
+	if t := v.g.constants[name]; t != nil {
+		value, err := tensorOf(t)
+		if err != nil {
+			panic(err)
+		}
+		v.known[name] = value
+		return value
+	}
+	n := v.g.producer[name]
+	if n == nil || !v.g.static[name] {
+		exceptions.Panicf("%q depends on the image or on weights, but must be known when the graph is built: not supported", name)
+	}
+	if n.OpType == "Shape" || n.OpType == "Size" { // need no more than the dimensions of their input
+		v.known[name] = v.measured(n)
+		return v.known[name]
+	}
+	args := map[string]*tensors.Tensor{}
+	for _, in := range n.Input {
+		if in != "" {
+			args[in] = v.constant(in)
+		}
+	}
+	results, err := CallOnceN(gobackend.GetBackend(), func(g *Graph) []*Node {
+		w := newValues(v.g, g)
+		maps.Copy(w.known, args)
+		w.build(n)
+		var out []*Node
+		for _, o := range n.Output {
+			if o != "" {
+				out = append(out, w.get(o))
+			}
+		}
+		return out
+	})
+	if err != nil {
+		panic(err)
+	}
+	for _, o := range n.Output {
+		if o != "" {
+			v.known[o], results = results[0], results[1:]
+		}
+	}
+	return v.known[name]
+}
+
+// ints returns an input that must be known while the graph is built, as integers; nil where an optional one is missing.
+func (v *values) ints(n *protos.NodeProto, i int) []int {
+	if !has(n, i) {
+		return nil
+	}
+	t := v.constant(n.Input[i])
+	all := make([]int, 0, t.Size())
+	if t.Size() == 0 {
+		return all
+	}
+	switch t.DType() {
+	case dtypes.Int64:
+		for _, x := range tensors.MustCopyFlatData[int64](t) {
+			all = append(all, int(x))
+		}
+	case dtypes.Int32:
+		for _, x := range tensors.MustCopyFlatData[int32](t) {
+			all = append(all, int(x))
+		}
+	case dtypes.Float32: // depths, in files of older exporters
+		for _, x := range tensors.MustCopyFlatData[float32](t) {
+			if x != float32(int(x)) {
+				exceptions.Panicf("input %d is %g: want whole numbers", i, x)
+			}
+			all = append(all, int(x))
+		}
+	default:
+		exceptions.Panicf("input %d is %s: want integers", i, t.Shape())
+	}
+	return all
+}
+
+// floats is ints for numbers that need not be whole.
+func (v *values) floats(n *protos.NodeProto, i int) []float64 {
+	if !has(n, i) {
+		return nil
+	}
+	t := v.constant(n.Input[i])
+	all := make([]float64, 0, t.Size())
+	switch t.DType() {
+	case dtypes.Float32:
+		for _, x := range tensors.MustCopyFlatData[float32](t) {
+			all = append(all, float64(x))
+		}
+	case dtypes.Float64:
+		all = tensors.MustCopyFlatData[float64](t)
+	default:
+		for _, x := range v.ints(n, i) {
+			all = append(all, float64(x))
+		}
+	}
+	return all
 }
 
 // checkSize refuses values that no image classifier has, before anything of their size is allocated.
 func (v *values) checkSize(name string) {
 	for _, x := range []*Node{v.plain[name], v.last[name]} {
-		if x == nil {
-			continue
-		}
-		size := 1.0
-		for _, d := range x.Shape().Dimensions {
-			size *= float64(d)
-		}
-		if size/float64(max(v.batch, 1)) > maxElements {
-			exceptions.Panicf("value %q has impossible shape %s", name, x.Shape())
+		if x != nil {
+			v.checkDims(x.Shape().Dimensions)
 		}
 	}
 }
 
-// image returns a four-dimensional value with its channels last.
+func (v *values) checkDims(dims []int) {
+	size := 1.0
+	for _, d := range dims {
+		size *= float64(d)
+	}
+	if size/float64(max(v.batch, 1)) > maxElements {
+		exceptions.Panicf("makes %g values, of shape %v: impossible", size, dims)
+	}
+}
+
+// image returns a value of at least three axes with its channels last.
 func (v *values) image(name string) *Node {
 	if x := v.last[name]; x != nil {
 		return x
 	}
 	x := v.get(name)
-	if x.Rank() != 4 {
-		exceptions.Panicf("its input has shape %s: want images [batch, channels, height, width]", x.Shape())
+	if x.Rank() < 3 {
+		exceptions.Panicf("its input has shape %s: want [batch, channels, height, width], or any other number of sides", x.Shape())
 	}
-	v.last[name] = TransposeAllAxes(x, 0, 2, 3, 1)
+	v.last[name] = channelsLast(x)
 	return v.last[name]
 }
 
-var onnxTypes = map[dtypes.DType]protos.TensorProto_DataType{
-	dtypes.Float32: protos.TensorProto_FLOAT, dtypes.Float64: protos.TensorProto_DOUBLE, dtypes.Int64: protos.TensorProto_INT64,
-	dtypes.Int32: protos.TensorProto_INT32, dtypes.Bool: protos.TensorProto_BOOL,
+// channelsLast turns [batch, channels, ...] to [batch, ..., channels].
+func channelsLast(x *Node) *Node {
+	axes := []int{0}
+	for i := 2; i < x.Rank(); i++ {
+		axes = append(axes, i)
+	}
+	return TransposeAllAxes(x, append(axes, 1)...)
 }
 
-// group has onnx-gomlx build a group of operators.
-func (v *values) group(s stage) {
-	p := &protos.GraphProto{Node: s.group}
-	inputs := map[string]*Node{}
-	for _, name := range s.inputs {
-		x := v.get(name)
-		inputs[name] = x
-		p.Input = append(p.Input, valueInfo(name, x))
+// channelsFirst turns [batch, ..., channels] to [batch, channels, ...].
+func channelsFirst(x *Node) *Node {
+	axes := []int{0, x.Rank() - 1}
+	for i := 1; i < x.Rank()-1; i++ {
+		axes = append(axes, i)
 	}
-	for _, name := range s.outputs {
-		p.Output = append(p.Output, &protos.ValueInfoProto{Name: name, Type: tensorType(protos.TensorProto_FLOAT, nil)})
-	}
-	content, err := proto.Marshal(&protos.ModelProto{IrVersion: 9, Graph: p})
-	if err != nil {
-		panic(errors.Wrap(err, "ONNX graph"))
-	}
-	m, err := parser.Parse(content)
-	if err != nil {
-		panic(err)
-	}
-	m.DisableFusion()
-	for i, x := range m.CallGraph(nil, v.graph, inputs, s.outputs...) {
-		v.plain[s.outputs[i]] = x
-	}
-}
-
-func valueInfo(name string, x *Node) *protos.ValueInfoProto {
-	dtype, ok := onnxTypes[x.DType()]
-	if !ok {
-		exceptions.Panicf("value %q of type %s: not supported", name, x.DType())
-	}
-	return &protos.ValueInfoProto{Name: name, Type: tensorType(dtype, x.Shape().Dimensions)}
-}
-
-func tensorType(dtype protos.TensorProto_DataType, dims []int) *protos.TypeProto {
-	shape := &protos.TensorShapeProto{}
-	for _, d := range dims {
-		shape.Dim = append(shape.Dim, &protos.TensorShapeProto_Dimension{Value: &protos.TensorShapeProto_Dimension_DimValue{DimValue: int64(d)}})
-	}
-	return &protos.TypeProto{Value: &protos.TypeProto_TensorType{TensorType: &protos.TypeProto_Tensor{ElemType: int32(dtype), Shape: shape}}}
+	return TransposeAllAxes(x, axes...)
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/gomlx/compute-onnx/support/protos"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 	"google.golang.org/protobuf/proto"
@@ -225,15 +227,36 @@ func intsOf(t *protos.TensorProto) []int64 {
 	return values
 }
 
-// tensorOf makes a weight's GoMLX tensor; weights that are not finite are an error.
+// onnxTypes are the types that values can have here.
+var onnxTypes = map[protos.TensorProto_DataType]dtypes.DType{
+	protos.TensorProto_FLOAT: dtypes.Float32, protos.TensorProto_DOUBLE: dtypes.Float64, protos.TensorProto_FLOAT16: dtypes.Float16,
+	protos.TensorProto_BFLOAT16: dtypes.BFloat16, protos.TensorProto_INT64: dtypes.Int64, protos.TensorProto_INT32: dtypes.Int32,
+	protos.TensorProto_INT16: dtypes.Int16, protos.TensorProto_INT8: dtypes.Int8, protos.TensorProto_UINT64: dtypes.Uint64,
+	protos.TensorProto_UINT32: dtypes.Uint32, protos.TensorProto_UINT16: dtypes.Uint16, protos.TensorProto_UINT8: dtypes.Uint8,
+	protos.TensorProto_BOOL: dtypes.Bool,
+}
+
+// tensorOf makes a GoMLX tensor.
 func tensorOf(t *protos.TensorProto) (*tensors.Tensor, error) {
-	values := floatsOf(t)
-	for i, v := range values {
+	dtype, ok := onnxTypes[protos.TensorProto_DataType(t.DataType)]
+	if !ok {
+		return nil, errors.Errorf("tensor %q holds %s: not supported", t.Name, protos.TensorProto_DataType(t.DataType))
+	}
+	value := tensors.FromShape(shapes.Make(dtype, dimsOf(t)...))
+	if len(t.RawData) == 0 {
+		return value, nil
+	}
+	return value, value.MutableBytes(func(data []byte) { copy(data, t.RawData) })
+}
+
+// weightOf makes a weight's tensor; weights that are not finite are an error.
+func weightOf(t *protos.TensorProto) (*tensors.Tensor, error) {
+	for i, v := range floatsOf(t) {
 		if v-v != 0 {
 			return nil, errors.Errorf("weight %q: value %d is %g", t.Name, i, v)
 		}
 	}
-	return tensors.FromFlatDataAndDimensions(values, dimsOf(t)...), nil
+	return tensorOf(t)
 }
 
 func floatTensor(name string, values []float32, dims ...int64) *protos.TensorProto {

@@ -175,24 +175,24 @@ func squeezeExcite(scope *model.Scope, squeeze, excite DenseLayer, x *Node) *Nod
 // size/2 zeros on every side, as PyTorch pads: at stride 2, the first window is centered at the first pixel.
 func centeredConv(x, kernel *Node, stride int) *Node {
 	d, k := x.Shape().Dimensions, kernel.Shape().Dimensions
-	pads := padding{{k[0] / 2, k[0] / 2}, {k[1] / 2, k[1] / 2}}
+	pads := [][2]int{{k[0] / 2, k[0] / 2}, {k[1] / 2, k[1] / 2}}
 	if d[3] > fewChannels && k[0] > 1 {
-		return Convolve(x, kernel).PaddingPerDim([][2]int{pads[0], pads[1]}).Strides(stride).Done()
+		return Convolve(x, kernel).PaddingPerDim(pads).Strides(stride).Done()
 	}
 	// XLA's convolution is slow over few channels (on CPUs), and a 1x1 convolution is a product of matrices.
-	p := pooling{kernel: [2]int{k[0], k[1]}, stride: [2]int{stride, stride}, dilation: [2]int{1, 1}, pads: pads}
-	p.out = [2]int{(d[1]-1)/stride + 1, (d[2]-1)/stride + 1}
-	windows := x
+	w := windows{kernel: k[:2], stride: []int{stride, stride}, dilation: []int{1, 1}, pads: pads,
+		out: []int{(d[1]-1)/stride + 1, (d[2]-1)/stride + 1}}
+	patches := x
 	if k[0] > 1 || stride > 1 {
-		windows = Concatenate(p.windows(x, ScalarZero(x.Graph(), x.DType())), -1)
+		patches = Concatenate(w.views(x, ScalarZero(x.Graph(), x.DType())), -1)
 	}
-	y := MatMul(Reshape(windows, -1, k[0]*k[1]*d[3]), Reshape(kernel, k[0]*k[1]*d[3], k[3]))
-	return Reshape(y, d[0], p.out[0], p.out[1], k[3])
+	y := MatMul(Reshape(patches, -1, k[0]*k[1]*d[3]), Reshape(kernel, k[0]*k[1]*d[3], k[3]))
+	return Reshape(y, d[0], w.out[0], w.out[1], k[3])
 }
 
 // overlappingMaxPool takes the maximum over 3x3 windows at stride 2, the first centered at the first pixel.
 func overlappingMaxPool(x *Node) *Node {
 	d := x.Shape().Dimensions
-	return windowMaximum(x, pooling{kernel: [2]int{3, 3}, stride: [2]int{2, 2}, dilation: [2]int{1, 1}, pads: padding{{1, 1}, {1, 1}},
-		out: [2]int{(d[1]-1)/2 + 1, (d[2]-1)/2 + 1}})
+	return windowMaximum(x, windows{kernel: []int{3, 3}, stride: []int{2, 2}, dilation: []int{1, 1}, pads: [][2]int{{1, 1}, {1, 1}},
+		out: []int{(d[1]-1)/2 + 1, (d[2]-1)/2 + 1}})
 }

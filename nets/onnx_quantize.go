@@ -1,0 +1,72 @@
+package nets
+
+import (
+	"github.com/gomlx/compute-onnx/support/protos"
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/support/exceptions"
+)
+
+// alongAxis shapes a scale or zero point, one number or one for each place of an axis, for x.
+func (v *values) alongAxis(n *protos.NodeProto, x, by *Node) *Node {
+	if intOr(n, "block_size", 0) != 0 {
+		exceptions.Panicf("block_size %d: quantization in blocks is not supported", intOr(n, "block_size", 0))
+	}
+	if by.Shape().Size() == 1 {
+		return Reshape(by)
+	}
+	axis := axisOf(int(intOr(n, "axis", 1)), x.Rank())
+	if by.Rank() != 1 || by.Shape().Size() != x.Shape().Dimensions[axis] {
+		exceptions.Panicf("shape %s for axis %d of %s", by.Shape(), axis, x.Shape())
+	}
+	dims := make([]int, x.Rank())
+	for i := range dims {
+		dims[i] = 1
+	}
+	dims[axis] = by.Shape().Size()
+	return Reshape(by, dims...)
+}
+
+// dequantize is (x - zero point) times scale.
+func (v *values) dequantize(n *protos.NodeProto) {
+	x, scale := v.get(n.Input[0]), v.get(n.Input[1])
+	y := ConvertDType(StopGradient(x), scale.DType())
+	if x.DType().IsInt() { // in integers: their difference may be more than a float32 tells apart
+		y = ConvertDType(v.lessZeroPoint(n, ConvertDType(StopGradient(x), dtypes.Int64)), scale.DType())
+	}
+	y = mul(y, v.alongAxis(n, x, scale))
+	if to := intOr(n, "output_dtype", 0); to != 0 {
+		dtype, ok := onnxTypes[protos.TensorProto_DataType(to)]
+		if !ok {
+			exceptions.Panicf("output_dtype %s is not supported", protos.TensorProto_DataType(to))
+		}
+		y = castTo(y, dtype)
+	}
+	v.set(n, y)
+}
+
+func (v *values) lessZeroPoint(n *protos.NodeProto, x *Node) *Node {
+	if zero := v.in(n, 2); zero != nil {
+		return sub(x, v.alongAxis(n, x, ConvertDType(zero, dtypes.Int64)))
+	}
+	return x
+}
+
+// quantize rounds x / scale, adds the zero point and saturates at the ends of the type: a staircase, without slope.
+func (v *values) quantize(n *protos.NodeProto) {
+	x, scale := StopGradient(v.get(n.Input[0])), v.get(n.Input[1])
+	dtype := dtypes.Uint8
+	if to := intOr(n, "output_dtype", 0); to != 0 {
+		dtype = onnxTypes[protos.TensorProto_DataType(to)]
+	}
+	y := Round(div(ConvertDType(x, scale.DType()), v.alongAxis(n, x, scale)))
+	if zero := v.in(n, 2); zero != nil {
+		dtype = zero.DType()
+		y = add(y, v.alongAxis(n, x, ConvertDType(zero, y.DType())))
+	}
+	ends, ok := map[dtypes.DType][2]float64{dtypes.Uint8: {0, 255}, dtypes.Int8: {-128, 127}, dtypes.Uint16: {0, 65535}, dtypes.Int16: {-32768, 32767}}[dtype]
+	if !ok {
+		exceptions.Panicf("quantization to %s is not supported", dtype)
+	}
+	v.set(n, StopGradient(ConvertDType(MinScalar(MaxScalar(y, ends[0]), ends[1]), dtype)))
+}
