@@ -1,6 +1,8 @@
 package nets
 
 import (
+	"slices"
+
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -147,8 +149,14 @@ func (v *values) combine(n *protos.NodeProto, names []string, f func(all []*Node
 // legacyAligned places the second operand of a binary operator of opset 6 and older, where broadcasting had to be asked
 // for and could start at any axis.
 func (v *values) legacyAligned(n *protos.NodeProto, i int, x *Node, rank int) *Node {
+	if _, used, _ := operators[operatorName(n)].attribute("broadcast", v.version(n)); i != 1 || !used {
+		return x
+	}
+	if intOr(n, "broadcast", 0) == 0 && !slices.Equal(x.Shape().Dimensions, v.dims(n.Input[0])) {
+		exceptions.Panicf("shapes %v and %s differ, without the attribute broadcast", v.dims(n.Input[0]), x.Shape())
+	}
 	a := attribute(n, "axis")
-	if i != 1 || a == nil || x.IsScalar() || v.version(n) >= 7 {
+	if a == nil || x.IsScalar() {
 		return x
 	}
 	axis := int(a.I)

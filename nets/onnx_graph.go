@@ -96,6 +96,11 @@ func (v *values) build(n *protos.NodeProto) {
 	}
 	for _, out := range n.Output {
 		v.checkSize(out)
+		if _, set := v.outer[out]; !set && v.g.fixed != nil {
+			for _, in := range n.Input {
+				v.outer[out] = max(v.outer[out], v.outer[in])
+			}
+		}
 	}
 }
 

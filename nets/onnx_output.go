@@ -79,14 +79,18 @@ func (g *onnxGraph) maybeLogits(out *protos.ValueInfoProto) bool {
 	return len(dims) == 2 || len(dims) > 2 && !slices.ContainsFunc(dims[2:], func(d *protos.TensorShapeProto_Dimension) bool { return d.GetDimValue() != 1 })
 }
 
-// leads tells whether one output is on the way to another that says more: logits say more than the probabilities made of
-// them.
+// leads tells whether one output, or what it is but for its shape, is on the way to another that says more: logits say more
+// than the probabilities made of them.
 func (g *onnxGraph) leads(name, other string) bool {
-	from, to := g.behindZipMap(name), g.behindZipMap(other)
-	if n, _ := g.endsIn(to, "Softmax", "Sigmoid", "LogSoftmax"); n != nil && n.Input[0] == from {
-		return false
+	from, to := g.unshaped(g.behindZipMap(name)), g.unshaped(g.behindZipMap(other))
+	probabilities := func(of, logits string) bool {
+		n := g.node(of)
+		return n != nil && slices.Contains([]string{"Softmax", "Sigmoid", "LogSoftmax"}, operatorName(n)) && g.unshaped(n.Input[0]) == logits
 	}
-	if n, _ := g.endsIn(from, "Softmax", "Sigmoid", "LogSoftmax"); n != nil && n.Input[0] == to {
+	switch {
+	case probabilities(to, from):
+		return false
+	case probabilities(from, to):
 		return true
 	}
 	reached := map[string]bool{from: true}
@@ -100,29 +104,29 @@ func (g *onnxGraph) leads(name, other string) bool {
 	return reached[to]
 }
 
-// endsIn returns the node that makes a value, if it is one of the given operators, and how many nodes that only reshape
-// lie behind it.
-func (g *onnxGraph) endsIn(name string, operators ...string) (found *protos.NodeProto, behind int) {
+// unshaped returns the value that another is but for its shape or type.
+func (g *onnxGraph) unshaped(name string) string {
 	for {
 		n := g.node(name)
-		if n == nil {
-			return nil, 0
+		if n == nil || !slices.Contains([]string{"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Cast", "Dropout"}, operatorName(n)) {
+			return name
 		}
-		switch op := operatorName(n); {
-		case slices.Contains(operators, op):
-			return n, behind
-		case slices.Contains([]string{"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Cast", "Dropout"}, op):
-			name, behind = n.Input[0], behind+1
-		default:
-			return nil, 0
-		}
+		name = n.Input[0]
 	}
+}
+
+// endsIn returns the node that makes a value, but for its shape or type, if it is one of the given operators.
+func (g *onnxGraph) endsIn(name string, operators ...string) *protos.NodeProto {
+	if n := g.node(g.unshaped(name)); n != nil && slices.Contains(operators, operatorName(n)) {
+		return n
+	}
+	return nil
 }
 
 // noteProbabilities tells of an end that flattens gradients.
 func (g *onnxGraph) noteProbabilities() {
 	for _, op := range []string{"Softmax", "Sigmoid"} {
-		if n, _ := g.endsIn(g.output, op); n != nil {
+		if n := g.endsIn(g.output, op); n != nil {
 			g.notes = append(g.notes, fmt.Sprintf("the network ends in a %s: its outputs are probabilities, and a cross-entropy taken of them has "+
 				"weaker gradients than that of the logits before; export without the %[1]s", strings.ToLower(op)))
 		}
@@ -140,11 +144,11 @@ func (g *onnxGraph) headOf(dtype dtypes.DType, dims []int) (head func(x *Node) *
 	probability := false
 	if two {
 		note := "the network puts out one number z: taken as the logits -z/2 and z/2 of two classes, of which the second is the likelier where z > 0"
-		if n, _ := g.endsIn(g.output, "Sigmoid"); n != nil {
+		if n := g.endsIn(g.output, "Sigmoid"); n != nil {
 			g.replaceByIdentity(n)
 			note = "the network puts out one probability, by a sigmoid: taken as two classes, of which the second has that probability, with half of " +
 				"the sigmoid's input and its negative as logits"
-		} else if n, _ := g.endsIn(g.output, "HardSigmoid", "Clip", "Softmax"); n != nil {
+		} else if n := g.endsIn(g.output, "HardSigmoid", "Clip", "Softmax"); n != nil {
 			probability = true
 			note = "the network puts out one probability p: taken as two classes with the outputs 1-p and p"
 		}

@@ -2,6 +2,7 @@ package nets
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -252,7 +253,7 @@ func (o operator) arity(version int) (low, high int) {
 			continue
 		}
 		from, to, _ := strings.Cut(counts, "-")
-		low, high = number(from), 1<<30
+		low, high = number(from), math.MaxInt32
 		if to != "*" {
 			high = number(to)
 		}
