@@ -169,6 +169,8 @@ func (g *onnxGraph) finished(x *graph.Node) *graph.Node {
 // measure notes the shapes of all values at the batch size that the file fixes.
 func (g *onnxGraph) measure(m *Model, batch int) error {
 	_, err := buildShape(m, batch, func(scope *model.Scope, x *graph.Node) *graph.Node {
+		g.measuring, g.targets = true, map[*protos.NodeProto]target{}
+		defer func() { g.measuring = false }()
 		v := g.values(scope, x, g.input, g.output)
 		fixed := map[string][]int{}
 		for name := range v.last {
@@ -234,10 +236,12 @@ type onnxGraph struct {
 	fusions   map[*protos.NodeProto]fusion // by their pooling
 	fused     map[*protos.NodeProto]bool   // built by a fusion
 
-	batch   int64            // batch size that the file fixes; 0: none
-	fixed   map[string][]int // dimensions of all values at that size
-	choices map[string]int   // see ambiguous
-	late    int
+	batch     int64            // batch size that the file fixes; 0: none
+	fixed     map[string][]int // dimensions of all values at that size
+	targets   map[*protos.NodeProto]target
+	measuring bool
+	choices   map[string]int // see ambiguous
+	late      int
 }
 
 const onnxScope = "ONNX"

@@ -182,11 +182,17 @@ func or(a, b *Node) *Node  { return LogicalOr(alike(a, b)) }
 func xor(a, b *Node) *Node { return LogicalXor(alike(a, b)) }
 
 // Comparisons have no slope.
-func equal(a, b *Node) *Node          { return StopGradient(Equal(alike(a, b))) }
 func greater(a, b *Node) *Node        { return StopGradient(GreaterThan(alike(a, b))) }
 func greaterOrEqual(a, b *Node) *Node { return StopGradient(GreaterOrEqual(alike(a, b))) }
 func less(a, b *Node) *Node           { return StopGradient(LessThan(alike(a, b))) }
 func lessOrEqual(a, b *Node) *Node    { return StopGradient(LessOrEqual(alike(a, b))) }
+
+func equal(a, b *Node) *Node {
+	if a, b = alike(a, b); a.DType() == dtypes.Bool { // which the pure-Go backend cannot compare
+		return LogicalNot(LogicalXor(a, b))
+	}
+	return StopGradient(Equal(a, b))
+}
 
 // alike broadcasts two operands of one rank, or a scalar and another, to one shape.
 func alike(a, b *Node) (*Node, *Node) {

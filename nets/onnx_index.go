@@ -144,7 +144,7 @@ func (v *values) scatterElements(n *protos.NodeProto) {
 	v.set(n, scatter(n, x, everyPlace(v.places(n, 1, x.Shape().Dimensions[axis]), axis), v.get(n.Input[2])))
 }
 
-// scatter writes updates over x, or adds them up.
+// scatter writes updates over x, adds them up, or keeps the larger or smaller.
 func scatter(n *protos.NodeProto, x, indices, updates *Node) *Node {
 	switch reduction := stringOr(n, "reduction", "none"); reduction {
 	case "none":
@@ -152,6 +152,10 @@ func scatter(n *protos.NodeProto, x, indices, updates *Node) *Node {
 		return ScatterSum(Where(StopGradient(NotEqual(hit, ZerosLike(hit))), ZerosLike(x), x), indices, updates, false, false)
 	case "add":
 		return ScatterSum(x, indices, updates, false, false)
+	case "max":
+		return ScatterMax(x, indices, updates, false, false)
+	case "min":
+		return ScatterMin(x, indices, updates, false, false)
 	default:
 		exceptions.Panicf("reduction %q is not supported", reduction)
 		return nil

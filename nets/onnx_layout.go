@@ -69,7 +69,7 @@ func (v *values) reshape(n *protos.NodeProto) {
 		exceptions.Panicf("has no shape")
 	}
 	x := v.get(n.Input[0])
-	v.set(n, Reshape(x, v.freeReshape(n, reshaped(x.Shape().Dimensions, target, intOr(n, "allowzero", 0) != 0))...))
+	v.set(n, Reshape(x, v.freeReshape(n, target, intOr(n, "allowzero", 0) != 0)...))
 }
 
 // reshaped works out the dimensions that a target leaves open: 0 stands for the input's own, -1 for what is left over.

@@ -1,22 +1,34 @@
 package nets
 
 import (
+	"slices"
+
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/support/exceptions"
 )
 
-// alongAxis shapes a scale or zero point, one number or one for each place of an axis, for x.
+// alongAxis shapes a scale or zero point for x: one number, one for each place of an axis, or one for each block of places.
 func (v *values) alongAxis(n *protos.NodeProto, x, by *Node) *Node {
-	if intOr(n, "block_size", 0) != 0 {
-		exceptions.Panicf("block_size %d: quantization in blocks is not supported", intOr(n, "block_size", 0))
-	}
-	if by.Shape().Size() == 1 {
+	block := int(intOr(n, "block_size", 0))
+	if by.Shape().Size() == 1 && block == 0 {
 		return Reshape(by)
 	}
 	axis := axisOf(int(intOr(n, "axis", 1)), x.Rank())
-	if by.Rank() != 1 || by.Shape().Size() != x.Shape().Dimensions[axis] {
+	size := x.Shape().Dimensions[axis]
+	if block > 0 {
+		dims := by.Shape().Dimensions
+		if len(dims) != x.Rank() || block > maxWindow || dims[axis] != (size+block-1)/block {
+			exceptions.Panicf("shape %s, in blocks of %d along axis %d of %s", by.Shape(), block, axis, x.Shape())
+		}
+		blocks := slices.Insert(slices.Clone(dims), axis+1, block)
+		places := slices.Clone(dims)
+		places[axis] *= block
+		by = Reshape(BroadcastToDims(InsertAxes(by, axis+1), blocks...), places...)
+		return SliceAxis(by, axis, AxisRange(0, size))
+	}
+	if by.Rank() != 1 || by.Shape().Size() != size {
 		exceptions.Panicf("shape %s for axis %d of %s", by.Shape(), axis, x.Shape())
 	}
 	dims := make([]int, x.Rank())

@@ -18,8 +18,8 @@ func reduction(f func(x *Node, axes []int) *Node) func(v *values, n *protos.Node
 			axes = append(axes, axisOf(a, x.Rank()))
 		}
 		if len(axes) == 0 {
-			if intOr(n, "noop_with_empty_axes", 0) != 0 {
-				v.set(n, x)
+			if intOr(n, "noop_with_empty_axes", 0) != 0 { // each value by itself: its absolute value, its square ...
+				v.set(n, f(InsertAxes(x, 0), []int{0}))
 				return
 			}
 			for i := range x.Rank() {
