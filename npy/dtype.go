@@ -14,10 +14,11 @@ type dtype struct {
 	width int    // bytes of an element
 	// decode reads an element. Integers beyond 2^53 are rounded, which keeps them far outside of all that labels may be.
 	decode func(b []byte, o binary.ByteOrder) float64
-	white  int // of integer pixels, the value that most likely means white; 0 for floats
+	white  int // of integer pixels, the value that most likely means white; of booleans 1, for certain; 0 for floats
 }
 
-func (d dtype) integer() bool { return d.white > 0 }
+// counts tells whether elements are whole numbers by their type.
+func (d dtype) counts() bool { return d.white > 0 }
 
 // known are the types by their code, as it stands behind the byte order in a header.
 var known = map[string]dtype{

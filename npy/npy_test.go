@@ -127,7 +127,6 @@ func TestErrors(t *testing.T) {
 		"long double":      {array("<f16", "False", "(1, 1)", four+four+four+four), `dtype "<f16": want float32`},
 		"two of no order":  {array("|u2", "False", "(1, 2)", four), `dtype "|u2": want float32`},
 		"bytes":            {array("|u1", "False", "(1, 4)", four), "uint8, of which nothing tells what is white: want float32"},
-		"booleans":         {array("|b1", "False", "(1, 4)", "\x01\x00\x00\x01"), "bool, of which"},
 		"half the halves":  {array("<f2", "False", "(1, 3)", four), "needs 6 bytes of data, the file has 4: truncated"},
 		"labels":           {array("<i4", "False", "(1, 1)", four), "want float32 or float64 images"},
 		"records":          {withHeader("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1, 1), }\n", four), "does not parse"},

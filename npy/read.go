@@ -16,11 +16,11 @@ const (
 )
 
 // ReadImages reads an array [n, ...] of at least two axes, float16, float32 or float64 in either byte order, in C or Fortran
-// order, as float32. The values are taken as they are, NaN included. Integers and booleans are an *IntegerPixels error:
-// nothing in the file tells whether 255 or 1 is white. Errors are of one line and tell what the file holds.
+// order, as float32. The values are taken as they are, NaN included; booleans are 0 and 1. Integers are an *IntegerPixels
+// error: nothing in the file tells whether 255 or 1 is white. Errors are of one line and tell what the file holds.
 func ReadImages(path string) (*tensors.Tensor, error) {
 	return readImages(path, func(h header) (float64, error) {
-		if h.kind.integer() {
+		if h.kind.white > 1 {
 			return 0, &IntegerPixels{Type: h.kind.name, White: h.kind.white}
 		}
 		return 1, nil
@@ -28,7 +28,7 @@ func ReadImages(path string) (*tensors.Tensor, error) {
 }
 
 // ReadImagesScaled is as ReadImages, but multiplies every value by scale, finite and > 0, in float64 before it is rounded to
-// float32, and takes integers and booleans too. A scale of 1 takes them as they are.
+// float32, and takes integers too. A scale of 1 takes them as they are.
 func ReadImagesScaled(path string, scale float64) (*tensors.Tensor, error) {
 	if !(scale > 0) || math.IsInf(scale, 1) {
 		return nil, errors.Errorf("npy: %s: scale %g: must be finite and > 0", path, scale)
@@ -83,7 +83,7 @@ func ReadLabels(path string) ([]int32, error) {
 			labels, err = h.oneHot(data)
 		case len(h.shape) != 1 && len(h.shape) != 2:
 			err = errors.Errorf("has shape %v: want labels [n] of int64 or int32", h.shape)
-		case !h.kind.integer():
+		case !h.kind.counts():
 			err = errors.Errorf("holds %s in one column, which may be scores: %s", h.kind.name, wantLabels)
 		default:
 			labels, err = h.column(data)
@@ -111,7 +111,7 @@ func (h header) column(data io.Reader) ([]int32, error) {
 // oneHot reads the place of the 1 of every row.
 func (h header) oneHot(data io.Reader) ([]int32, error) {
 	what := "of scores save y.argmax(1)"
-	if h.shape[0] == 1 && h.kind.integer() {
+	if h.shape[0] == 1 && h.kind.counts() {
 		what = "of labels in a row save y.reshape(-1)"
 	}
 	bad := func(row int) error {

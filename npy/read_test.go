@@ -120,7 +120,11 @@ func TestScale(t *testing.T) {
 	for i, got := range tensors.MustCopyFlatData[float32](images) {
 		require.Equal(t, float32(float64(i)/255), got)
 	}
-	images, err = npy.ReadImagesScaled(file(t, array("|b1", "False", "(1, 3)", "\x00\x01\x05")), 2)
+	bools := file(t, array("|b1", "False", "(1, 3)", "\x00\x01\x05"))
+	images, err = npy.ReadImages(bools)
+	require.NoError(t, err)
+	require.Equal(t, []float32{0, 1, 1}, tensors.MustCopyFlatData[float32](images))
+	images, err = npy.ReadImagesScaled(bools, 2)
 	require.NoError(t, err)
 	require.Equal(t, []float32{0, 2, 2}, tensors.MustCopyFlatData[float32](images))
 	for _, scale := range []float64{0, -1, math.NaN(), math.Inf(1)} {
