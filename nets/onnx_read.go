@@ -5,7 +5,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/gomlx/compute-onnx/support/protos"
@@ -55,7 +54,7 @@ func readONNX(path string) (*protos.ModelProto, error) {
 		return nil, errors.New("it holds sparse weights: not supported")
 	}
 	for _, t := range tensorsIn(p.Graph) {
-		if err := loadTensor(t, filepath.Dir(path)); err != nil {
+		if err := loadTensor(t, path); err != nil {
 			return nil, errors.WithMessagef(err, "tensor %q", t.Name)
 		}
 	}
@@ -80,8 +79,8 @@ func tensorsIn(g *protos.GraphProto) []*protos.TensorProto {
 	return all
 }
 
-// loadTensor turns whatever way the tensor stores its values into RawData.
-func loadTensor(t *protos.TensorProto, folder string) error {
+// loadTensor turns whatever way the tensor of the model at path stores its values into RawData.
+func loadTensor(t *protos.TensorProto, path string) error {
 	width, ok := elementBytes[protos.TensorProto_DataType(t.DataType)]
 	if !ok {
 		return errors.Errorf("holds %s: not supported", protos.TensorProto_DataType(t.DataType))
@@ -97,7 +96,7 @@ func loadTensor(t *protos.TensorProto, folder string) error {
 		return errors.New("is split into segments: not supported")
 	}
 	if t.DataLocation == protos.TensorProto_EXTERNAL || len(t.ExternalData) > 0 {
-		return loadExternal(t, folder, n*width)
+		return loadExternal(t, path, n*width)
 	}
 	if len(t.RawData) == 0 {
 		t.RawData = typedBytes(t)
@@ -139,8 +138,8 @@ func typedBytes(t *protos.TensorProto) []byte {
 	return raw
 }
 
-// loadExternal reads values from a file beside the model, never from outside its folder.
-func loadExternal(t *protos.TensorProto, folder string, size int) error {
+// loadExternal reads values from a file beside the model at path, see openBeside.
+func loadExternal(t *protos.TensorProto, path string, size int) error {
 	var location string
 	var offset int64
 	length := int64(size)
@@ -158,27 +157,22 @@ func loadExternal(t *protos.TensorProto, folder string, size int) error {
 			return errors.Errorf("external data: %s %q is no number", e.Key, e.Value)
 		}
 	}
-	if !filepath.IsLocal(location) {
-		return errors.Errorf("external data in %q, outside the model's folder: refused", location)
-	}
 	if length != int64(size) || offset < 0 {
 		return errors.Errorf("external data at offset %d, %d bytes: shape %v needs %d", offset, length, t.Dims, size)
 	}
-	root, err := os.OpenRoot(folder) // follows no link that leads out
+	f, err := openBeside(path, location)
 	if err != nil {
 		return err
-	}
-	defer root.Close()
-	f, err := root.Open(location)
-	if err != nil {
-		return errors.Errorf("external data: %v: keep the file beside the model", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() || offset > info.Size()-int64(size) {
+	if !info.Mode().IsRegular() {
+		return errors.Errorf("external data: %s is not a regular file", location)
+	}
+	if offset > info.Size()-int64(size) {
 		return errors.Errorf("external data: %s has %d bytes, want %d at offset %d: truncated", location, info.Size(), size, offset)
 	}
 	t.RawData = make([]byte, size)

@@ -12,10 +12,12 @@ import (
 	"github.com/sbinet/npyio/npy"
 )
 
-// header is a checked header: little-endian, in C order, its shape fits the file exactly.
+// header is a checked header: its type can be read, its shape fits the file exactly.
 type header struct {
-	kind  string // "f4", "f8", "i4" ..., without the byte order
-	shape []int
+	kind    dtype
+	order   binary.ByteOrder
+	fortran bool // the first axis runs fastest, not the last
+	shape   []int
 }
 
 func (h header) elements() int {
@@ -30,9 +32,9 @@ func (h header) elements() int {
 const maxHeader = 1 << 16
 
 // read opens the file, checks its header against the file's size before anything of the size that it tells is
-// allocated, and hands the data to use.
-func read(path string, use func(h header, data io.Reader) error) error {
-	fail := func(err error) error { return errors.Errorf("npy: %s: %v", path, err) }
+// allocated, and hands the data to use. want ends the error of a type that cannot be read.
+func read(path, want string, use func(h header, data io.Reader) error) error {
+	fail := func(err error) error { return errors.WithMessagef(err, "npy: %s", path) }
 	info, err := os.Stat(path)
 	switch {
 	case os.IsNotExist(err):
@@ -47,7 +49,7 @@ func read(path string, use func(h header, data io.Reader) error) error {
 		return fail(err)
 	}
 	defer f.Close()
-	h, size, err := parseHeader(f, info.Size())
+	h, size, err := parseHeader(f, info.Size(), want)
 	if err != nil {
 		return fail(err)
 	}
@@ -58,7 +60,7 @@ func read(path string, use func(h header, data io.Reader) error) error {
 }
 
 // parseHeader returns the header and its length in bytes, for a file of the given size.
-func parseHeader(f io.Reader, fileSize int64) (header, int64, error) {
+func parseHeader(f io.Reader, fileSize int64, want string) (header, int64, error) {
 	none := header{}
 	raw := make([]byte, 12)
 	if n, err := io.ReadFull(f, raw); err != nil || !bytes.Equal(raw[:6], npy.Magic[:]) {
@@ -87,16 +89,12 @@ func parseHeader(f io.Reader, fileSize int64) (header, int64, error) {
 		return none, 0, err
 	}
 	d := r.Header.Descr
-	switch {
-	case d.Fortran:
-		return none, 0, errors.New("in Fortran order: save numpy.ascontiguousarray of it")
-	case len(d.Type) == 3 && d.Type[0] == '>':
-		return none, 0, errors.Errorf("big-endian (%s): save it as astype('<%s')", d.Type, d.Type[1:])
-	case len(d.Type) != 3 || d.Type[0] != '<' || !known[d.Type[1:]]:
-		return none, 0, errors.Errorf("holds dtype %q: want float32, float64, int32 or int64", d.Type)
+	h := header{fortran: d.Fortran, shape: d.Shape}
+	var ok bool
+	if h.kind, h.order, ok = parseType(d.Type); !ok {
+		return none, 0, errors.Errorf("holds dtype %q%s: %s", d.Type, foreign(d.Type), want)
 	}
-	h := header{kind: d.Type[1:], shape: d.Shape}
-	count, width := int64(1), int64(d.Type[2]-'0')
+	count, width := int64(1), int64(h.kind.width)
 	for _, n := range h.shape {
 		if n < 0 {
 			return none, 0, errors.Errorf("impossible shape %v", h.shape)
@@ -114,7 +112,7 @@ func parseHeader(f io.Reader, fileSize int64) (header, int64, error) {
 		if have > count*width {
 			what = "trailing bytes"
 		}
-		return none, 0, errors.Errorf("shape %v of %s needs %d bytes of data, the file has %d: %s", h.shape, h.kind, count*width, have, what)
+		return none, 0, errors.Errorf("shape %v of %s needs %d bytes of data, the file has %d: %s", h.shape, h.kind.name, count*width, have, what)
 	}
 	return h, start + length, nil
 }
@@ -122,8 +120,6 @@ func parseHeader(f io.Reader, fileSize int64) (header, int64, error) {
 // form is what numpy.save writes. The library finds the parts of other dictionaries by their distances, and so takes
 // some for what they are not.
 var form = regexp.MustCompile(`^\{'descr': '[^']*', 'fortran_order': (True|False), 'shape': \([-0-9, ]*\), \}\s*\n$`)
-
-var known = map[string]bool{"f4": true, "f8": true, "i4": true, "i8": true}
 
 // parse reads the dictionary; the library slices it without checks, so whatever panics there is a damaged header.
 func parse(raw []byte) (r *npy.Reader, err error) {

@@ -39,7 +39,7 @@ func newAttack() *cobra.Command {
 		Short: "Attack a model that was trained elsewhere",
 		Long: "Attack an ONNX model on labeled images and print clean and robust accuracy, as the referee measures\n" +
 			"them: budget, bounds and success of every example are checked again, whatever the attack says.\n\n" +
-			"Images are float32 or float64 [n, ...] in the layout that the model takes, labels int64 or int32 [n].",
+			arraysHelp,
 		Example:     "  trustbook attack --model M.onnx --inputs X.npy --labels Y.npy --attack pgd --norm linf --epsilon 0.3 --out ADV.npy",
 		Args:        takes(),
 		Annotations: map[string]string{onStop: "nothing"},
@@ -86,23 +86,18 @@ func (f *attackFlags) problem(changed func(flag string) bool) (robust.Attack, ro
 	if err := t.Validate(0); err != nil {
 		return nil, t, o, usagef("--epsilon %g: must be finite and >= 0, or inf for attacks that minimize it", f.epsilon)
 	}
-	if o, err = f.options(); err != nil {
+	if o, err = f.options(changed); err != nil {
 		return nil, t, o, err
 	}
-	switch {
-	case f.steps < 0:
-		return nil, t, o, usagef("--steps %d: must be at least 1", f.steps)
-	case f.restarts < 1:
-		return nil, t, o, usagef("--restarts %d: must be at least 1", f.restarts)
-	case f.batch < 1:
-		return nil, t, o, usagef("--batch-size %d: must be at least 1", f.batch)
-	case !(f.stepSize >= 0) || math.IsInf(f.stepSize, 0):
+	if err := checkWhole(changed, whole{"steps", f.steps, 1}, whole{"restarts", f.restarts, 1}, whole{"queries", f.queries, 1},
+		whole{"target-classes", f.targetClasses, 1}, whole{"batch-size", f.batch, 1}); err != nil {
+		return nil, t, o, err
+	}
+	if changed("step-size") && !(f.stepSize > 0 && finite32(f.stepSize)) {
 		return nil, t, o, usagef("--step-size %g: must be finite and > 0", f.stepSize)
 	}
-	for name, n := range map[string]int{"queries": f.queries, "target-classes": f.targetClasses} {
-		if n < 0 {
-			return nil, t, o, usagef("--%s %d: must be at least 1", name, n)
-		}
+	if f.targets != "" && (f.targetClasses > 0 || f.multiTarget) {
+		return nil, t, o, usagef("--targets tells the class to search towards: leave out --target-classes and --multi-target")
 	}
 	for _, known := range f.attacks(loss) {
 		if strings.EqualFold(f.attack, known.name) {
@@ -198,7 +193,7 @@ func (f *attackFlags) run(c *cobra.Command) error {
 		}
 	}
 	if f.asJSON {
-		return printJSON(c, outcomeJSON(o, e))
+		return printJSON(c, outcomeJSON(o, m, e))
 	}
 	return printOutcome(c, o, m, e, f.out)
 }
@@ -209,9 +204,9 @@ func (f *attackFlags) checkOut() error {
 		return nil
 	}
 	if out, err := os.Stat(f.out); err == nil {
-		for flag, path := range map[string]string{"model": f.model, "inputs": f.inputs, "labels": f.labels, "targets": f.targets} {
-			if in, err := os.Stat(path); err == nil && os.SameFile(in, out) {
-				return usagef("--out %s: is the file of --%s: name another", f.out, flag)
+		for _, in := range []struct{ flag, path string }{{"model", f.model}, {"inputs", f.inputs}, {"labels", f.labels}, {"targets", f.targets}} {
+			if info, err := os.Stat(in.path); err == nil && os.SameFile(info, out) {
+				return usagef("--out %s: is the file of --%s: name another", f.out, in.flag)
 			}
 		}
 	}
@@ -224,6 +219,9 @@ func (f *attackFlags) read(options nets.ONNXOptions) (*nets.Model, robust.Proble
 	m, images, labels, err := f.modelFlags.read(options)
 	if err != nil {
 		return nil, p, err
+	}
+	if others := m.Classes - 1; f.targetClasses > others {
+		return nil, p, usagef("--target-classes %d: the model has %d other classes: want 1 to %d", f.targetClasses, others, others)
 	}
 	p.Images, p.Goal.Labels = images, labels
 	if f.targets != "" {
@@ -238,12 +236,12 @@ func (f *attackFlags) read(options nets.ONNXOptions) (*nets.Model, robust.Proble
 }
 
 // outcomeJSON are the keys of `attack --json`.
-func outcomeJSON(o *robust.Outcome, e *engine.Engine) map[string]any {
+func outcomeJSON(o *robust.Outcome, m *nets.Model, e *engine.Engine) map[string]any {
 	return map[string]any{
 		"attack": o.Attack, "norm": o.Problem.Threat.Norm, "epsilon": o.Problem.Threat.Budget(), "examples": o.N, "attacked": o.Attacked,
 		"clean_accuracy": o.CleanAccuracy, "robust_accuracy": o.RobustAccuracy, "success_rate": o.SuccessRate,
 		"median_norm": o.MedianNorm, "max_norm": o.MaxNorm, "queries_per_example": o.MeanQueries, "seconds": json.Number(fmt.Sprintf("%.3f", o.Elapsed.Seconds())),
-		"backend": e.Name(), "seed": o.Problem.Seed, "checks": o.Checks,
+		"backend": e.Name(), "seed": o.Problem.Seed, "checks": o.Checks, "notes": notesOf(m),
 	}
 }
 
@@ -258,9 +256,7 @@ func printOutcome(c *cobra.Command, o *robust.Outcome, m *nets.Model, e *engine.
 	if err := printTable(c, t); err != nil {
 		return err
 	}
-	for _, note := range m.Notes {
-		fmt.Fprintln(c.OutOrStdout(), "Note:", note)
-	}
+	printNotes(c, m.Notes)
 	for _, check := range o.Checks {
 		if check.Raised {
 			fmt.Fprintf(c.OutOrStdout(), "Check %s: %s; %s\n", check.Name, check.Meaning, check.Advice)

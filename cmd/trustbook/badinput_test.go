@@ -89,7 +89,22 @@ func TestAttackRefuses(t *testing.T) {
 		{"bounds reversed", "--bounds", "1,0", []string{"--bounds 1,0", "0,1"}},
 		{"bounds of one", "--bounds", "1", []string{"--bounds 1"}},
 		{"bounds infinite", "--bounds", "0,Inf", []string{"--bounds 0,Inf"}},
+		{"bounds equal", "--bounds", "1,1", []string{"--bounds 1,1"}},
+		{"bounds equal in float32", "--bounds", "1,1.00000000001", []string{"--bounds 1,1.00000000001"}},
+		{"bounds NaN", "--bounds", "nan,1", []string{"--bounds nan,1"}},
+		{"bounds of three", "--bounds", "0,1,2", []string{"--bounds 0,1,2"}},
+		{"bounds beyond float32", "--bounds", "0,1e39", []string{"--bounds 0,1e39"}},
+		{"epsilon minus infinity", "--epsilon", "-inf", []string{"--epsilon -Inf"}},
 		{"steps", "--steps", "-1", []string{"--steps -1"}},
+		{"no steps", "--steps", "0", []string{"--steps 0: must be at least 1"}},
+		{"no queries", "--queries", "0", []string{"--queries 0: must be at least 1"}},
+		{"no target classes", "--target-classes", "0", []string{"--target-classes 0: must be at least 1"}},
+		{"negative restarts", "--restarts", "-3", []string{"--restarts -3: must be at least 1"}},
+		{"no step size", "--step-size", "0", []string{"--step-size 0: must be finite and > 0"}},
+		{"step size NaN", "--step-size", "nan", []string{"--step-size NaN"}},
+		{"empty output's name", "--output", "", []string{"--output: is empty", "leave the flag out"}},
+		{"empty targets", "--targets", "", []string{"--targets: is empty"}},
+		{"empty out", "--out", "", []string{"--out: is empty"}},
 		{"queries", "--queries", "-1", []string{"--queries -1"}},
 		{"target classes", "--target-classes", "-2", []string{"--target-classes -2"}},
 		{"restarts", "--restarts", "0", []string{"--restarts 0"}},
@@ -113,11 +128,31 @@ func TestAttackRefuses(t *testing.T) {
 		{"mim", "--restarts", "2", []string{"--restarts", "mim"}},
 		{"cw", "--norm", "linf", []string{"--norm linf", "cw works in l2"}},
 		{"deepfool", "--norm", "l1", []string{"--norm l1", "linf, l2"}},
+		{"apgd", "--target-classes", "10", []string{"--target-classes 10", "9 other classes"}},
+		{"fab", "--target-classes", "99", []string{"--target-classes 99", "9 other classes"}},
 	} {
 		t.Run(c.attack+c.flag, func(t *testing.T) {
 			fails(t, dir, command(dir, with(with(good, "--attack", c.attack), c.flag, c.value)...), wrongUse, c.words...)
 		})
 	}
+	t.Run("targets of two kinds", func(t *testing.T) {
+		saveArray(t, at("t.npy"), []int64{1, 2, 3, 4, 5, 6}, 6)
+		args := with(with(good, "--targets", "t.npy"), "--attack", "apgd")
+		fails(t, dir, command(dir, with(args, "--target-classes", "3")...), wrongUse, "--targets", "leave out --target-classes")
+		fails(t, dir, command(dir, append(with(good, "--targets", "t.npy"), "--multi-target")...), wrongUse, "--multi-target")
+	})
+	t.Run("always the same of several", func(t *testing.T) {
+		args := with(with(with(with(good, "--steps", "0"), "--target-classes", "0"), "--queries", "0"), "--restarts", "0")
+		for range 8 {
+			fails(t, dir, command(dir, args...), wrongUse, "--steps 0")
+		}
+		for range 8 {
+			fails(t, dir, command(dir, with(with(good, "--queries", "-1"), "--target-classes", "-1")...), wrongUse, "--queries -1")
+		}
+		for range 8 {
+			fails(t, dir, command(dir, with(with(good, "--labels", "x.npy"), "--out", "x.npy")...), wrongUse, "--inputs")
+		}
+	})
 	t.Run("missing flags", func(t *testing.T) {
 		fails(t, dir, command(dir, "attack", "--model", "m.onnx"), wrongUse, "epsilon", "inputs", "labels", "trustbook attack --help")
 	})
@@ -146,6 +181,8 @@ func TestWeightsRefuses(t *testing.T) {
 		{"--bits", "8,1", []string{"--bits 1", "2 to 16"}},
 		{"--bits", "many", []string{"--bits", "many"}},
 		{"--bounds", "1,0", []string{"--bounds 1,0"}},
+		{"--scale", "0", []string{"--scale 0", "1/255"}},
+		{"--output", "", []string{"--output: is empty"}},
 		{"--backend", "tpu", []string{"tpu", "xla:cpu"}},
 	} {
 		t.Run(c.flag+c.value, func(t *testing.T) { fails(t, dir, command(dir, with(good, c.flag, c.value)...), wrongUse, c.words...) })
@@ -201,6 +238,14 @@ func TestWrongUse(t *testing.T) {
 		{[]string{"replicate", "robust/vit", "--set", "patch=-1"}, []string{"patch"}},
 		{[]string{"replicate", "robust/vit", "--set", "reference=0.07"}, []string{"reference = 0.07"}},
 		{[]string{"replicate", "robust/joint", "--backend", "tpu"}, []string{"tpu"}},
+		{[]string{"replicate", "robust/joint", "--set", "learning_rate=1e-400"}, []string{"--set learning_rate=1e-400", "default"}},
+		{[]string{"replicate", "robust/joint", "--dataset", ""}, []string{"--dataset: is empty"}},
+		{[]string{"replicate", "robust/joint", "--out", ""}, []string{"--out: is empty"}},
+		{[]string{"replicate", "fewshot/maml", "--set", "ways=1"}, []string{"ways = 1", "at least 2"}},
+		{[]string{"replicate", "scoring", "--shard", ""}, []string{"--shard: is empty"}},
+		{[]string{"list", "--results", ""}, []string{"--results: is empty"}},
+		{[]string{"ledger", "--results", ""}, []string{"--results: is empty"}},
+		{[]string{"data", "list", "--data-dir", ""}, []string{"--data-dir: is empty"}},
 		{[]string{"ledger"}, []string{"--results results", "trustbook replicate"}},
 		{[]string{"ledger", "--results", "."}, []string{"claims.json"}},
 	} {

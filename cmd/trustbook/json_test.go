@@ -103,22 +103,50 @@ func TestJSON(t *testing.T) {
 	got = trustbook(t, dir, append(attackArgs, "--json")...)
 	require.Equal(t, fine, got.status, got.stderr)
 	requireKeys(t, got.stdout, "clean_accuracy", "robust_accuracy", "success_rate", "median_norm", "max_norm", "queries_per_example", "seconds",
-		"backend", "seed", "checks", "checks[].name", "attack", "norm", "epsilon", "examples", "attacked")
+		"backend", "seed", "checks", "checks[].name", "attack", "norm", "epsilon", "examples", "attacked", "notes")
+	require.Equal(t, []any{}, notesIn(t, got.stdout))
 
 	got = trustbook(t, dir, "weights", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--epsilon", "0.001", "--steps", "2", "--draws", "2", "--bits", "8,3", "--json")
 	require.Equal(t, fine, got.status, got.stderr)
-	requireKeys(t, got.stdout, "clean_accuracy", "examples", "epsilon", "relative", "seed", "backend", "uncovered", "parts", "parts[].name", "parts[].weights",
+	requireKeys(t, got.stdout, "clean_accuracy", "examples", "epsilon", "relative", "seed", "backend", "notes", "uncovered", "parts", "parts[].name", "parts[].weights",
 		"parts[].random_accuracy", "parts[].attacked_accuracy", "parts[].certified_accuracy", "parts[].median_certified_margin",
 		"quantized", "quantized[].bits", "quantized[].accuracy", "quantized[].attacked_accuracy", "quantized[].certified_accuracy")
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "curve.csv"), []byte("magnitude,accuracy\n0,1\n0.5,0.75\n1,0.5\n"), 0o600))
 	got = trustbook(t, dir, "score", "--curve", "curve.csv", "--json")
 	require.Equal(t, fine, got.status, got.stderr)
-	requireKeys(t, got.stdout, "gi", "pal", "ideal", "pal_fractions", "points")
+	requireKeys(t, got.stdout, "gi", "pal", "ideal", "pal_fractions", "points", "notes")
 	got = trustbook(t, dir, "score", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--perturbations", "inter,noise", "--points", "3", "--out", "curves", "--json")
 	require.Equal(t, fine, got.status, got.stderr)
 	requireKeys(t, got.stdout, "accuracy", "examples", "ideal", "pal_fractions", "seed", "backend", "scores", "scores[].perturbation", "scores[].layer", "scores[].gi",
-		"scores[].pal", "scores[].magnitudes", "scores[].accuracies")
+		"scores[].pal", "scores[].magnitudes", "scores[].accuracies", "notes")
+}
+
+// notesIn are the notes of a JSON text.
+func notesIn(t *testing.T, text string) []any {
+	t.Helper()
+	var out struct{ Notes []any }
+	require.NoError(t, json.Unmarshal([]byte(text), &out))
+	return out.Notes
+}
+
+// What is to be known of a model stands in the JSON of all three commands and in their text: here that it ends in a softmax.
+func TestNotes(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(home, "nets", "testdata", "sdpa_new")
+	args := []string{"--model", path + ".onnx", "--inputs", path + "_x.npy", "--labels", path + "_y.npy", "--bounds", "-9,9"}
+	for _, c := range [][]string{{"attack", "--attack", "fgsm", "--epsilon", "0.1"}, {"weights", "--epsilon", "0.001", "--steps", "1", "--draws", "1", "--bits", "8"},
+		{"score", "--points", "3", "--perturbations", "noise"}} {
+		args := append(c, args...)
+		got := trustbook(t, dir, append(args, "--json")...)
+		require.Equal(t, fine, got.status, got.stderr)
+		notes := notesIn(t, got.stdout)
+		require.Len(t, notes, 1, c)
+		require.Contains(t, notes[0], "ends in a softmax")
+		got = trustbook(t, dir, args...)
+		require.Equal(t, fine, got.status, got.stderr)
+		require.Contains(t, got.stdout, "Note: "+notes[0].(string))
+	}
 }
 
 // What replicate writes, what it prints with --json, and what list and the ledger make of it.

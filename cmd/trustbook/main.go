@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -69,7 +70,7 @@ func newRoot() *cobra.Command {
 			if err := c.ValidateRequiredFlags(); err != nil { // cobra checks too, but later and without its being wrong use
 				return usagef("%s: see `%s --help`", err, c.CommandPath())
 			}
-			return nil
+			return checkNamed(c)
 		},
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
@@ -79,6 +80,17 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newDoctor(), newList(), newReplicate(), newAttack(), newWeights(), newScore(), newMerge(), newLedger(), newData(), newKernel())
 	markUsage(root)
 	return root
+}
+
+// checkNamed refuses the first flag that was given an empty text, which an unset variable of a shell's script leaves: what it
+// would have named must not be passed over.
+func checkNamed(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if kind := f.Value.Type(); err == nil && (kind == "string" && f.Value.String() == "" || kind == "stringSlice" && f.Value.String() == "[]") {
+			err = usagef("--%s: is empty: give a value, or leave the flag out: see `%s --help`", f.Name, c.CommandPath())
+		}
+	})
+	return err
 }
 
 // newHelp is cobra's help command, but for an unknown topic being wrong use.

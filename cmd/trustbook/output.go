@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/report"
 )
 
@@ -25,6 +26,16 @@ func printJSON(c *cobra.Command, value any) error {
 func printTable(c *cobra.Command, t *report.Table) error {
 	_, err := fmt.Fprint(c.OutOrStdout(), t.TextWithin(columns()))
 	return err
+}
+
+// notesOf are the model's notes as a list for JSON, which is never null.
+func notesOf(m *nets.Model) []string { return append([]string{}, m.Notes...) }
+
+// printNotes writes what a user should know of a model, a line each.
+func printNotes(c *cobra.Command, notes []string) {
+	for _, note := range notes {
+		fmt.Fprintln(c.OutOrStdout(), "Note:", note)
+	}
 }
 
 // columns is the width of the terminal, 100 where standard output is none.

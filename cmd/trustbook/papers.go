@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/trustbook/trustbook/engine"
@@ -196,8 +197,14 @@ func kindOf(t reflect.Type) string {
 	return "a value of type " + t.String()
 }
 
-// empty matches the zero values of settings.
-var empty = regexp.MustCompile(`^\s*(-?0+(\.0*)?([eE].*)?|\[\s*\]|null|""|)\s*$`)
+// empty matches the settings of nothing that are no numbers.
+var empty = regexp.MustCompile(`^\s*(\[\s*\]|null|""|)\s*$`)
+
+// isZero tells whether a setting would be stored as the zero value, numbers too small for float64 included.
+func isZero(value string) bool {
+	v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	return err == nil && v == 0 || empty.MatchString(value)
+}
 
 // scaled picks the configuration of a scale and applies k=v settings, whose keys are the configuration's JSON keys and
 // whose values are JSON or plain text.
@@ -215,7 +222,7 @@ func scaled[C any](at func(scale string) (C, error), o runOptions) (C, error) {
 		if _, exists := known[key]; !ok || !exists {
 			return c, usagef("--set %s: want KEY=VALUE with KEY one of %s", kv, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
-		if empty.MatchString(value) { // a zero field of a configuration stands for its default
+		if isZero(value) { // a zero field of a configuration stands for its default
 			return c, usagef("--set %s: nothing of %s cannot be asked for: leave it out for the default", kv, key)
 		}
 		if !json.Valid([]byte(value)) {

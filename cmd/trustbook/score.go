@@ -82,7 +82,7 @@ func (f *scoreFlags) run(c *cobra.Command) error {
 		return usagef("give either --curve, or --model with --inputs and --labels: see `%s --help`", c.CommandPath())
 	}
 	if f.curve != "" {
-		for _, name := range []string{"inputs", "labels", "perturbations", "layers", "points", "out", "bounds", "batch-size", "seed", "backend"} {
+		for _, name := range append([]string{"perturbations", "layers", "points", "out", "batch-size", "seed", "backend"}, modelSettings...) {
 			if c.Flags().Changed(name) {
 				return usagef("--%s is for --model, not for --curve", name)
 			}
@@ -117,7 +117,7 @@ func (f *scoreFlags) scoreCurve(c *cobra.Command, ideal scoring.Ideal, fractions
 		return wrongFile("curve", f.curve, err)
 	}
 	if f.asJSON {
-		return printJSON(c, map[string]any{"gi": gi, "pal": pal, "ideal": f.ideal, "pal_fractions": f.pal, "points": len(curve.Magnitudes)})
+		return printJSON(c, map[string]any{"gi": gi, "pal": pal, "ideal": f.ideal, "pal_fractions": f.pal, "points": len(curve.Magnitudes), "notes": []string{}})
 	}
 	return printTable(c, &report.Table{Title: "Scores of " + filepath.Base(f.curve), Columns: []report.Column{{Name: "points"}, {Name: "Gi-score", Format: "%.4f"}, {Name: "Pal-score", Format: "%.4f"}},
 		Rows: [][]any{{len(curve.Magnitudes), gi, pal}}})
@@ -134,11 +134,8 @@ type modelScore struct {
 }
 
 func (f *scoreFlags) scoreModel(c *cobra.Command, ideal scoring.Ideal, fractions scoring.PalFractions) error {
-	if f.batch < 1 {
-		return usagef("--batch-size %d: must be at least 1", f.batch)
-	}
-	if f.points < 0 || f.points == 1 {
-		return usagef("--points %d: a curve needs at least 2", f.points)
+	if err := checkWhole(c.Flags().Changed, whole{"batch-size", f.batch, 1}, whole{"points", f.points, 2}); err != nil {
+		return err
 	}
 	var chosen []scoring.Perturbation
 	for _, name := range f.perturbations {
@@ -151,7 +148,7 @@ func (f *scoreFlags) scoreModel(c *cobra.Command, ideal scoring.Ideal, fractions
 		}
 		chosen = append(chosen, p)
 	}
-	options, err := f.options()
+	options, err := f.options(c.Flags().Changed)
 	if err != nil {
 		return err
 	}
@@ -216,7 +213,7 @@ func (f *scoreFlags) scoreModel(c *cobra.Command, ideal scoring.Ideal, fractions
 		}
 	}
 	if f.asJSON {
-		return printJSON(c, map[string]any{"accuracy": accuracy, "examples": len(labels), "ideal": f.ideal, "pal_fractions": f.pal, "seed": f.seed, "backend": e.Name(), "scores": scores})
+		return printJSON(c, map[string]any{"accuracy": accuracy, "examples": len(labels), "ideal": f.ideal, "pal_fractions": f.pal, "seed": f.seed, "backend": e.Name(), "scores": scores, "notes": notesOf(m)})
 	}
 	t := &report.Table{Title: "Scores of " + m.Name, Columns: []report.Column{{Name: "perturbation"}, {Name: "layer"}, {Name: "Gi-score", Format: "%.4f"}, {Name: "Pal-score", Format: "%.2f"},
 		{Name: "accuracy at the end", Percent: true}},
@@ -235,9 +232,7 @@ func (f *scoreFlags) scoreModel(c *cobra.Command, ideal scoring.Ideal, fractions
 	if accuracy < 0.9 {
 		notes = append(slices.Clone(notes), "the accuracy on these examples is low: the scores are meant for examples and labels that the network was trained on, and has learned")
 	}
-	for _, note := range notes {
-		fmt.Fprintln(c.OutOrStdout(), "Note:", note)
-	}
+	printNotes(c, notes)
 	return nil
 }
 

@@ -52,6 +52,8 @@ func TestScoreCurve(t *testing.T) {
 		{[]string{"--curve", "falling.csv", "--pal", "0.5"}, []string{"--pal", "two fractions"}},
 		{[]string{"--curve", "falling.csv", "--pal", "0,0.1"}, []string{"--pal 0,0.1"}},
 		{[]string{"--curve", "falling.csv", "--layers", "1"}, []string{"--layers is for --model"}},
+		{[]string{"--curve", "falling.csv", "--scale", "1/255"}, []string{"--scale is for --model"}},
+		{[]string{"--curve", "falling.csv", "--output", "logits"}, []string{"--output is for --model"}},
 		{[]string{"--curve", "falling.csv", "--model", "m.onnx"}, []string{"either --curve, or --model"}},
 	} {
 		fails(t, dir, command(dir, append([]string{"score"}, c.args...)...), wrongUse, c.words...)
@@ -81,7 +83,13 @@ func TestScoreModel(t *testing.T) {
 		{"--perturbations", "blur", []string{`perturbation "blur"`, "rotation"}},
 		{"--perturbations", "intra", []string{"one sample", "needs two"}},
 		{"--layers", "0,9", []string{"layer 9", "0, the input, to 3"}},
-		{"--points", "1", []string{"--points 1"}},
+		{"--points", "1", []string{"--points 1: must be at least 2"}},
+		{"--points", "0", []string{"--points 0: must be at least 2"}},
+		{"--points", "-3", []string{"--points -3"}},
+		{"--perturbations", "", []string{"--perturbations: is empty"}},
+		{"--layers", "-1", []string{"layer -1"}},
+		{"--scale", "x", []string{"--scale x"}},
+		{"--output", "", []string{"--output: is empty"}},
 		{"--batch-size", "0", []string{"--batch-size 0"}},
 		{"--out", "x.npy", []string{"--out x.npy"}},
 	} {

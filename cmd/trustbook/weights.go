@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +34,7 @@ func newWeights() *cobra.Command {
 		Long: "Move the weights of an ONNX model by at most a radius, at random and along gradients, all of them and\n" +
 			"matrix by matrix; round them to fewer bits; and certify the dense layers at the model's end, as far as the\n" +
 			"theory goes: non-negative monotone activations (ReLU, sigmoid, softplus) between dense layers.\n\n" +
-			"Images are float32 or float64 [n, ...] in the layout that the model takes, labels int64 or int32 [n].",
+			arraysHelp,
 		Example:     "  trustbook weights --model M.onnx --inputs X.npy --labels Y.npy --epsilon 0.001 --bits 8,4,2",
 		Args:        takes(),
 		Annotations: map[string]string{onStop: "nothing"},
@@ -55,17 +56,13 @@ func newWeights() *cobra.Command {
 	return c
 }
 
-func (f *weightsFlags) check() error {
+func (f *weightsFlags) check(changed func(flag string) bool) error {
 	if !(f.epsilon > 0) || math.IsInf(f.epsilon, 1) {
 		return usagef("--epsilon %g: must be finite and > 0", f.epsilon)
 	}
-	for _, n := range []struct {
-		flag  string
-		value int
-	}{{"steps", f.steps}, {"restarts", f.restarts}, {"draws", f.draws}, {"batch-size", f.batch}} {
-		if n.value < 1 {
-			return usagef("--%s %d: must be at least 1", n.flag, n.value)
-		}
+	if err := checkWhole(changed, whole{"steps", f.steps, 1}, whole{"restarts", f.restarts, 1}, whole{"draws", f.draws, 1},
+		whole{"batch-size", f.batch, 1}); err != nil {
+		return err
 	}
 	for _, b := range f.bits {
 		if b < 2 || b > 16 {
@@ -76,10 +73,10 @@ func (f *weightsFlags) check() error {
 }
 
 func (f *weightsFlags) run(c *cobra.Command) error {
-	if err := f.check(); err != nil {
+	if err := f.check(c.Flags().Changed); err != nil {
 		return err
 	}
-	options, err := f.options()
+	options, err := f.options(c.Flags().Changed)
 	if err != nil {
 		return err
 	}
@@ -98,7 +95,7 @@ func (f *weightsFlags) run(c *cobra.Command) error {
 		return err
 	}
 	if f.asJSON {
-		return printJSON(c, assessmentJSON{a, f.epsilon, f.relative, f.seed, e.Name()})
+		return printJSON(c, assessmentJSON{a, f.epsilon, f.relative, f.seed, e.Name(), notesOf(m)})
 	}
 	return f.print(c, a, m.Notes, e)
 }
@@ -106,10 +103,11 @@ func (f *weightsFlags) run(c *cobra.Command) error {
 // assessmentJSON are the keys of `weights --json`.
 type assessmentJSON struct {
 	*weights.Assessment
-	Epsilon  float64 `json:"epsilon"`
-	Relative bool    `json:"relative"`
-	Seed     int64   `json:"seed"`
-	Backend  string  `json:"backend"`
+	Epsilon  float64  `json:"epsilon"`
+	Relative bool     `json:"relative"`
+	Seed     int64    `json:"seed"`
+	Backend  string   `json:"backend"`
+	Notes    []string `json:"notes"`
 }
 
 func (f *weightsFlags) print(c *cobra.Command, a *weights.Assessment, notes []string, e *engine.Engine) error {
@@ -125,10 +123,8 @@ func (f *weightsFlags) print(c *cobra.Command, a *weights.Assessment, notes []st
 		}
 	}
 	if a.Uncovered != "" {
-		notes = append(notes, "not certified: "+a.Uncovered)
+		notes = append(slices.Clone(notes), "not certified: "+a.Uncovered)
 	}
-	for _, note := range notes {
-		fmt.Fprintln(c.OutOrStdout(), "Note:", note)
-	}
+	printNotes(c, notes)
 	return nil
 }

@@ -136,14 +136,15 @@ func (c Config) WithDefaults() Config {
 
 // Validate reports what cannot work, before anything runs.
 func (c Config) Validate() error {
-	for name, n := range map[string]int{"ways": c.Ways - 1, "shots": c.Shots, "queries": c.Queries, "batch": c.Batch, "filters": c.Filters, "updates": c.Updates,
-		"inner_steps": c.InnerSteps, "unlabeled": c.Unlabeled, "test_tasks": c.TestTasks, "test_queries": c.TestQueries, "attack_steps": c.AttackSteps,
-		"test_steps": c.TestSteps, "masking_tasks": c.MaskingTasks, "sweep_tasks": c.SweepTasks, "neurons": c.Neurons, "neuron_steps": c.NeuronSteps} {
-		if n < 1 {
-			if name == "ways" {
-				return errors.Errorf("maml: ways = %d: must be at least 2", n+1)
-			}
-			return errors.Errorf("maml: %s = %d: must be at least 1", name, n)
+	for _, n := range []struct {
+		name         string
+		value, least int
+	}{{"ways", c.Ways, 2}, {"shots", c.Shots, 1}, {"queries", c.Queries, 1}, {"batch", c.Batch, 1}, {"filters", c.Filters, 1}, {"updates", c.Updates, 1},
+		{"inner_steps", c.InnerSteps, 1}, {"unlabeled", c.Unlabeled, 1}, {"test_tasks", c.TestTasks, 1}, {"test_queries", c.TestQueries, 1},
+		{"attack_steps", c.AttackSteps, 1}, {"test_steps", c.TestSteps, 1}, {"masking_tasks", c.MaskingTasks, 1}, {"sweep_tasks", c.SweepTasks, 1},
+		{"neurons", c.Neurons, 1}, {"neuron_steps", c.NeuronSteps, 1}} {
+		if n.value < n.least {
+			return errors.Errorf("maml: %s = %d: must be at least %d", n.name, n.value, n.least)
 		}
 	}
 	if !slices.Contains(fewshot.Names, c.Dataset) {

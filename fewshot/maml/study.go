@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/pkg/errors"
@@ -92,13 +93,17 @@ type study struct {
 	evaluator   *Evaluator
 }
 
-// Load gets the classes of a configuration, and the network for them.
+// Load gets the classes of a configuration, checks that they have what its training and test tasks need, and makes the network
+// for them.
 func Load(ctx context.Context, c Config) (train, test *fewshot.ClassSet, net *Conv, err error) {
 	c = c.WithDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, nil, nil, err
 	}
 	if train, test, err = fewshot.Load(ctx, c.Dataset, fewshot.LoadOptions{Dir: c.DataDir}); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := c.checkClasses(train, test); err != nil {
 		return nil, nil, nil, err
 	}
 	net, err = NewConv(Conv{Input: train.Shape, Filters: c.Filters, Ways: c.Ways, Pool: c.Pool, MeanFeatures: true})
@@ -128,6 +133,31 @@ func (c Config) episodes(name string, seed int64, train *fewshot.ClassSet) fewsh
 	return e
 }
 
+// testEpisodes are the test tasks of a seed. On CPUs they run fastest one at a time.
+func (c Config) testEpisodes(seed int64) fewshot.Episodes {
+	return fewshot.Episodes{Ways: c.Ways, Shots: c.Shots, Queries: c.TestQueries, Tasks: 1, Seed: 1_000_003 + seed}
+}
+
+// checkClasses reports, before hours of training, classes that are too few or too small for the tasks to be drawn from them.
+func (c Config) checkClasses(train, test *fewshot.ClassSet) error {
+	check := func(tasks string, s *fewshot.ClassSet, e fewshot.Episodes, settings string) error {
+		if _, err := fewshot.NewSampler(s, e); err != nil {
+			return errors.Errorf("maml: %s tasks: %s (%d classes in all, the smallest of %d images): add to them, or lower ways, shots or %s",
+				tasks, strings.TrimPrefix(err.Error(), "fewshot: "), len(s.Classes), s.Fewest(), settings)
+		}
+		return nil
+	}
+	if err := check("test", test, c.testEpisodes(0), "test_queries"); err != nil {
+		return err
+	}
+	for _, name := range c.Methods {
+		if err := check("training", train, c.episodes(name, 0, train), "queries, or unlabeled where a method takes such images"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Train meta-trains a method with a seed, or finds it in Config.Dir.
 func Train(ctx context.Context, e *engine.Engine, name string, seed int64, train *fewshot.ClassSet, net Model, c Config) (*MetaModel, error) {
 	c = c.WithDefaults()
@@ -147,9 +177,9 @@ func trainWith(ctx context.Context, t *Trainer, name string, seed int64, train *
 	return t.Train(ctx, source, TrainOptions{Updates: c.Updates, Seed: seed, Dir: c.Dir, Progress: c.Progress, Label: fmt.Sprintf("train %s, seed %d", name, seed)})
 }
 
-// testTasks are the same for all methods of a seed. On CPUs they run fastest one at a time.
+// testTasks are the same for all methods of a seed.
 func (s *study) testTasks(seed int64) (*fewshot.Sampler, error) {
-	return fewshot.NewSampler(s.test, fewshot.Episodes{Ways: s.c.Ways, Shots: s.c.Shots, Queries: s.c.TestQueries, Tasks: 1, Seed: 1_000_003 + seed})
+	return fewshot.NewSampler(s.test, s.c.testEpisodes(seed))
 }
 
 // method measures a method with all seeds.
