@@ -66,7 +66,7 @@ func loadONNX(path string, o ONNXOptions) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := g.normalize(o.Output); err != nil {
+	if err := g.normalize(path, o.Output); err != nil {
 		return nil, err
 	}
 	b, err := newBuilder(input, 0, o.Lower, o.Upper, 0)
@@ -91,8 +91,9 @@ func loadONNX(path string, o ONNXOptions) (*Model, error) {
 	return m, b.err
 }
 
-// normalize leaves the nodes that lead to the logits, checked against the table of operators, and the batch size free.
-func (g *onnxGraph) normalize(output string) error {
+// normalize leaves the nodes that lead to the logits, checked against the table of operators, reads the tensors that these
+// need, and frees the batch size.
+func (g *onnxGraph) normalize(path, output string) error {
 	if err := g.gatherConstants(); err != nil {
 		return err
 	}
@@ -107,6 +108,9 @@ func (g *onnxGraph) normalize(output string) error {
 		if err := g.checkNode(n); err != nil {
 			return err
 		}
+	}
+	if err := loadTensors(g.proto, path); err != nil {
+		return err
 	}
 	g.passIdentities()
 	g.freeBatch()

@@ -14,7 +14,6 @@ func (g *onnxGraph) gatherConstants() error {
 	var nodes []*protos.NodeProto
 	for _, n := range g.proto.Node {
 		switch {
-		case n == nil:
 		case operatorName(n) != "Constant":
 			nodes = append(nodes, n)
 		default:

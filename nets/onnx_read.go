@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/gomlx/compute-onnx/support/protos"
@@ -22,8 +23,7 @@ const (
 	maxElements = 1 << 30
 )
 
-// readONNX reads the file and the weights beside it, and checks that every tensor has the values that its shape tells,
-// all of them as little-endian bytes in RawData.
+// readONNX reads the file, but none of its tensors yet: only those that the logits need must be whole.
 func readONNX(path string) (*protos.ModelProto, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -53,25 +53,29 @@ func readONNX(path string) (*protos.ModelProto, error) {
 	if len(p.Graph.SparseInitializer) > 0 {
 		return nil, errors.New("it holds sparse weights: not supported")
 	}
-	for _, t := range tensorsIn(p.Graph) {
+	drop := func(t *protos.TensorProto) bool { return t == nil }
+	p.Graph.Initializer = slices.DeleteFunc(p.Graph.Initializer, drop)
+	p.Graph.Node = slices.DeleteFunc(p.Graph.Node, func(n *protos.NodeProto) bool { return n == nil })
+	return p, nil
+}
+
+// loadTensors reads the weights inside the file and beside it, and checks that every tensor has the values that its shape
+// tells, all of them as little-endian bytes in RawData.
+func loadTensors(g *protos.GraphProto, path string) error {
+	for _, t := range tensorsIn(g) {
 		if err := loadTensor(t, path); err != nil {
-			return nil, errors.WithMessagef(err, "tensor %q", t.Name)
+			return errors.WithMessagef(err, "tensor %q", t.Name)
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // tensorsIn lists all initializers and tensor attributes of the graph.
 func tensorsIn(g *protos.GraphProto) []*protos.TensorProto {
-	var all []*protos.TensorProto
-	for _, t := range g.Initializer {
-		if t != nil {
-			all = append(all, t)
-		}
-	}
+	all := slices.Clone(g.Initializer)
 	for _, n := range g.Node {
 		for _, a := range n.Attribute {
-			if a.T != nil {
+			if a.GetT() != nil {
 				all = append(all, a.T)
 			}
 		}

@@ -144,6 +144,7 @@ func init() { // the functions refer to the table
 		"Resize": {"10 11 13 18 19", "2-2 3-4@11 1-4@13", "mode:s coordinate_transformation_mode:s@11 cubic_coeff_a:f@11 exclude_outside:i@11 extrapolation_value:f@11 " +
 			"nearest_mode:s@11 antialias:i@18 axes:is@18 keep_aspect_ratio_policy:s@18", (*values).resize},
 		"Round":                        {"11 22", "1-1", "", elementwise(round)},
+		"Scatter":                      {"9 11", "3-3", "axis:i", (*values).scatterElements},
 		"ScatterElements":              {"11 13 16 18", "3-3", "axis:i reduction:s@16", (*values).scatterElements},
 		"ScatterND":                    {"11 13 16 18", "3-3", "reduction:s@16", (*values).scatterND},
 		"Selu":                         {"1 6 22", "1-1", "alpha:f gamma:f consumed_inputs:is<6!", (*values).activation},
