@@ -2,6 +2,8 @@ package nets
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -98,4 +100,12 @@ func TestUnknownAttributesAreRefused(t *testing.T) {
 			require.NoError(t, g.checkNode(n), name)
 		}
 	}
+}
+
+// TestOperatorsAreDocumented: docs/onnx.md names every operator of the table, and the newest opset.
+func TestOperatorsAreDocumented(t *testing.T) {
+	content, err := os.ReadFile("../docs/onnx.md")
+	require.NoError(t, err)
+	require.Contains(t, string(content), fmt.Sprintf("up to opset %d,", newestOpset))
+	require.Contains(t, string(content), strings.Join(slices.Sorted(maps.Keys(operators)), ", ")+".")
 }
