@@ -342,8 +342,11 @@ def pad(c, x, pads=None, value=None, axes=None):
         pads, value = ints(pads), 0 if value is None else value.item()
     axes = [a % x.dim() for a in ints(axes)] if axes is not None else list(range(x.dim()))
     for i, axis in enumerate(axes):
-        before, after, n = pads[i], pads[i + len(axes)], x.shape[axis]
-        places = range(-before, n + after)
+        before, after = pads[i], pads[i + len(axes)]
+        # Negative widths take away first, which the other side then repeats.
+        x = x.narrow(axis, max(-before, 0), x.shape[axis] + min(before, 0) + min(after, 0))
+        n = x.shape[axis]
+        places = range(-max(before, 0), n + max(after, 0))
         if mode == "constant":
             source = [p if 0 <= p < n else n for p in places]
             fill = torch.full_like(x.narrow(axis, 0, 1), value)
@@ -809,7 +812,8 @@ def upsample(c, x, scales=None):
 @operator("Resize")
 def resize(c, x, *inputs):
     if c.opset < 11:
-        c.attributes.update(coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+        # Of version 10 the text does not say which value is nearest: ONNX Runtime takes the next one where it shrinks.
+        c.attributes.update(coordinate_transformation_mode="asymmetric", nearest_mode="floor or ceil")
         inputs = (None,) + inputs
     roi, scales, sizes = [v if v is not None and v.numel() else None for v in (tuple(inputs) + (None,) * 3)[:3]]
     axes = [a % x.dim() for a in (c("axes") or range(x.dim()))]
@@ -837,26 +841,29 @@ def resize(c, x, *inputs):
     return x
 
 
-def coordinates(c, n, out, scale, region):
+DOUBTS = []  # of resizing to the nearest: places so near the middle between two that rounding decides
+
+
+def coordinates(c, n, out, scale, region, kind=np.float32):
     """Where in an axis of length n the out values come from."""
-    mode, at = c("coordinate_transformation_mode", "half_pixel"), np.arange(out, dtype=np.float32)
-    scale, half = np.float32(scale), np.float32(0.5)
+    mode, at = c("coordinate_transformation_mode", "half_pixel"), np.arange(out, dtype=kind)
+    scale, half = kind(scale), kind(0.5)
     if mode == "half_pixel":
         return (at + half) / scale - half
     if mode == "half_pixel_symmetric":
-        adjustment = np.float32(out) / (scale * np.float32(n))
-        return np.float32(n) / 2 * (1 - adjustment) + (at + half) / scale - half
+        adjustment = kind(out) / (scale * kind(n))
+        return kind(n) / 2 * (1 - adjustment) + (at + half) / scale - half
     if mode == "pytorch_half_pixel":
         return (at + half) / scale - half if out > 1 else np.zeros_like(at)
     if mode == "align_corners":
-        return at * np.float32(n - 1) / np.float32(out - 1) if out > 1 else np.zeros_like(at)
+        return at * kind(n - 1) / kind(out - 1) if out > 1 else np.zeros_like(at)
     if mode == "tf_half_pixel_for_nn":
         return (at + half) / scale
     if mode == "tf_crop_and_resize":
-        start, end = np.float32(region[0]), np.float32(region[1])
+        start, end = kind(region[0]), kind(region[1])
         if out > 1:
-            return start * np.float32(n - 1) + at * (end - start) * np.float32(n - 1) / np.float32(out - 1)
-        return np.full_like(at, half * (start + end) * np.float32(n - 1))
+            return start * kind(n - 1) + at * (end - start) * kind(n - 1) / kind(out - 1)
+        return np.full_like(at, half * (start + end) * kind(n - 1))
     assert mode == "asymmetric", mode
     return at / scale
 
@@ -865,7 +872,14 @@ def resize_axis(c, x, axis, scale, out, region):
     n = x.shape[axis]
     if scale == 1 and out == n and c("coordinate_transformation_mode") != "tf_crop_and_resize":
         return x
-    weights = torch.from_numpy(resize_weights(c, n, out, scale, coordinates(c, n, out, scale, region))).to(x.dtype)
+    at = coordinates(c, n, out, scale, region)
+    if c("mode", "nearest") == "nearest":
+        precise = coordinates(c, n, out, out / n if abs(scale - out / n) < 1e-6 else scale, region, np.float64)
+        edge = 0.5 if c("nearest_mode", "round_prefer_floor").startswith("round") else 0.0
+        for a, b in zip(at, precise):
+            if abs(b - edge - round(b - edge)) < 1e-4 and (float(a) != b or c("coordinate_transformation_mode") == "half_pixel_symmetric"):
+                DOUBTS.append((axis, a, b))
+    weights = torch.from_numpy(resize_weights(c, n, out, scale, at)).to(x.dtype)
     return torch.movedim(torch.tensordot(weights, x, dims=([1], [axis])), 0, axis)
 
 
@@ -874,14 +888,11 @@ def resize_weights(c, n, out, scale, at):
     mode, weights = c("mode", "nearest"), np.zeros((out, n))
     if mode == "nearest":
         nearest = {"round_prefer_floor": lambda v: math.ceil(v - 0.5), "round_prefer_ceil": lambda v: math.floor(v + 0.5),
-                   "floor": math.floor, "ceil": math.ceil}[c("nearest_mode", "round_prefer_floor")]
+                   "floor": math.floor, "ceil": math.ceil, "floor or ceil": math.ceil if scale < 1 else math.floor}[c("nearest_mode", "round_prefer_floor")]
         for i, v in enumerate(at):
             weights[i, min(max(nearest(float(v)), 0), n - 1)] = 1
         return weights
-    if c("antialias", 0) and scale < 1:
-        stretch = scale
-    else:
-        stretch = 1.0
+    stretch = scale if c("antialias", 0) and scale < 1 else 1.0
     a, reach = c("cubic_coeff_a", -0.75), 2 if mode == "cubic" else 1
 
     def kernel(d):
@@ -898,7 +909,7 @@ def resize_weights(c, n, out, scale, at):
             v = min(max(v, 0.0), n - 1.0)
         places = range(math.floor(v - reach / stretch), math.ceil(v + reach / stretch) + 1)
         taps = [(p, kernel((v - p) * stretch)) for p in places]
-        if c("exclude_outside", 0) or stretch < 1:
+        if c("exclude_outside", 0):
             taps = [(p, t) for p, t in taps if 0 <= p < n]
         whole = sum(t for _, t in taps)
         for p, t in taps:
