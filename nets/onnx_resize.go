@@ -53,6 +53,9 @@ func (v *values) resize(n *protos.NodeProto) {
 	}
 	for i := range axes {
 		axes[i] = axisOf(axes[i], len(dims))
+		if slices.Contains(axes[:i], axes[i]) {
+			exceptions.Panicf("axes %v name one twice", axes)
+		}
 	}
 	todo := make([]resizedAxis, len(dims))
 	for i, d := range dims {
