@@ -31,11 +31,16 @@ func (v *values) kernel(n *protos.NodeProto) *Node {
 	if kernel.Rank() != x.Rank() {
 		exceptions.Panicf("kernel %s for %s: want as many axes", kernel.Shape(), x.Shape())
 	}
-	if given := sizes(n, "kernel_shape", x.Rank()-2, 0); given[0] != 0 && !slices.Equal(given, kernel.Shape().Dimensions[2:]) {
-		exceptions.Panicf("kernel_shape %v for a kernel %s", given, kernel.Shape())
-	}
+	checkKernelShape(n, kernel.Shape().Dimensions[2:])
 	order := axesFrom(2, kernel.Rank())
 	return TransposeAllAxes(kernel, append(order, 1, 0)...)
+}
+
+// checkKernelShape compares the sides of a kernel with those that the node may name.
+func checkKernelShape(n *protos.NodeProto, sides []int) {
+	if given := sizes(n, "kernel_shape", len(sides), 0); given[0] != 0 && !slices.Equal(given, sides) {
+		exceptions.Panicf("kernel_shape %v for a kernel of %v", given, sides)
+	}
 }
 
 func checkChannels(x, kernel *Node, groups int) {

@@ -2,6 +2,7 @@ package nets
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -17,31 +18,41 @@ const maxWindow = 1 << 14
 
 // sizes reads an attribute of one number for each side.
 func sizes(n *protos.NodeProto, name string, sides, otherwise int) []int {
-	a := attribute(n, name)
-	if a == nil || len(a.Ints) == 0 {
+	if a := attribute(n, name); a == nil || len(a.Ints) == 0 {
 		return slices.Repeat([]int{otherwise}, sides)
 	}
-	if len(a.Ints) != sides || slices.ContainsFunc(a.Ints, func(i int64) bool { return i < 1 || i > maxWindow }) {
-		exceptions.Panicf("%s %v: want %d numbers from 1 to %d", name, a.Ints, sides, maxWindow)
-	}
-	all := make([]int, sides)
-	for i, size := range a.Ints {
+	return bounded(n, name, sides, 1, maxWindow)
+}
+
+// bounded reads an attribute of so many numbers within bounds.
+func bounded(n *protos.NodeProto, name string, count, low, high int) []int {
+	all := make([]int, count)
+	given := attribute(n, name).Ints
+	for i, size := range given {
+		if len(given) != count || size < int64(low) || size > int64(high) {
+			exceptions.Panicf("%s %v: want %d numbers from %d to %d", name, given, count, low, high)
+		}
 		all[i] = int(size)
 	}
 	return all
 }
 
-// windowsOf reads the attributes that convolutions and poolings share, for a kernel over sides of the given sizes.
+// windowsOf reads the attributes that convolutions and poolings share, for a kernel over sides of the given sizes. A side's
+// last window may begin in the image and end outside where ceil_mode asks for it, even if it is the only one.
 func windowsOf(n *protos.NodeProto, kernel, size []int) windows {
 	sides := len(size)
 	w := windows{kernel: kernel, stride: sizes(n, "strides", sides, 1), dilation: sizes(n, "dilations", sides, 1)}
 	w.pads = padsOf(n, size, w)
 	for i := range sides {
-		space := size[i] + w.pads[i][0] + w.pads[i][1] - w.extent(i)
-		if space < 0 {
+		room := size[i] + w.pads[i][0] + w.pads[i][1] - w.extent(i) + w.stride[i]
+		out := max(room, 0) / w.stride[i]
+		if intOr(n, "ceil_mode", 0) != 0 && room > 0 && room%w.stride[i] != 0 && out*w.stride[i] < size[i]+w.pads[i][0] {
+			out++
+		}
+		if out < 1 {
 			exceptions.Panicf("windows of extent %d, padded by %v, are larger than a side of %d", w.extent(i), w.pads[i], size[i])
 		}
-		w.out = append(w.out, space/w.stride[i]+1)
+		w.out = append(w.out, out)
 	}
 	return w
 }
@@ -52,15 +63,12 @@ func padsOf(n *protos.NodeProto, size []int, w windows) [][2]int {
 	pads := make([][2]int, sides)
 	switch auto := stringOr(n, "auto_pad", "NOTSET"); auto {
 	case "", "NOTSET":
-		a := attribute(n, "pads")
-		if a == nil || len(a.Ints) == 0 {
+		if a := attribute(n, "pads"); a == nil || len(a.Ints) == 0 {
 			break
 		}
-		if len(a.Ints) != 2*sides || slices.ContainsFunc(a.Ints, func(i int64) bool { return i < 0 || i > maxWindow }) {
-			exceptions.Panicf("pads %v: want %d numbers from 0 to %d", a.Ints, 2*sides, maxWindow)
-		}
+		given := bounded(n, "pads", 2*sides, 0, maxWindow)
 		for i := range pads {
-			pads[i] = [2]int{int(a.Ints[i]), int(a.Ints[i+sides])}
+			pads[i] = [2]int{given[i], given[i+sides]}
 		}
 	case "VALID":
 	case "SAME_UPPER", "SAME_LOWER":
@@ -77,22 +85,19 @@ func padsOf(n *protos.NodeProto, size []int, w windows) [][2]int {
 	return pads
 }
 
-// poolingOf reads the windows of a pooling. A side's last window may begin in the image and end outside where ceil_mode
-// asks for it.
+// poolingOf reads the windows of a pooling.
 func poolingOf(n *protos.NodeProto, x *Node) windows {
 	sides := x.Rank() - 2
 	if attribute(n, "kernel_shape") == nil {
 		exceptions.Panicf("has no kernel_shape")
 	}
-	size := x.Shape().Dimensions[1 : 1+sides]
-	w := windowsOf(n, sizes(n, "kernel_shape", sides, 1), size)
+	w := windowsOf(n, sizes(n, "kernel_shape", sides, 1), x.Shape().Dimensions[1:1+sides])
+	if auto := stringOr(n, "auto_pad", ""); strings.HasPrefix(auto, "SAME") && !all(w.dilation, 1) {
+		exceptions.Panicf("auto_pad %s with dilations %v: ONNX Runtime pads less than the format says, write pads instead", auto, w.dilation)
+	}
 	for i := range sides {
-		space := size[i] + w.pads[i][0] + w.pads[i][1] - w.extent(i)
 		if w.pads[i][0] >= w.extent(i) || w.pads[i][1] >= w.extent(i) {
 			exceptions.Panicf("windows %v, padded by %v, see nothing of the image at its border", w.kernel, w.pads)
-		}
-		if intOr(n, "ceil_mode", 0) != 0 && space%w.stride[i] != 0 && w.out[i]*w.stride[i] < size[i]+w.pads[i][0] {
-			w.out[i]++
 		}
 	}
 	return w
