@@ -8,7 +8,6 @@ import (
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
@@ -195,7 +194,7 @@ func buildShape(m *Model, batch int, of func(scope *model.Scope, images *graph.N
 // buildFrom builds a graph function of one input without running it, and returns the shape of its result.
 func buildFrom(m *Model, input shapes.Shape, of func(scope *model.Scope, x *graph.Node) *graph.Node) (out shapes.Shape, err error) {
 	err = exceptions.TryCatch[error](func() {
-		g := graph.NewGraph(gobackend.GetBackend(), "shape of "+m.Name)
+		g := graph.NewGraph(hostBackend(), "shape of "+m.Name)
 		defer g.Finalize()
 		out = of(m.Store.RootScope(), graph.Parameter(g, "x", input)).Shape().Clone()
 	})

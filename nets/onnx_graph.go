@@ -6,7 +6,6 @@ import (
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/gobackend"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -190,7 +189,7 @@ func (v *values) constant(name string) *tensors.Tensor {
 			args[in] = v.constant(in)
 		}
 	}
-	results, err := CallOnceN(gobackend.GetBackend(), func(g *Graph) []*Node {
+	results, err := CallOnceN(hostBackend(), func(g *Graph) []*Node {
 		w := newValues(v.g, g)
 		maps.Copy(w.known, args)
 		w.build(n)

@@ -1,6 +1,7 @@
 package nets
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/gomlx/compute-onnx/support/protos"
@@ -135,21 +136,28 @@ func (v *values) tuples(n *protos.NodeProto, dims []int, batch int) *Node {
 
 func (v *values) scatterND(n *protos.NodeProto) {
 	x := v.get(n.Input[0])
-	v.set(n, scatter(n, x, v.tuples(n, x.Shape().Dimensions, 0), v.get(n.Input[2])))
+	v.set(n, v.scatter(n, x, v.tuples(n, x.Shape().Dimensions, 0), v.get(n.Input[2])))
 }
 
 func (v *values) scatterElements(n *protos.NodeProto) {
 	x := v.get(n.Input[0])
 	axis := axisOf(int(intOr(n, "axis", 0)), x.Rank())
-	v.set(n, scatter(n, x, everyPlace(v.places(n, 1, x.Shape().Dimensions[axis]), axis), v.get(n.Input[2])))
+	v.set(n, v.scatter(n, x, everyPlace(v.places(n, 1, x.Shape().Dimensions[axis]), axis), v.get(n.Input[2])))
 }
 
-// scatter writes updates over x, adds them up, or keeps the larger or smaller.
-func scatter(n *protos.NodeProto, x, indices, updates *Node) *Node {
+// scatter writes updates over x, adds or multiplies them, or keeps the larger or smaller.
+func (v *values) scatter(n *protos.NodeProto, x, indices, updates *Node) *Node {
 	switch reduction := stringOr(n, "reduction", "none"); reduction {
 	case "none":
 		hit := Scatter(indices, OnesLike(updates), x.Shape(), false, false)
 		return ScatterSum(Where(StopGradient(NotEqual(hit, ZerosLike(hit))), ZerosLike(x), x), indices, updates, false, false)
+	case "mul": // places that come twice would need a product of updates, which no backend has
+		if !v.distinct(n) {
+			exceptions.Panicf("reduction mul, with places that may repeat, is not supported")
+		}
+		hit := Scatter(indices, OnesLike(updates), x.Shape(), false, true)
+		factor := ScatterSum(OneMinus(StopGradient(hit)), indices, updates, false, true)
+		return Mul(x, factor)
 	case "add":
 		return ScatterSum(x, indices, updates, false, false)
 	case "max":
@@ -160,6 +168,32 @@ func scatter(n *protos.NodeProto, x, indices, updates *Node) *Node {
 		exceptions.Panicf("reduction %q is not supported", reduction)
 		return nil
 	}
+}
+
+// distinct tells whether the places to scatter to are known not to repeat.
+func (v *values) distinct(n *protos.NodeProto) bool {
+	if !v.g.static[n.Input[1]] {
+		return false
+	}
+	dims, at := v.dims(n.Input[1]), v.ints(n, 1)
+	seen := map[string]bool{}
+	if n.OpType != "ScatterND" { // one place an entry, along the axis
+		axis := axisOf(int(intOr(n, "axis", 0)), len(dims))
+		size, inner := v.dims(n.Input[0])[axis], product(dims[axis+1:])
+		for i, place := range at {
+			seen[fmt.Sprint(i/(inner*dims[axis]), i%inner, (place+size)%size)] = true
+		}
+		return len(seen) == len(at)
+	}
+	depth := dims[len(dims)-1]
+	for tuple := range slices.Chunk(at, depth) {
+		tuple = slices.Clone(tuple)
+		for i, size := range v.dims(n.Input[0])[:depth] {
+			tuple[i] = (tuple[i] + size) % size
+		}
+		seen[fmt.Sprint(tuple)] = true
+	}
+	return len(seen) == len(at)/depth
 }
 
 func (v *values) oneHot(n *protos.NodeProto) {
