@@ -110,6 +110,18 @@ func (g *onnxGraph) normalize(path, output string) error {
 	if err := loadTensors(g.proto, path); err != nil {
 		return err
 	}
+	var nodes []*protos.NodeProto
+	for _, n := range g.proto.Node {
+		split := []*protos.NodeProto{n}
+		if operatorName(n) == domainML+".LinearClassifier" {
+			var err error
+			if split, err = g.splitLinear(n); err != nil {
+				return err
+			}
+		}
+		nodes = append(nodes, split...)
+	}
+	g.proto.Node = nodes
 	g.passIdentities()
 	g.freeBatch()
 	g.transposeDense()

@@ -5,6 +5,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/support/exceptions"
+	"github.com/pkg/errors"
 )
 
 // This file builds the operators of classical machine learning that scikit-learn's linear models and networks need.
@@ -48,48 +49,59 @@ func (v *values) normalizer(n *protos.NodeProto) {
 	}
 }
 
-// linearClassifier has one row of coefficients a class, or one for two classes. Its first output, the label, is never
-// needed here.
-func (v *values) linearClassifier(n *protos.NodeProto) {
-	x, columns := v.rowsOf(n)
-	a := attribute(n, "coefficients")
-	if a == nil || len(a.Floats) == 0 || len(a.Floats)%columns != 0 || len(n.Output) < 2 {
-		exceptions.Panicf("coefficients do not fit %d columns", columns)
+// splitLinear makes a product of matrices, and what is made of it, of a linear classifier: its coefficients are weights as
+// others are. A single row of them for two classes scores the second, and its negative the first. The label, its first
+// output, is never needed here.
+func (g *onnxGraph) splitLinear(n *protos.NodeProto) ([]*protos.NodeProto, error) {
+	fail := func(format string, args ...any) error {
+		return errors.Errorf("%s: "+format, append([]any{nodeLabel(n)}, args...)...)
 	}
-	rows := len(a.Floats) / columns
-	z := MatMul(x, TransposeAllAxes(ConstTensor(v.graph, tensors.FromFlatDataAndDimensions(a.Floats, rows, columns)), 1, 0))
-	if attribute(n, "intercepts") != nil {
-		z = add(z, v.listed(n, "intercepts", rows))
-	}
-	classes := rows
+	classes := 0
 	for _, name := range []string{"classlabels_ints", "classlabels_strings"} {
 		if l := attribute(n, name); l != nil {
 			classes = max(classes, len(l.Ints)+len(l.Strings))
 		}
 	}
-	post := stringOr(n, "post_transform", "NONE")
-	if rows == 1 && classes == 2 { // the score of the second class
-		switch post {
-		case "NONE":
-			z = Concatenate([]*Node{Neg(z), z}, 1)
-		case "LOGISTIC":
-			z = Concatenate([]*Node{Sigmoid(Neg(z)), Sigmoid(z)}, 1)
-		case "SOFTMAX":
-			z = Softmax(Concatenate([]*Node{Neg(z), z}, 1), 1)
-		default:
-			exceptions.Panicf("post_transform %q is not supported", post)
+	var weights, shifts []float32
+	if a := attribute(n, "coefficients"); a != nil {
+		weights = a.Floats
+	}
+	if a := attribute(n, "intercepts"); a != nil {
+		shifts = a.Floats
+	}
+	rows := classes
+	if classes == 2 && len(shifts) == 1 {
+		rows = 1
+	}
+	if rows < 1 || len(n.Output) < 2 || len(weights) == 0 || len(weights)%rows != 0 || len(shifts) != 0 && len(shifts) != rows {
+		return nil, fail("%d coefficients and %d intercepts for %d classes", len(weights), len(shifts), classes)
+	}
+	if rows == 1 {
+		negative := func(of []float32) (out []float32) {
+			for _, v := range of {
+				out = append(out, -v)
+			}
+			return out
 		}
-		v.setOutput(n, 1, func() *Node { return z })
-		return
+		rows, weights, shifts = 2, append(negative(weights), weights...), append(negative(shifts), shifts...)
 	}
-	switch post {
+	product := &protos.NodeProto{OpType: "Gemm", Name: n.Name, Output: []string{n.Output[1]}, Attribute: []*protos.AttributeProto{intAttribute("transB", 1)},
+		Input: []string{n.Input[0], g.addConstant(floatTensor("", weights, int64(rows), int64(len(weights)/rows)))}}
+	if len(shifts) > 0 {
+		product.Input = append(product.Input, g.addConstant(floatTensor("", shifts, int64(rows))))
+	}
+	after := &protos.NodeProto{Name: n.Name, Output: []string{n.Output[1]}}
+	switch post := stringOr(n, "post_transform", "NONE"); post {
 	case "NONE":
+		return []*protos.NodeProto{product}, nil
 	case "LOGISTIC":
-		z = Sigmoid(z)
+		after.OpType = "Sigmoid"
 	case "SOFTMAX":
-		z = Softmax(z, 1)
+		after.OpType, after.Attribute = "Softmax", []*protos.AttributeProto{intAttribute("axis", 1)}
 	default:
-		exceptions.Panicf("post_transform %q is not supported", post)
+		return nil, fail("post_transform %q is not supported", post)
 	}
-	v.setOutput(n, 1, func() *Node { return z })
+	product.Output = []string{g.newName()}
+	after.Input = product.Output
+	return []*protos.NodeProto{product, after}, nil
 }
