@@ -8,10 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 kernel = .venv/share/jupyter/kernels/gonb/kernel.json
 notebooks = $(wildcard notebooks/*.ipynb)
 
-.PHONY: help setup demo test notebooks bench bench-python golden completion fmt clean bin/trustbook bin/nbcheck bin/checkall
+.PHONY: help setup demo test notebooks bench bench-python fuzz-onnx golden completion fmt clean bin/trustbook bin/nbcheck bin/checkall
 
 help:
-	@echo "make demo | test | setup | notebooks | bench | bench-python | golden | completion | fmt | clean"
+	@echo "make demo | test | setup | notebooks | bench | bench-python | fuzz-onnx | golden | completion | fmt | clean"
 
 setup: $(kernel) .tools/.modules bin/trustbook
 
@@ -33,6 +33,13 @@ bench: setup
 bench-python:
 	$(PYTHON) -m venv .bench
 	.bench/bin/python -m pip install --quiet -r robust/attack/testdata/requirements.txt
+
+# Compares GRAPHS random networks, from seed FIRST on, with ONNX Runtime and PyTorch, in the same Python.
+GRAPHS ?= 2000
+FIRST ?= 0
+fuzz-onnx: setup
+	TRUSTBOOK_GRAPHS=$(GRAPHS) TRUSTBOOK_FIRST=$(FIRST) \
+	BENCH_PYTHON="$(if $(findstring /,$(BENCH_PYTHON)),$(abspath $(BENCH_PYTHON)),$(BENCH_PYTHON))" $(GO) test -count 1 -timeout 60m -v -run TestONNXManyGraphs ./nets
 
 # Writes golden values anew: review the difference before you commit it.
 golden: setup

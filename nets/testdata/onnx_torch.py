@@ -468,7 +468,9 @@ def one_hot(c, index, depth, values):
 @operator("TopK")
 def top_k(c, x, k=None):
     k = c("k") if c.opset < 10 else int(k)
-    return torch.topk(x, k, c("axis", -1), bool(c("largest", 1)), bool(c("sorted", 1)))
+    axis = c("axis", -1)
+    values, at = torch.sort(x, dim=axis, descending=bool(c("largest", 1)), stable=True)  # of equal values the first
+    return values.narrow(axis, 0, k), at.narrow(axis, 0, k)
 
 
 # Reductions.
