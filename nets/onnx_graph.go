@@ -105,22 +105,17 @@ func (v *values) build(n *protos.NodeProto) {
 
 // get returns a value as the file means it, weights included.
 func (v *values) get(name string) *Node {
-	if x := v.plain[name]; x != nil {
-		return x
-	}
-	if x := v.last[name]; x != nil {
-		v.plain[name] = channelsFirst(x)
-		return v.plain[name]
-	}
 	switch path, isWeight := v.g.paths[name]; {
+	case v.plain[name] != nil || v.last[name] != nil:
 	case isWeight && v.scope != nil:
 		return v.scope.Store().GetVariable(path).NodeValue(v.graph)
-	case v.known[name] != nil:
-		v.plain[name] = ConstTensor(v.graph, v.known[name])
-	case v.g.constants[name] != nil:
+	case v.known[name] != nil, v.g.constants[name] != nil:
 		v.plain[name] = ConstTensor(v.graph, v.constant(name))
 	case v.g.static[name]:
 		v.build(v.g.producer[name])
+	}
+	if x := v.last[name]; x != nil && v.plain[name] == nil {
+		v.plain[name] = channelsFirst(x)
 	}
 	if v.plain[name] == nil {
 		exceptions.Panicf("%q has no value", name)
