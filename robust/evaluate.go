@@ -223,7 +223,7 @@ func (o *Outcome) judge(ctx context.Context, v *Victim, access Access, rows []in
 		}
 	}
 	o.MedianNorm = median(successNorms)
-	seen, err := v.inspect(ctx, o.Problem, access, rows)
+	seen, err := v.inspect(ctx, o.Problem, access, rows, images)
 	if err != nil {
 		return err
 	}

@@ -214,7 +214,7 @@ func (a CW) compileStep(m *minimal) (*robust.Step, error) {
 		d := flat(Sub(x, clean))
 		loss := Add(ReduceSum(Square(DivScalar(d, 2*half)), -1), Mul(c, MaxScalar(Sub(confidence, margin), 0)))
 		total := ReduceAllSum(loss)
-		g := o.Gradient(total, w)[0]
+		g := ClipScalar(o.Gradient(total, w)[0], -1e15, 1e15) // Adam squares it, and looks at ratios only
 		mean = Add(MulScalar(mean, 0.9), MulScalar(g, 0.1))
 		square = Add(MulScalar(square, 0.999), MulScalar(Square(g), 0.001))
 		w = Sub(w, Div(Mul(mean, rate), AddScalar(Sqrt(Mul(square, scale)), 1e-8)))

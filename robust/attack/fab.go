@@ -191,8 +191,7 @@ func (a FAB) compileStep(m *minimal, rivals int) (*robust.Step, error) {
 		from, origin := flat(x), flat(clean)
 		var f, w *Node // the boundary is where f + w·(z - x) = 0
 		if logits := o.Logits(x); targeted {
-			f = robust.Margin.Graph(logits, classes, true)
-			w = flat(o.Gradient(ReduceAllSum(f), x)[0])
+			f, w = plane(o, robust.Margin.Graph(logits, classes, true), x)
 		} else {
 			f, w = nearestBoundary(o, norm, logits, x, classes, rivals)
 		}
@@ -226,8 +225,7 @@ func nearestBoundary(o *robust.Oracle, norm robust.Norm, logits, x, classes, riv
 	own := pick(logits, classes)
 	var nearest *Node
 	for j := range rivals.Shape().Dimensions[1] {
-		diff := Sub(pick(logits, Reshape(Slice(rivals, AxisRange(), AxisElem(j)), -1)), own)
-		slope := flat(o.Gradient(ReduceAllSum(diff), x)[0])
+		diff, slope := plane(o, Sub(pick(logits, Reshape(Slice(rivals, AxisRange(), AxisElem(j)), -1)), own), x)
 		distance := Div(Abs(diff), AddScalar(Reshape(length(dual(norm), slope), -1), 1e-12))
 		if nearest == nil {
 			nearest, f, w = distance, diff, slope
@@ -237,6 +235,14 @@ func nearestBoundary(o *robust.Oracle, norm robust.Norm, logits, x, classes, riv
 		nearest, f, w = Where(nearer, distance, nearest), Where(nearer, diff, f), rowsWhere(nearer, slope, w)
 	}
 	return f, w
+}
+
+// plane builds the linearised boundary f + w·(z - x) = 0 of a difference of logits [batch] at x: f [batch] and w
+// [batch, values], both divided by what makes w too large for float32 to measure.
+func plane(o *robust.Oracle, diff, x *Node) (f, w *Node) {
+	w = flat(o.Gradient(ReduceAllSum(diff), x)[0])
+	vastness := robust.Vastness(w)
+	return Div(diff, Reshape(vastness, -1)), Div(w, vastness)
 }
 
 // dual is the norm that measures gradients where norm measures displacements.
