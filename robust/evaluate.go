@@ -58,6 +58,7 @@ func Evaluate(ctx context.Context, v *Victim, a Attack, p Problem) (*Outcome, er
 	if p.Progress == nil {
 		p.Progress = report.Silent{}
 	}
+	a = For(a, v.Model)
 	n := p.Images.Shape().Dimensions[0]
 	o := &Outcome{Attack: a.Name(), N: n}
 	var err error

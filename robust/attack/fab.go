@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 )
 
@@ -29,7 +30,7 @@ type FAB struct {
 	Steps    int // a run; zero: 100
 	Restarts int // runs (towards each target), all but the first from a random point at half the distance found; zero: 1
 	// Targets is the number of classes that are attacked one by one, the likeliest first (FAB-T, the form in AutoAttack,
-	// has 9): one backward pass a step. Zero: the nearest boundary of all classes, at a backward pass each.
+	// has 9), all, if there are fewer: one backward pass a step. Zero: the nearest boundary of all classes, at a backward pass each.
 	Targets  int
 	AlphaMax float64 // largest weight of the step from the clean image, in (0, 1]; zero: 0.1
 	Eta      float64 // overshoot, >= 1; zero: 1.05
@@ -39,7 +40,10 @@ type FAB struct {
 	EarlyStop bool
 }
 
-var _ robust.Unbudgeted = FAB{}
+var (
+	_ robust.Unbudgeted = FAB{}
+	_ robust.Fitted     = FAB{}
+)
 
 // Name implements robust.Attack.
 func (a FAB) Name() string {
@@ -63,6 +67,12 @@ func (FAB) Access() robust.Access { return robust.Gradients }
 
 // Unbudgeted implements robust.Unbudgeted.
 func (FAB) Unbudgeted() bool { return true }
+
+// For implements robust.Fitted: Targets are no more than there are other classes.
+func (a FAB) For(m *nets.Model) robust.Attack {
+	a.Targets = min(a.Targets, m.Classes-1)
+	return a
+}
 
 func (a FAB) defaults() FAB {
 	a.Steps, a.Restarts = cmp.Or(a.Steps, 100), cmp.Or(a.Restarts, 1)
@@ -90,14 +100,14 @@ func (a FAB) validate() error {
 
 // Perturb implements robust.Attack.
 func (a FAB) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*robust.Perturbation, error) {
-	a = a.defaults()
+	a = a.For(v.Model).(FAB).defaults()
 	if err := a.validate(); err != nil {
 		return nil, err
 	}
 	others := v.Model.Classes - 1
 	targets, together := 1, others // boundaries that are searched one by one, and all at once
 	if a.Targets > 0 && !p.Goal.Targeted() {
-		targets, together = min(a.Targets, others), 1
+		targets, together = a.Targets, 1
 	}
 	m, err := begin(ctx, v, p, targets*together)
 	if err != nil {
