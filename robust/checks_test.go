@@ -27,6 +27,7 @@ func TestSignsOfFooledAttacks(t *testing.T) {
 		m.Logits = change
 		return m
 	}
+	rooted := func(s *model.Scope, x *Node) *Node { return honest.Logits(s, Sqrt(x)) }
 	for _, c := range []struct {
 		name   string
 		model  *nets.Model
@@ -37,8 +38,8 @@ func TestSignsOfFooledAttacks(t *testing.T) {
 		{"probabilities", with(func(s *model.Scope, x *Node) *Node { return Softmax(honest.Logits(s, x), -1) }), robust.Scores, []string{"softmax"}},
 		{"blind", with(func(s *model.Scope, x *Node) *Node { return honest.Logits(s, StopGradient(x)) }), robust.Gradients, []string{"zero-gradient"}},
 		{"blind, which an attack on scores does not mind", with(func(s *model.Scope, x *Node) *Node { return honest.Logits(s, StopGradient(x)) }), robust.Scores, nil},
-		{"rooted", with(func(s *model.Scope, x *Node) *Node { return honest.Logits(s, Sqrt(x)) }), robust.Gradients, []string{"infinite-gradient"}},
-		{"rooted, which an attack on scores does not mind", with(func(s *model.Scope, x *Node) *Node { return honest.Logits(s, Sqrt(x)) }), robust.Scores, nil},
+		{"rooted", with(rooted), robust.Gradients, []string{"infinite-gradient"}},
+		{"rooted, which an attack on scores does not mind", with(rooted), robust.Scores, nil},
 		{"random", with(func(s *model.Scope, x *Node) *Node {
 			return Add(honest.Logits(s, x), MulScalar(s.RandomUniform(x.Graph(), x.Shape()), 0.01))
 		}), robust.Gradients, []string{"randomized"}},
@@ -81,7 +82,9 @@ func TestSaturated(t *testing.T) {
 		labels[i] = l.Predict(rows[i])
 	}
 	p := robust.Problem{Images: tensors.FromValue(rows), Goal: robust.Goal{Labels: labels}, Threat: robust.Threat{Epsilon: 0.1}}
-	still := fake{robust.Gradients, func(*robust.Victim, robust.Problem) (*robust.Perturbation, error) { return &robust.Perturbation{}, nil }}
+	still := fake{robust.Gradients, func(*robust.Victim, robust.Problem) (*robust.Perturbation, error) {
+		return &robust.Perturbation{}, nil
+	}}
 	for _, scale := range []float64{1, 3, 10, 30, 100, 1e3, 1e4, 1e5} {
 		scaled := make([][]float32, len(l.W))
 		for i, row := range l.W {

@@ -53,8 +53,6 @@ func (l Loss) Validate(classes int, targeted bool) error {
 	switch {
 	case l < 0 || int(l) >= len(losses):
 		return errors.Errorf("Loss = %d: want CrossEntropy, Margin or DLR", int(l))
-	case classes < least && l == DLR:
-		return errors.Errorf("dlr: needs >= %d classes, got %d: use margin", least, classes)
 	case classes < least:
 		return errors.Errorf("%s: needs >= %d classes, got %d", l, least, classes)
 	}

@@ -29,7 +29,8 @@ func TestSlopes(t *testing.T) {
 			[][]float32{{1, 0}, {1, 0}, {0, 0}}, [][]float32{{2, 1}, {20, 1}, {1, -1}}, [][]float32{{0, 0}, {0, 0}, {0, 0}},
 			[][]float32{{1, 1}, {10, 10}, {1, -1}}},
 		{ // sizes whose sum overflows
-			[][]float32{{1, 1, 1, 0}}, [][]float32{{0, 0, 0, -1}}, [][]float32{{huge, -huge, huge, 0}}, [][]float32{{huge, -huge, huge, -huge}}},
+			[][]float32{{1, 1, 1, 0}}, [][]float32{{0, 0, 0, -1}}, [][]float32{{huge, -huge, huge, 0}},
+			[][]float32{{huge, -huge, huge, -huge}}},
 	} {
 		got, err := exec.Call1(c.x, c.c, c.a)
 		require.NoError(t, err)
@@ -45,8 +46,12 @@ func TestSlopes(t *testing.T) {
 // TestSteepestOfVastSlopes: slopes near float32's largest number give a step of the right length in each norm.
 func TestSteepestOfVastSlopes(t *testing.T) {
 	box := robust.Box{Lower: 0, Upper: 1}
-	for norm, want := range map[robust.Norm][]float64{robust.Linf: {0.1, -0.1, 0.1, 0}, robust.L2: {0.1 * 2 / 3, -0.1 * 2 / 3, 0.1 / 3, 0}, robust.L1: {0.05, -0.05, 0, 0}} {
-		exec, err := NewExec(testengine.Get(t).Backend(), func(g, x, size *Node) *Node { return robust.Steepest(norm, g, x, size, box) })
+	for norm, want := range map[robust.Norm][]float64{
+		robust.Linf: {0.1, -0.1, 0.1, 0}, robust.L2: {0.1 * 2 / 3, -0.1 * 2 / 3, 0.1 / 3, 0}, robust.L1: {0.05, -0.05, 0, 0},
+	} {
+		exec, err := NewExec(testengine.Get(t).Backend(), func(g, x, size *Node) *Node {
+			return robust.Steepest(norm, g, x, size, box)
+		})
 		require.NoError(t, err)
 		got, err := exec.Call1([][]float32{{2e38, -2e38, 1e38, 0}}, [][]float32{{0.5, 0.5, 0.5, 0.5}}, float32(0.1))
 		require.NoError(t, err)
@@ -63,7 +68,8 @@ func TestReachOfFlatAndSteepPlanes(t *testing.T) {
 	for _, norm := range []robust.Norm{robust.Linf, robust.L2, robust.L1} {
 		exec, err := NewExec(testengine.Get(t).Backend(), func(x, w, gain *Node) *Node { return robust.Reach(norm, x, w, gain, box) })
 		require.NoError(t, err)
-		got, err := exec.Call1([][]float32{{0.5, 0.5}, {0.5, 0.5}, {0.5, 0.5}}, [][]float32{{0, 0}, {1e-25, 0}, {1e15, 0}}, [][]float32{{1e35}, {1e35}, {2e14}})
+		got, err := exec.Call1([][]float32{{0.5, 0.5}, {0.5, 0.5}, {0.5, 0.5}}, [][]float32{{0, 0}, {1e-25, 0}, {1e15, 0}},
+			[][]float32{{1e35}, {1e35}, {2e14}})
 		require.NoError(t, err)
 		for i, v := range tensors.MustCopyFlatData[float32](got) {
 			require.False(t, math.IsNaN(float64(v)), norm)

@@ -213,7 +213,7 @@ func (f *attackFlags) fits(m *nets.Model, goal robust.Goal) error {
 		err = loss.Validate(m.Classes, goal.Targeted() || f.multiTarget || f.targetClasses > 0)
 	}
 	if err != nil {
-		return usagef("--loss %v", err)
+		return usagef("--loss %v: use --loss margin", err)
 	}
 	return nil
 }

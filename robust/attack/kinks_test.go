@@ -92,12 +92,14 @@ func TestBadSlopes(t *testing.T) {
 		{attack.FAB{Steps: 20}, []robust.Norm{robust.L2, robust.L1}, false, true},
 		{attack.DeepFool{}, []robust.Norm{robust.Linf, robust.L2}, false, true},
 		{attack.CW{SearchSteps: 6, Steps: 80, LearningRate: 0.1, InitialConst: 0.01}, []robust.Norm{robust.L2}, true, false},
-		{attack.Filtered{Attack: attack.PGD{NoRandom: true, Loss: robust.Margin}, Mask: attack.Low, Size: 2, Project: true}, []robust.Norm{robust.Linf}, false, true},
+		{attack.Filtered{Attack: attack.PGD{NoRandom: true, Loss: robust.Margin}, Mask: attack.Low, Size: 2, Project: true},
+			[]robust.Norm{robust.Linf}, false, true},
 		{attack.JointPGD{Steps: 10}, []robust.Norm{robust.Linf}, false, false},
 	} {
 		for _, norm := range c.norms {
 			t.Run(fmt.Sprintf("%s/%s", c.attack.Name(), norm), func(t *testing.T) {
-				p.Threat = robust.Threat{Norm: norm, Epsilon: map[robust.Norm]float64{robust.Linf: 0.05, robust.L2: 0.25, robust.L1: 0.6}[norm]}
+				radius := map[robust.Norm]float64{robust.Linf: 0.05, robust.L2: 0.25, robust.L1: 0.6}[norm]
+				p.Threat = robust.Threat{Norm: norm, Epsilon: radius}
 				_, joint := c.attack.(attack.JointPGD)
 				if joint {
 					p.Threat.Weights = []float64{0.01}
