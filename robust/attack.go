@@ -5,6 +5,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/report"
 )
 
@@ -48,4 +49,19 @@ type Attack interface {
 	Access() Access
 	// Perturb runs the attack. Examples for which it finds nothing keep whatever it tried last, inside the threat.
 	Perturb(ctx context.Context, v *Victim, p Problem) (*Perturbation, error)
+}
+
+// Fitted is implemented by attacks that ask for more than some models have, such as more target classes.
+type Fitted interface {
+	Attack
+	// For returns the attack as it runs on the model, under a name that says so.
+	For(m *nets.Model) Attack
+}
+
+// For returns the attack as it runs on the model: itself, unless it is Fitted.
+func For(a Attack, m *nets.Model) Attack {
+	if fitted, ok := a.(Fitted); ok {
+		return fitted.For(m)
+	}
+	return a
 }

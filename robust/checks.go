@@ -54,6 +54,10 @@ func (o *Outcome) checks(found tally, weightExcess float64, rows []int, seen sig
 		check("zero-gradient", seen.zeroGradients > 0,
 			fmt.Sprintf("the cross-entropy has no gradient at all at %d of the %d clean examples looked at", seen.zeroGradients, seen.looked),
 			"gradient attacks start blind there: use the margin or the DLR loss, and an attack on scores (square)"),
+		check("infinite-gradient", seen.clean.examples+seen.perturbed.examples > 0,
+			fmt.Sprintf("the cross-entropy's slope is infinite or NaN at %d of the %d clean examples looked at (%d pixels), perturbed at %d (%d pixels)",
+				seen.clean.examples, seen.looked, seen.clean.pixels, seen.perturbed.examples, seen.perturbed.pixels),
+			"attacks go on with the finite rest: smooth what has no slope there (a root or a norm at 0), and attack scores too (square)"),
 		check("randomized", seen.spread > 1e-4,
 			fmt.Sprintf("the same clean images give logits that differ by %.3g (relative to the largest)", seen.spread),
 			"a success may be luck and so may a survival: turn the randomness off, or average over many passes"),
@@ -69,13 +73,17 @@ func (o *Outcome) checks(found tally, weightExcess float64, rows []int, seen sig
 // signs are what the clean images tell of a model that fools attacks.
 type signs struct {
 	looked, zeroGradients int     // examples looked at for gradients, and those that have none
+	clean, perturbed      kinks   // of the examples looked at, as they came and as the attack left them
 	spread                float64 // largest difference between the logits of two passes, relative to the largest logit
 	probabilities         bool
 }
 
+// kinks counts examples with slopes that are infinite or NaN, and their pixels.
+type kinks struct{ examples, pixels int }
+
 // inspect passes one batch of the attacked clean images through the model, twice, and books it on nobody. Gradients are
-// looked at only if the attack had them and moves inputs.
-func (v *Victim) inspect(ctx context.Context, p Problem, access Access, rows []int) (seen signs, err error) {
+// looked at only if the attack had them and moves inputs; then it passes the perturbed images, too, which must be finite.
+func (v *Victim) inspect(ctx context.Context, p Problem, access Access, rows []int, perturbed *tensors.Tensor) (seen signs, err error) {
 	if len(rows) == 0 {
 		return seen, nil
 	}
@@ -87,46 +95,82 @@ func (v *Victim) inspect(ctx context.Context, p Problem, access Access, rows []i
 		if !gradients {
 			return []*Node{logits}
 		}
-		g := Gradient(ReduceAllSum(CrossEntropy.Graph(logits, args[1], false)), images)[0]
-		return []*Node{logits, ConvertDType(ReduceMax(Abs(Reshape(g, -1, v.exampleSize())), -1), dtypes.Float32)}
+		g := Reshape(Gradient(ReduceAllSum(CrossEntropy.Graph(logits, args[1], false)), images)[0], -1, v.exampleSize())
+		count := func(which *Node) *Node { return ReduceSum(ConvertDType(which, dtypes.Int32), -1) }
+		return []*Node{logits, count(NotEqual(g, ZerosLike(g))), count(LogicalNot(IsFinite(g)))}
 	})
 	if err != nil {
 		return seen, err
 	}
-	flat, err := tensors.CopyFlatData[float32](p.Images)
+	look := func(images *tensors.Tensor) (logits []float32, slopes, infinite []int32, err error) {
+		flat, err := tensors.CopyFlatData[float32](images)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		args := []any{v.Images(flat, rows)}
+		if gradients {
+			args = append(args, v.Ints(p.Goal.Classes(), rows))
+		}
+		out, err := step.Call(ctx, nil, args...)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if logits, err = tensors.CopyFlatData[float32](out[0]); err != nil || !gradients {
+			return logits, nil, nil, err
+		}
+		if slopes, err = tensors.CopyFlatData[int32](out[1]); err != nil {
+			return nil, nil, nil, err
+		}
+		infinite, err = tensors.CopyFlatData[int32](out[2])
+		return logits, slopes, infinite, err
+	}
+	logits, slopes, infinite, err := look(p.Images)
 	if err != nil {
 		return seen, err
 	}
-	args := []any{v.Images(flat, rows)}
-	if gradients {
-		args = append(args, v.Ints(p.Goal.Classes(), rows))
+	again, _, _, err := look(p.Images)
+	if err != nil {
+		return seen, err
 	}
-	var passes [2][]float32
-	for i := range passes {
-		out, err := step.Call(ctx, nil, args...)
-		if err != nil {
-			return seen, err
-		}
-		if passes[i], err = tensors.CopyFlatData[float32](out[0]); err != nil {
-			return seen, err
-		}
-		passes[i] = passes[i][:len(rows)*v.Model.Classes]
-		if !gradients || i > 0 {
-			continue
-		}
-		largest, err := tensors.CopyFlatData[float32](out[1])
-		if err != nil {
-			return seen, err
-		}
-		seen.looked = len(rows)
-		for i := range rows {
-			if largest[i] == 0 {
-				seen.zeroGradients++
-			}
+	classes := v.Model.Classes
+	seen.compare(logits[:len(rows)*classes], again[:len(rows)*classes], classes)
+	if !gradients {
+		return seen, nil
+	}
+	seen.looked = len(rows)
+	for i, r := range rows {
+		if slopes[i] == 0 || saturated(logits[i*classes:(i+1)*classes], p.Goal.Classes()[r]) {
+			seen.zeroGradients++
 		}
 	}
-	seen.compare(passes[0], passes[1], v.Model.Classes)
+	seen.clean.count(infinite[:len(rows)])
+	if _, _, infinite, err = look(perturbed); err != nil {
+		return seen, err
+	}
+	seen.perturbed.count(infinite[:len(rows)])
 	return seen, nil
+}
+
+func (k *kinks) count(pixels []int32) {
+	for _, n := range pixels {
+		if n > 0 {
+			k.examples, k.pixels = k.examples+1, k.pixels+int(n)
+		}
+	}
+}
+
+// saturated tells whether the gradient of the cross-entropy at these logits is zero in float32, whatever the slopes of the
+// logits are: it is their sum with the weights p_k - [k=y], none of which is larger than the probability of all classes
+// but y, and that lies below float32's smallest normal number, 2^-126 (a gap of 87.3). What a gradient that was computed
+// holds then is the rounding of 1 - 1.
+func saturated(logits []float32, y int32) bool {
+	others := 0.0
+	for k, z := range logits {
+		if int32(k) != y {
+			others += math.Exp(float64(z) - float64(logits[y])) // >= (1-p_y), by a factor of 1/p_y
+		}
+	}
+	return others < 0x1p-126
 }
 
 // compare looks at the logits of two passes.

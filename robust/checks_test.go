@@ -2,12 +2,18 @@ package robust_test
 
 import (
 	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trustbook/trustbook/internal/oracle"
 	"github.com/trustbook/trustbook/internal/testengine"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
@@ -21,6 +27,7 @@ func TestSignsOfFooledAttacks(t *testing.T) {
 		m.Logits = change
 		return m
 	}
+	rooted := func(s *model.Scope, x *Node) *Node { return honest.Logits(s, Sqrt(x)) }
 	for _, c := range []struct {
 		name   string
 		model  *nets.Model
@@ -31,6 +38,8 @@ func TestSignsOfFooledAttacks(t *testing.T) {
 		{"probabilities", with(func(s *model.Scope, x *Node) *Node { return Softmax(honest.Logits(s, x), -1) }), robust.Scores, []string{"softmax"}},
 		{"blind", with(func(s *model.Scope, x *Node) *Node { return honest.Logits(s, StopGradient(x)) }), robust.Gradients, []string{"zero-gradient"}},
 		{"blind, which an attack on scores does not mind", with(func(s *model.Scope, x *Node) *Node { return honest.Logits(s, StopGradient(x)) }), robust.Scores, nil},
+		{"rooted", with(rooted), robust.Gradients, []string{"infinite-gradient"}},
+		{"rooted, which an attack on scores does not mind", with(rooted), robust.Scores, nil},
 		{"random", with(func(s *model.Scope, x *Node) *Node {
 			return Add(honest.Logits(s, x), MulScalar(s.RandomUniform(x.Graph(), x.Shape()), 0.01))
 		}), robust.Gradients, []string{"randomized"}},
@@ -53,6 +62,92 @@ func TestSignsOfFooledAttacks(t *testing.T) {
 			require.Equal(t, make([]int64, 3), o.Queries)
 			require.Equal(t, make([]int64, 3), o.Grads)
 		})
+	}
+}
+
+// TestSaturated: of logits of any scale, those are counted of which PyTorch finds the gradient of the cross-entropy zero
+// (softmax minus one-hot in float32, subnormal numbers included), and none whose weights float32 holds, by float64.
+func TestSaturated(t *testing.T) {
+	const n, classes = 100, 10
+	l := oracle.RandomLinear(30, classes, 7)
+	m := l.Model(0, 1)
+	v, err := robust.NewVictim(testengine.Get(t), m, 64)
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(1, 2))
+	rows, labels := make([][]float32, n), make([]int32, n)
+	for i := range rows {
+		for range l.W {
+			rows[i] = append(rows[i], rng.Float32())
+		}
+		labels[i] = l.Predict(rows[i])
+	}
+	p := robust.Problem{Images: tensors.FromValue(rows), Goal: robust.Goal{Labels: labels}, Threat: robust.Threat{Epsilon: 0.1}}
+	still := fake{robust.Gradients, func(*robust.Victim, robust.Problem) (*robust.Perturbation, error) {
+		return &robust.Perturbation{}, nil
+	}}
+	for _, scale := range []float64{1, 3, 10, 30, 100, 1e3, 1e4, 1e5} {
+		scaled := make([][]float32, len(l.W))
+		for i, row := range l.W {
+			for _, w := range row {
+				scaled[i] = append(scaled[i], w*float32(scale))
+			}
+		}
+		bias := make([]float32, classes)
+		for k, b := range l.B {
+			bias[k] = b * float32(scale)
+		}
+		require.NoError(t, m.Weights()[0].SetValue(tensors.FromValue(scaled)))
+		require.NoError(t, m.Weights()[1].SetValue(tensors.FromValue(bias)))
+		torch, most := 0, 0
+		for _, x := range rows[:64] { // those that the check looks at
+			z := make([]float64, classes)
+			for k := range z {
+				z[k] = float64(bias[k])
+				for i, v := range x {
+					z[k] += float64(v) * float64(scaled[i][k])
+				}
+			}
+			top, sum, others := slices.Max(z), 0.0, 0.0
+			for _, v := range z {
+				sum += float64(float32(math.Exp(v - top)))
+				if v != top {
+					others = max(others, math.Exp(v-top))
+				}
+			}
+			zero := true
+			for _, v := range z {
+				weight := float32(math.Exp(v - top - math.Log(float64(float32(sum)))))
+				if v == top {
+					weight--
+				}
+				zero = zero && weight == 0
+			}
+			if zero {
+				torch++
+			}
+			if others < 0x1p-126 {
+				most++
+			}
+		}
+		o, err := robust.Evaluate(context.Background(), v, still, p)
+		require.NoError(t, err)
+		counted := 0
+		for _, c := range o.Checks {
+			if c.Name == "zero-gradient" {
+				_, err := fmt.Sscanf(c.Meaning, "the cross-entropy has no gradient at all at %d", &counted)
+				require.NoError(t, err)
+				require.Equal(t, counted > 0, c.Raised)
+			}
+		}
+		t.Logf("scale %g: %d zero in PyTorch, %d counted", scale, torch, counted)
+		require.GreaterOrEqual(t, float64(counted), 0.9*float64(torch))
+		require.LessOrEqual(t, counted, most)
+		if scale == 1 {
+			require.Zero(t, counted)
+		}
+		if scale == 1e5 {
+			require.GreaterOrEqual(t, counted, 60)
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ func (v *Victim) Delegate(ctx context.Context, a Attack, p Problem, rows []int, 
 	if len(rows) == 0 {
 		return &Delegated{}, nil
 	}
-	if a.Access() > v.access {
+	if a = For(a, v.Model); a.Access() > v.access {
 		return nil, errors.Errorf("%s asks for %s, the ensemble for %s only", a.Name(), a.Access(), v.access)
 	}
 	clean, err := tensors.CopyFlatData[float32](p.Images)

@@ -58,6 +58,7 @@ func Evaluate(ctx context.Context, v *Victim, a Attack, p Problem) (*Outcome, er
 	if p.Progress == nil {
 		p.Progress = report.Silent{}
 	}
+	a = For(a, v.Model)
 	n := p.Images.Shape().Dimensions[0]
 	o := &Outcome{Attack: a.Name(), N: n}
 	var err error
@@ -223,7 +224,7 @@ func (o *Outcome) judge(ctx context.Context, v *Victim, access Access, rows []in
 		}
 	}
 	o.MedianNorm = median(successNorms)
-	seen, err := v.inspect(ctx, o.Problem, access, rows)
+	seen, err := v.inspect(ctx, o.Problem, access, rows, images)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func Reach(norm Norm, x, w, gain *Node, box Box) *Node {
 	sum := func(z *Node) *Node { return ReduceAndKeep(z, ReduceSum, -1) }
 	// Weights relative to the largest one: squares of tiny gradients would underflow.
 	most := MaxScalar(ReduceAndKeep(Abs(w), ReduceMax, -1), 1e-30)
-	u, g := Div(Abs(w), most), Div(Abs(gain), most)
+	u, g := Div(Abs(w), most), MinScalar(Div(Abs(gain), most), 1e30)
 	zeros := ZerosLike(u)
 	var m *Node
 	switch norm {

@@ -34,6 +34,7 @@ func Transfer(ctx context.Context, sources, targets []*Victim, a Attack, p Probl
 	if err := checkTransfer(sources, targets, a, p); err != nil {
 		return nil, errors.WithMessage(err, "robust: transfer")
 	}
+	a = For(a, sources[0].Model) // all have the same number of classes
 	m := &TransferMatrix{Attack: a.Name()}
 	if p.Progress == nil {
 		p.Progress = report.Silent{}

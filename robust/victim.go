@@ -84,11 +84,11 @@ func (o *Oracle) Predict(images *Node) *Node {
 	return ArgMax(o.victim.Model.Logits(o.scope, images), -1, dtypes.Int32)
 }
 
-// Gradient builds the gradients of a scalar: one backward pass.
+// Gradient builds the gradients of a scalar, finite everywhere (see [Slopes]): one backward pass.
 func (o *Oracle) Gradient(loss *Node, with ...*Node) []*Node {
 	o.need(Gradients)
 	o.backwards++
-	return Gradient(loss, with...)
+	return Slopes(loss, with...)
 }
 
 // Weights returns the nodes of the model's weights, in the order of nets.Model.Weights.

@@ -170,6 +170,9 @@ func (f *attackFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := f.fits(m, p.Goal); err != nil {
+		return err
+	}
 	p.Threat, p.Seed, p.Progress = threat, f.seed, report.NewBar()
 	e, err := openEngine(f.backend)
 	if err != nil {
@@ -196,6 +199,18 @@ func (f *attackFlags) run(c *cobra.Command) error {
 		return printJSON(c, outcomeJSON(o, m, e))
 	}
 	return printOutcome(c, o, m, e, f.out)
+}
+
+// fits reports a loss that the model has too few classes for.
+func (f *attackFlags) fits(m *nets.Model, goal robust.Goal) error {
+	loss, err := robust.ParseLoss(f.loss)
+	if err == nil {
+		err = loss.Validate(m.Classes, goal.Targeted() || f.multiTarget || f.targetClasses > 0)
+	}
+	if err != nil {
+		return usagef("--loss %v: use --loss margin", err)
+	}
+	return nil
 }
 
 // checkOut reports an output file that cannot be written, or that would overwrite an input.

@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 )
 
@@ -27,12 +28,12 @@ type APGD struct {
 	Restarts int         // zero: 1
 	Loss     robust.Loss // what is climbed; zero: cross-entropy
 	// Targets, where it is not zero and the goal is untargeted, makes this APGD-T: one search towards each of the
-	// so many other classes that have the largest logits on the clean image, by Loss.Towards. AutoAttack uses 9 with
-	// DLR.
+	// so many other classes that have the largest logits on the clean image, by Loss.Towards; all, if there are fewer.
+	// AutoAttack uses 9 with DLR.
 	Targets int
 }
 
-var _ robust.Attack = APGD{}
+var _ robust.Fitted = APGD{}
 
 // Name implements robust.Attack.
 func (a APGD) Name() string {
@@ -47,6 +48,12 @@ func (a APGD) Name() string {
 // Access implements robust.Attack.
 func (APGD) Access() robust.Access { return robust.Gradients }
 
+// For implements robust.Fitted: Targets are no more than there are other classes.
+func (a APGD) For(m *nets.Model) robust.Attack {
+	a.Targets = min(a.Targets, m.Classes-1)
+	return a
+}
+
 func (a APGD) defaults() APGD {
 	a.Steps = cmp.Or(a.Steps, 100)
 	a.Restarts = cmp.Or(a.Restarts, 1)
@@ -59,8 +66,8 @@ func (a APGD) validate(v *robust.Victim, p robust.Problem) error {
 		return errors.Errorf("Steps = %d: need at least 1", a.Steps)
 	case a.Restarts < 1:
 		return errors.Errorf("Restarts = %d: need at least 1", a.Restarts)
-	case a.Targets < 0 || a.Targets >= v.Model.Classes:
-		return errors.Errorf("Targets = %d: want 0 to %d, the number of other classes", a.Targets, v.Model.Classes-1)
+	case a.Targets < 0:
+		return errors.Errorf("Targets = %d: give a number of classes, or 0 for none in particular", a.Targets)
 	case p.Threat.Norm == robust.L1:
 		return errors.New("apgd: works in linf and l2, not in l1: use PGD")
 	}
@@ -69,7 +76,7 @@ func (a APGD) validate(v *robust.Victim, p robust.Problem) error {
 
 // Perturb implements robust.Attack.
 func (a APGD) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*robust.Perturbation, error) {
-	a = a.defaults()
+	a = a.For(v.Model).(APGD).defaults()
 	if err := a.validate(v, p); err != nil {
 		return nil, err
 	}

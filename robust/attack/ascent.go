@@ -235,6 +235,7 @@ func (a ascent) compileStep(j *job) (*robust.Step, error) {
 		g := flat(o.Gradient(ReduceAllSum(loss), x)[0])
 		var outputs []*Node
 		if a.momentum > 0 { // g ← µ·g + ∇/||∇||_1
+			g = Div(g, robust.Vastness(g))
 			g = Add(MulScalar(flat(rest[0]), a.momentum), Div(g, MaxScalar(ReduceAndKeep(Abs(g), ReduceSum, -1), 1e-30)))
 			outputs, rest = append(outputs, ReshapeLike(g, x)), rest[1:]
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
 )
@@ -18,8 +19,9 @@ import (
 // AutoAttack is the ensemble of Croce and Hein (arXiv 2003.01690): its members run in order, each only on the examples
 // that are still standing. An example is robust only if all of them fail. Version "standard" is APGD with
 // cross-entropy, APGD-T with DLR towards 9 classes, FAB-T towards 9 classes (100 steps each) and SquareAttack (5000
-// queries), for linf and l2. Targets are as many as there are other classes, if those are fewer than 9; networks of
-// less than 4 classes have no DLR towards a target: name members for them.
+// queries), for linf and l2. Targets are as many as there are other classes, if those are fewer than 9. Networks of less
+// than 4 classes have no DLR towards a target: for them, APGD-T climbs the margin, which is DLR without its denominator,
+// and the name is "autoattack(standard, margin for dlr)".
 //
 // What each member did is in Outcome.Stages. The perturbation of an example is that of the member that broke it, or else
 // of the last one.
@@ -29,14 +31,20 @@ type AutoAttack struct {
 	// Dir is a folder where the results of each member on each batch are kept, so that a run that was stopped goes on
 	// where it was: at most one batch is lost, and the outcome is the same to the byte. "" keeps nothing.
 	Dir string
+
+	margin bool // in place of DLR, which the network does not have: set by For
 }
 
-var _ robust.Attack = AutoAttack{}
+var _ robust.Fitted = AutoAttack{}
 
 // Name implements robust.Attack. Only the four members make it "standard".
 func (a AutoAttack) Name() string {
 	if len(a.Members) == 0 {
-		return fmt.Sprintf("autoattack(%s)", cmp.Or(a.Version, "standard"))
+		name := "autoattack(" + cmp.Or(a.Version, "standard")
+		if a.margin {
+			name += ", margin for dlr"
+		}
+		return name + ")"
 	}
 	names := make([]string, len(a.Members))
 	for i, m := range a.Members {
@@ -61,12 +69,26 @@ func (a AutoAttack) Access() robust.Access {
 	return most
 }
 
-// Standard returns the members of AutoAttack's version "standard" for a network of so many classes.
+// For implements robust.Fitted: the name says if the margin stands in for DLR, and members fit the network.
+func (a AutoAttack) For(m *nets.Model) robust.Attack {
+	a.margin = robust.DLR.Validate(m.Classes, true) != nil
+	a.Members = slices.Clone(a.Members)
+	for i, member := range a.Members {
+		a.Members[i] = robust.For(member, m)
+	}
+	return a
+}
+
+// Standard returns the members of AutoAttack's version "standard" for a network of so many classes; with less than four,
+// the margin stands in for DLR.
 func Standard(classes int) []robust.Attack {
-	targets := min(9, classes-1)
+	targets, loss := min(9, classes-1), robust.DLR
+	if loss.Validate(classes, true) != nil {
+		loss = robust.Margin
+	}
 	return []robust.Attack{
 		APGD{},
-		APGD{Loss: robust.DLR, Targets: targets},
+		APGD{Loss: loss, Targets: targets},
 		FAB{Targets: targets, EarlyStop: true},
 		SquareAttack{},
 	}
@@ -88,15 +110,12 @@ func (a AutoAttack) members(v *robust.Victim, p robust.Problem) ([]robust.Attack
 	case p.Threat.Norm == robust.L1:
 		return nil, errors.New("autoattack: the standard version is for linf and l2, not for l1: name Members")
 	}
-	if err := robust.DLR.Validate(v.Model.Classes, true); err != nil {
-		return nil, errors.WithMessage(err, "autoattack: name Members")
-	}
 	return Standard(v.Model.Classes), p.Threat.RequireBudget()
 }
 
 // Perturb implements robust.Attack.
 func (a AutoAttack) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*robust.Perturbation, error) {
-	members, err := a.members(v, p)
+	members, err := a.For(v.Model).(AutoAttack).members(v, p)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package attack_test
 
 import (
 	"context"
+	"math"
 	"os"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trustbook/trustbook/internal/oracle"
 	"github.com/trustbook/trustbook/internal/testengine"
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
@@ -149,7 +151,6 @@ func TestStandard(t *testing.T) {
 		p      robust.Problem
 		want   string
 	}{
-		{attack.AutoAttack{}, p, "dlr: needs >= 4 classes, got 3"},
 		{attack.AutoAttack{Version: "plus"}, p, `Version = "plus"`},
 		{attack.AutoAttack{Version: "standard", Members: members()}, p, "give one of the two"},
 		{attack.AutoAttack{Members: []robust.Attack{nil}}, p, "Members[0] is nil"},
@@ -158,9 +159,9 @@ func TestStandard(t *testing.T) {
 		{attack.APGD{}, weights, "moves inputs only"},
 		{attack.APGD{Steps: -1}, p, "Steps = -1"},
 		{attack.APGD{Restarts: -1}, p, "Restarts = -1"},
-		{attack.APGD{Targets: 3}, p, "Targets = 3: want 0 to 2"},
 		{attack.APGD{Targets: -1}, p, "Targets = -1"},
 		{attack.APGD{Targets: 2, Loss: robust.DLR}, p, "dlr: needs >= 4 classes, got 3"},
+		{attack.PGD{MultiTarget: true, Loss: robust.DLR}, p, "dlr: needs >= 4 classes, got 3"},
 		{attack.APGD{Loss: 7}, p, "Loss = 7"},
 		{attack.APGD{}, l1, "not in l1"},
 		{attack.SquareAttack{}, l1, "not in l1"},
@@ -173,4 +174,69 @@ func TestStandard(t *testing.T) {
 		require.ErrorContains(t, err, c.want, c.attack.Name())
 		require.NotContains(t, err.Error(), "\n")
 	}
+}
+
+// TestFewClasses: with two and three classes, where DLR towards a target does not exist, AutoAttack finds what linear
+// classifiers lose by their closed form, towards targets too; its name says what stands in for DLR, and those of attacks
+// towards classes how many there are.
+func TestFewClasses(t *testing.T) {
+	for _, classes := range []int32{2, 3} {
+		l := oracle.RandomLinear(30, int(classes), 7)
+		x, rows, labels := images(l, 24, 11)
+		v, err := robust.NewVictim(testengine.Get(t), l.Model(0, 1), 24)
+		require.NoError(t, err)
+		p := robust.Problem{Images: x, Goal: robust.Goal{Labels: labels}, Threat: robust.Threat{Epsilon: 0.06}, Seed: 3}
+		a := robust.For(attack.AutoAttack{}, v.Model)
+		require.Equal(t, "autoattack(standard, margin for dlr)", a.Name())
+		members := attack.Standard(int(classes))
+		require.Equal(t, attack.APGD{Loss: robust.Margin, Targets: int(classes) - 1}, members[1])
+		members[3] = attack.SquareAttack{Queries: 40}
+		ensemble := attack.AutoAttack{Members: members}
+
+		o, err := robust.Evaluate(context.Background(), v, ensemble, p)
+		require.NoError(t, err)
+		fell := 0
+		for i := range rows {
+			if worst := l.WorstMargin(rows[i], labels[i], "linf", 0.06, 0, 1); math.Abs(worst) > 1e-4 {
+				require.Equal(t, worst < 0, o.Success[i], "%d classes, example %d: margin %g", classes, i, worst)
+			}
+			if o.Success[i] {
+				fell++
+			}
+		}
+		require.Positive(t, fell)
+		require.Less(t, fell, len(rows))
+
+		targeted := p
+		targeted.Goal.Targets = make([]int32, len(labels))
+		for i, y := range labels {
+			targeted.Goal.Targets[i] = (y + 1) % classes
+		}
+		reached, err := robust.Evaluate(context.Background(), v, ensemble, targeted)
+		require.NoError(t, err)
+		for i, success := range reached.Success {
+			if classes == 2 { // the same problem
+				require.Equal(t, o.Success[i], success, "example %d", i)
+			}
+			require.True(t, !success || o.Success[i], "%d classes, example %d reaches its target but leaves no label", classes, i)
+		}
+
+		for _, c := range []struct {
+			many, all robust.Attack
+		}{
+			{attack.APGD{Steps: 5, Targets: 9}, attack.APGD{Steps: 5, Targets: int(classes) - 1}},
+			{attack.FAB{Steps: 5, Targets: 9}, attack.FAB{Steps: 5, Targets: int(classes) - 1}},
+		} {
+			many, err := robust.Evaluate(context.Background(), v, c.many, p)
+			require.NoError(t, err)
+			all, err := robust.Evaluate(context.Background(), v, c.all, p)
+			require.NoError(t, err)
+			require.Equal(t, c.all.Name(), many.Attack)
+			require.Equal(t, tensors.MustCopyFlatData[float32](all.Perturbed), tensors.MustCopyFlatData[float32](many.Perturbed))
+		}
+	}
+	four := oracle.RandomLinear(5, 4, 1).Model(0, 1)
+	require.Equal(t, "autoattack(standard)", robust.For(attack.AutoAttack{}, four).Name())
+	require.Equal(t, "cw(search=9, steps=1000, rate=0.01, targets=3)", robust.For(attack.CW{Targets: 9}, four).Name())
+	require.Equal(t, attack.Filtered{Attack: attack.APGD{Targets: 3}}, robust.For(attack.Filtered{Attack: attack.APGD{Targets: 9}}, four))
 }

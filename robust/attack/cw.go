@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 )
 
@@ -30,7 +31,8 @@ type CW struct {
 	LearningRate float64 // of Adam, on w, at the first step; zero: 0.01
 	InitialConst float64 // the first c; zero: 1e-3
 	Confidence   float64 // margin that a success must have, >= 0
-	// Targets is the number of classes that are attacked one by one, the likeliest first, to keep the nearest success. Zero:
+	// Targets is the number of classes that are attacked one by one (all, if there are fewer), the likeliest first, to keep
+	// the nearest success. Zero:
 	// whichever other class is likeliest at each step, as in the paper, for one class' work; now and then that is not the
 	// nearest one. A goal with targets does not look at it.
 	Targets int
@@ -39,7 +41,10 @@ type CW struct {
 	AbortEarly bool
 }
 
-var _ robust.Unbudgeted = CW{}
+var (
+	_ robust.Unbudgeted = CW{}
+	_ robust.Fitted     = CW{}
+)
 
 // Name implements robust.Attack.
 func (a CW) Name() string {
@@ -65,6 +70,12 @@ func (CW) Access() robust.Access { return robust.Gradients }
 
 // Unbudgeted implements robust.Unbudgeted.
 func (CW) Unbudgeted() bool { return true }
+
+// For implements robust.Fitted: Targets are no more than there are other classes.
+func (a CW) For(m *nets.Model) robust.Attack {
+	a.Targets = min(a.Targets, m.Classes-1)
+	return a
+}
 
 func (a CW) defaults() CW {
 	a.SearchSteps, a.Steps = cmp.Or(a.SearchSteps, 9), cmp.Or(a.Steps, 1000)
@@ -93,11 +104,11 @@ func (a CW) validate(p robust.Problem) error {
 
 // Perturb implements robust.Attack.
 func (a CW) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*robust.Perturbation, error) {
-	a = a.defaults()
+	a = a.For(v.Model).(CW).defaults()
 	if err := a.validate(p); err != nil {
 		return nil, err
 	}
-	if a.Targets = min(a.Targets, v.Model.Classes-1); p.Goal.Targeted() {
+	if p.Goal.Targeted() {
 		a.Targets = 0
 	}
 	m, err := begin(ctx, v, p, max(1, a.Targets))
@@ -214,7 +225,7 @@ func (a CW) compileStep(m *minimal) (*robust.Step, error) {
 		d := flat(Sub(x, clean))
 		loss := Add(ReduceSum(Square(DivScalar(d, 2*half)), -1), Mul(c, MaxScalar(Sub(confidence, margin), 0)))
 		total := ReduceAllSum(loss)
-		g := o.Gradient(total, w)[0]
+		g := ClipScalar(o.Gradient(total, w)[0], -1e15, 1e15) // Adam squares it, and looks at ratios only
 		mean = Add(MulScalar(mean, 0.9), MulScalar(g, 0.1))
 		square = Add(MulScalar(square, 0.999), MulScalar(Square(g), 0.001))
 		w = Sub(w, Div(Mul(mean, rate), AddScalar(Sqrt(Mul(square, scale)), 1e-8)))

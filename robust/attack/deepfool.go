@@ -128,6 +128,7 @@ func (a DeepFool) compileStep(m *minimal, rivals int) (*robust.Step, error) {
 			direction, gain = unit, ReduceAndKeep(Square(unit), ReduceSum, -1)
 		}
 		far := Div(Reshape(Abs(f), -1, 1), MaxScalar(Mul(most, gain), 1e-30))
+		far = MinScalar(far, 1e9*(box.Upper-box.Lower)) // finite where there is no slope
 		far = Add(far, MulScalar(Div(length(norm, way), MaxScalar(length(norm, direction), 1e-30)), beyond))
 		way = rowsWhere(success, way, Add(way, Mul(direction, far)))
 		moved := ClipScalar(Add(clean, Mul(way, args[6])), box.Lower, box.Upper)

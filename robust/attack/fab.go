@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 )
 
@@ -29,7 +30,7 @@ type FAB struct {
 	Steps    int // a run; zero: 100
 	Restarts int // runs (towards each target), all but the first from a random point at half the distance found; zero: 1
 	// Targets is the number of classes that are attacked one by one, the likeliest first (FAB-T, the form in AutoAttack,
-	// has 9): one backward pass a step. Zero: the nearest boundary of all classes, at a backward pass each.
+	// has 9), all, if there are fewer: one backward pass a step. Zero: the nearest boundary of all classes, at a backward pass each.
 	Targets  int
 	AlphaMax float64 // largest weight of the step from the clean image, in (0, 1]; zero: 0.1
 	Eta      float64 // overshoot, >= 1; zero: 1.05
@@ -39,7 +40,10 @@ type FAB struct {
 	EarlyStop bool
 }
 
-var _ robust.Unbudgeted = FAB{}
+var (
+	_ robust.Unbudgeted = FAB{}
+	_ robust.Fitted     = FAB{}
+)
 
 // Name implements robust.Attack.
 func (a FAB) Name() string {
@@ -63,6 +67,12 @@ func (FAB) Access() robust.Access { return robust.Gradients }
 
 // Unbudgeted implements robust.Unbudgeted.
 func (FAB) Unbudgeted() bool { return true }
+
+// For implements robust.Fitted: Targets are no more than there are other classes.
+func (a FAB) For(m *nets.Model) robust.Attack {
+	a.Targets = min(a.Targets, m.Classes-1)
+	return a
+}
 
 func (a FAB) defaults() FAB {
 	a.Steps, a.Restarts = cmp.Or(a.Steps, 100), cmp.Or(a.Restarts, 1)
@@ -90,14 +100,14 @@ func (a FAB) validate() error {
 
 // Perturb implements robust.Attack.
 func (a FAB) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*robust.Perturbation, error) {
-	a = a.defaults()
+	a = a.For(v.Model).(FAB).defaults()
 	if err := a.validate(); err != nil {
 		return nil, err
 	}
 	others := v.Model.Classes - 1
 	targets, together := 1, others // boundaries that are searched one by one, and all at once
 	if a.Targets > 0 && !p.Goal.Targeted() {
-		targets, together = min(a.Targets, others), 1
+		targets, together = a.Targets, 1
 	}
 	m, err := begin(ctx, v, p, targets*together)
 	if err != nil {
@@ -191,8 +201,7 @@ func (a FAB) compileStep(m *minimal, rivals int) (*robust.Step, error) {
 		from, origin := flat(x), flat(clean)
 		var f, w *Node // the boundary is where f + w·(z - x) = 0
 		if logits := o.Logits(x); targeted {
-			f = robust.Margin.Graph(logits, classes, true)
-			w = flat(o.Gradient(ReduceAllSum(f), x)[0])
+			f, w = plane(o, robust.Margin.Graph(logits, classes, true), x)
 		} else {
 			f, w = nearestBoundary(o, norm, logits, x, classes, rivals)
 		}
@@ -226,8 +235,7 @@ func nearestBoundary(o *robust.Oracle, norm robust.Norm, logits, x, classes, riv
 	own := pick(logits, classes)
 	var nearest *Node
 	for j := range rivals.Shape().Dimensions[1] {
-		diff := Sub(pick(logits, Reshape(Slice(rivals, AxisRange(), AxisElem(j)), -1)), own)
-		slope := flat(o.Gradient(ReduceAllSum(diff), x)[0])
+		diff, slope := plane(o, Sub(pick(logits, Reshape(Slice(rivals, AxisRange(), AxisElem(j)), -1)), own), x)
 		distance := Div(Abs(diff), AddScalar(Reshape(length(dual(norm), slope), -1), 1e-12))
 		if nearest == nil {
 			nearest, f, w = distance, diff, slope
@@ -237,6 +245,14 @@ func nearestBoundary(o *robust.Oracle, norm robust.Norm, logits, x, classes, riv
 		nearest, f, w = Where(nearer, distance, nearest), Where(nearer, diff, f), rowsWhere(nearer, slope, w)
 	}
 	return f, w
+}
+
+// plane builds the linearised boundary f + w·(z - x) = 0 of a difference of logits [batch] at x: f [batch] and w
+// [batch, values], both divided by what makes w too large for float32 to measure.
+func plane(o *robust.Oracle, diff, x *Node) (f, w *Node) {
+	w = flat(o.Gradient(ReduceAllSum(diff), x)[0])
+	vastness := robust.Vastness(w)
+	return Div(diff, Reshape(vastness, -1)), Div(w, vastness)
 }
 
 // dual is the norm that measures gradients where norm measures displacements.

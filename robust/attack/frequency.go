@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/support/exceptions"
 	"github.com/pkg/errors"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 )
 
@@ -166,7 +167,10 @@ type Filtered struct {
 	Project bool    // project the result to the threat's ball
 }
 
-var _ robust.Unbudgeted = Filtered{}
+var (
+	_ robust.Unbudgeted = Filtered{}
+	_ robust.Fitted     = Filtered{}
+)
 
 // Name implements robust.Attack.
 func (a Filtered) Name() string {
@@ -189,6 +193,12 @@ func (a Filtered) Access() robust.Access {
 		return robust.Decisions
 	}
 	return a.Attack.Access()
+}
+
+// For implements robust.Fitted.
+func (a Filtered) For(m *nets.Model) robust.Attack {
+	a.Attack = robust.For(a.Attack, m)
+	return a
 }
 
 // Unbudgeted implements robust.Unbudgeted: with a radius of its own, or if the attack itself needs none.

@@ -74,7 +74,7 @@ func (in Inner) Graph(scope *model.Scope, m *nets.Model, images *Node, objective
 		} else {
 			run()
 		}
-		g := Gradient(loss, wrt...)
+		g := robust.Slopes(loss, wrt...)
 		if in.Threat.Epsilon > 0 {
 			at = robust.Project(in.Threat.Norm, Add(at, robust.Steepest(in.Threat.Norm, g[0], at, size, box)), clean, epsilon, box)
 		}

@@ -42,12 +42,13 @@ func AWP(in Inner, gamma float64) fit.Loss {
 			}
 			var loss *Node
 			nets.Evaluating(scope, images.Graph(), func() { loss = meanCrossEntropy(m.Logits(scope, x), labels) })
-			gradients := Gradient(loss, own...)
+			gradients := robust.Slopes(loss, own...)
 			shifted := make([]*Node, len(own))
 			for k, w := range own {
 				shifted[k] = w
 				if w.Rank() > 1 {
-					size := Mul(frobenius(w), MulScalar(Div(gradients[k], AddScalar(frobenius(gradients[k]), 1e-20)), gamma))
+					g := Div(gradients[k], Reshape(robust.Vastness(Reshape(gradients[k], 1, -1))))
+					size := Mul(frobenius(w), MulScalar(Div(g, AddScalar(frobenius(g), 1e-20)), gamma))
 					shifted[k] = Add(w, size)
 				}
 				shifted[k] = StopGradient(shifted[k])

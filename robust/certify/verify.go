@@ -184,7 +184,7 @@ func (v *Verifier) compile(e *engine.Engine) (err error) {
 		x, clean, y, size, epsilon, radii, deltas := args[0], args[1], args[2], args[3], args[4], args[5], args[6:]
 		layers := withRadii(cover.nodes(scope, x.Graph()), radii)
 		loss := ReduceAllSum(robust.CrossEntropy.Graph(forwardEach(layers, deltas, x), y, false))
-		g := Gradient(loss, append([]*Node{x}, deltas...)...)
+		g := robust.Slopes(loss, append([]*Node{x}, deltas...)...)
 		ascend := func(at, gradient, radius *Node) *Node {
 			return Clip(Add(at, Mul(Sign(gradient), Mul(size, radius))), Neg(radius), radius)
 		}
