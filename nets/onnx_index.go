@@ -161,13 +161,26 @@ func (v *values) scatter(n *protos.NodeProto, x, indices, updates *Node) *Node {
 	case "add":
 		return ScatterSum(x, indices, updates, false, false)
 	case "max":
-		return ScatterMax(x, indices, updates, false, false)
+		return scatterExtremum(x, indices, updates, ScatterMax)
 	case "min":
-		return ScatterMin(x, indices, updates, false, false)
+		return scatterExtremum(x, indices, updates, ScatterMin)
 	default:
 		exceptions.Panicf("reduction %q is not supported", reduction)
 		return nil
 	}
+}
+
+// scatterExtremum shares the slope between equal values, as PyTorch's scatter_reduce.
+func scatterExtremum(x, indices, updates *Node, scatter func(x, indices, updates *Node, sorted, unique bool) *Node) *Node {
+	best := StopGradient(scatter(StopGradient(x), indices, StopGradient(updates), false, false))
+	if !x.DType().IsFloat() {
+		return best
+	}
+	mine := ConvertDType(StopGradient(Equal(x, best)), x.DType())
+	theirs := ConvertDType(StopGradient(Equal(updates, Gather(best, indices))), x.DType())
+	shares := ScatterSum(mine, indices, theirs, false, false)
+	slopes := ScatterSum(Mul(Sub(x, StopGradient(x)), mine), indices, Mul(Sub(updates, StopGradient(updates)), theirs), false, false)
+	return Add(best, Div(slopes, StopGradient(shares)))
 }
 
 // distinct tells whether the places to scatter to are known not to repeat.

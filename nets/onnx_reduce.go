@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute-onnx/support/protos"
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
@@ -73,6 +74,9 @@ func reduceMax(x *Node, axes []int) *Node { return reduceExtremum(x, axes, Reduc
 func reduceMin(x *Node, axes []int) *Node { return reduceExtremum(x, axes, ReduceMin) }
 
 func reduceExtremum(x *Node, axes []int, reduce func(x *Node, axes ...int) *Node) *Node {
+	if x.DType() == dtypes.Bool { // which the pure-Go backend cannot reduce
+		return castTo(reduce(ConvertDType(x, dtypes.Int32), axes...), dtypes.Bool)
+	}
 	if !x.DType().IsFloat() {
 		return reduce(x, axes...)
 	}

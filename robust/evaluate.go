@@ -283,10 +283,17 @@ func (v *Victim) weightExcess(t Threat, weights []*tensors.Tensor) (float64, err
 			if math.IsNaN(d) {
 				return math.Inf(1), nil
 			}
-			worst = max(worst, d-radii[k])
+			worst = max(worst, d-radii[k]-halfUnit(b[i]))
 		}
 	}
 	return worst, nil
+}
+
+// halfUnit is how far rounding to float32 may take a value from where it was meant to lie: half a unit in the last place,
+// which for weights above 16 is more than the tolerance.
+func halfUnit(x float32) float64 {
+	x = float32(math.Abs(float64(x)))
+	return (float64(math.Nextafter32(x, math.MaxFloat32)) - float64(x)) / 2
 }
 
 // weights copies the bytes of the model's weights.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/pkg/errors"
 	"github.com/spf13/cobra"
 
 	"github.com/trustbook/trustbook/engine"
@@ -83,6 +84,9 @@ func (f *weightsFlags) run(c *cobra.Command) error {
 	m, images, labels, err := f.read(options)
 	if err != nil {
 		return err
+	}
+	if len(m.WeightPaths) == 0 {
+		return wrongFile("model", f.model, errors.New("no weights to move: none of its operators has weights of type float32"))
 	}
 	e, err := openEngine(f.backend)
 	if err != nil {
