@@ -30,8 +30,10 @@ func rawArray(t *testing.T, path, code string, fortran bool, values any, shape .
 	if len(shape) == 1 {
 		dims += ","
 	}
-	head := fmt.Sprintf("{'descr': '%s', 'fortran_order': %s, 'shape': (%s), }\n", code, map[bool]string{true: "True", false: "False"}[fortran], dims)
-	require.NoError(t, os.WriteFile(path, append([]byte("\x93NUMPY\x01\x00"+string([]byte{byte(len(head)), byte(len(head) >> 8)})+head), data.Bytes()...), 0o600))
+	turned := map[bool]string{true: "True", false: "False"}[fortran]
+	head := fmt.Sprintf("{'descr': '%s', 'fortran_order': %s, 'shape': (%s), }\n", code, turned, dims)
+	file := append([]byte("\x93NUMPY\x01\x00"), byte(len(head)), byte(len(head)>>8))
+	require.NoError(t, os.WriteFile(path, append(append(file, head...), data.Bytes()...), 0o600))
 }
 
 // TestArraysAsPeopleHaveThem: the same images and labels in every form give the same figures.
@@ -95,7 +97,8 @@ func TestArraysAsPeopleHaveThem(t *testing.T) {
 		{"weights", "--epsilon", "0.001", "--steps", "2", "--draws", "1", "--bits", "8"}, {"score", "--points", "3", "--perturbations", "noise"},
 	} {
 		plain := trustbook(t, dir, append(c, "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--json")...)
-		scaled := trustbook(t, dir, append(c, "--model", "m.onnx", "--inputs", "bytes.npy", "--scale", "1/255", "--labels", "y_hot.npy", "--json")...)
+		scaled := trustbook(t, dir, append(c, "--model", "m.onnx", "--inputs", "bytes.npy", "--scale", "1/255", "--labels", "y_hot.npy",
+			"--json")...)
 		require.Equal(t, fine, plain.status, plain.stderr)
 		require.Equal(t, plain.stdout, scaled.stdout, scaled.stderr)
 	}
