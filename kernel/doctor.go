@@ -39,14 +39,14 @@ type DoctorOptions struct {
 	Extra func(context.Context) []Check
 }
 
-// Doctor examines everything that Trustbook needs: Go, a C compiler, Python, the virtual environment, the notebook
+// Doctor examines everything that Trustbook needs: Go and its build cache, a C compiler, Python, the virtual environment, the notebook
 // kernel with its tools, the XLA plugin, the devices and the cache folder. It changes nothing and uses no network.
 func Doctor(ctx context.Context, o DoctorOptions) Report {
 	home := o.Home
 	if home == "" {
 		home = engine.ProjectRoot()
 	}
-	checks := []Check{checkGo(ctx), checkCompiler(ctx), checkPython(ctx, home), checkEnvironment(home)}
+	checks := []Check{checkGo(ctx), checkBuildCache(ctx), checkCompiler(ctx), checkPython(ctx, home), checkEnvironment(home)}
 	checks = append(checks, checkBackend(o.Backend)...)
 	checks = append(checks, checkKernel(home), checkTool(home, "gonb"), checkTool(home, "goimports"), checkCache(o.CacheDir))
 	if o.Extra != nil {
@@ -75,8 +75,11 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 // oldestGo and newer fetch the exact toolchain that go.mod asks for; older ones do not build this module.
 var oldestGo = [2]int{1, 21}
 
+// installGo mends what fails for want of Go.
+const installGo = "install Go 1.21 or newer: https://go.dev/dl"
+
 func checkGo(ctx context.Context) Check {
-	const name, fix = "go", "install Go 1.21 or newer: https://go.dev/dl"
+	const name, fix = "go", installGo
 	path, err := findGo("")
 	if err != nil {
 		return bad(name, "not on the PATH", fix)
@@ -257,7 +260,7 @@ func checkTool(home, name string) Check {
 	return good(name, path)
 }
 
-// checkCache writes a file into the cache folder, or into the nearest parent that exists, and removes it again.
+// checkCache looks whether the cache folder can be written to.
 func checkCache(dir string) Check {
 	const name = "cache folder"
 	if dir == "" {
@@ -267,20 +270,29 @@ func checkCache(dir string) Check {
 		}
 		dir = filepath.Join(base, "trustbook")
 	}
-	at := dir
+	if _, found, fix := writable(dir); found != "" {
+		return bad(name, found, fix)
+	}
+	return good(name, dir)
+}
+
+// writable writes a file into a folder, or into its nearest parent that exists, which is at, and removes it again. Where that
+// fails it says what was found, and what mends it.
+func writable(dir string) (at, found, fix string) {
+	at = dir
 	for !isDir(at) && filepath.Dir(at) != at {
 		if _, err := os.Lstat(at); err == nil {
-			return bad(name, at+" is not a folder", "remove it")
+			return at, at + " is not a folder", "remove it"
 		}
 		at = filepath.Dir(at)
 	}
 	f, err := os.CreateTemp(at, ".trustbook-doctor-*")
 	if err != nil {
-		return bad(name, oneLine(err), "make it writable: chmod u+w "+at)
+		return at, oneLine(err), "make it writable: chmod u+w " + at
 	}
 	f.Close()
 	os.Remove(f.Name())
-	return good(name, dir)
+	return at, "", ""
 }
 
 var versionNumber = regexp.MustCompile(`^(\d+)\.(\d+)`)

@@ -59,6 +59,6 @@ func foreign(code string) string {
 	if kind == "" {
 		return ""
 	}
-	return map[byte]string{'O': " (Python objects)", 'U': " (texts)", 'S': " (texts)", 'c': " (complex numbers)", 'M': " (dates)", 'm': " (times)",
-		'V': " (raw bytes, or bfloat16)"}[kind[0]]
+	return map[byte]string{'O': " (Python objects)", 'U': " (texts)", 'S': " (texts)", 'c': " (complex numbers)", 'M': " (dates)",
+		'm': " (times)", 'V': " (raw bytes, or bfloat16)"}[kind[0]]
 }

@@ -43,7 +43,8 @@ type IntegerPixels struct {
 }
 
 func (e *IntegerPixels) Error() string {
-	return fmt.Sprintf("holds %s, of which nothing tells what is white: want float32 or float64 images: save (x / %d).astype('float32')", e.Type, e.White)
+	return fmt.Sprintf("holds %s, of which nothing tells what is white: want float32 or float64 images: save (x / %d).astype('float32')",
+		e.Type, e.White)
 }
 
 func readImages(path string, scaleOf func(h header) (float64, error)) (*tensors.Tensor, error) {
@@ -115,7 +116,8 @@ func (h header) oneHot(data io.Reader) ([]int32, error) {
 		what = "of labels in a row save y.reshape(-1)"
 	}
 	bad := func(row int) error {
-		return errors.Errorf("has shape %v, and row %d is not one-hot (one 1, zeros else): want int64 or int32 labels [n]: %s", h.shape, row, what)
+		return errors.Errorf("has shape %v, and row %d is not one-hot (one 1, zeros else): want int64 or int32 labels [n]: %s",
+			h.shape, row, what)
 	}
 	const none = -1
 	labels := make([]int32, h.shape[0])

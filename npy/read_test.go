@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -47,7 +48,8 @@ func TestImagesOfAllTypes(t *testing.T) {
 	for _, big := range []bool{false, true} {
 		for _, fortran := range []bool{false, true} {
 			for code, content := range map[string]string{
-				"f2": packed(t, "f2", big, fortran, []uint16{0, 0x3c00, 0x4000, 0x4200, 0x4400, 0x4500, 0x4600, 0x4700, 0x4800, 0x4880, 0x4900, 0x4980}),
+				"f2": packed(t, "f2", big, fortran, []uint16{0, 0x3c00, 0x4000, 0x4200, 0x4400, 0x4500, 0x4600, 0x4700,
+					0x4800, 0x4880, 0x4900, 0x4980}),
 				"f4": packed(t, "f4", big, fortran, want), "f8": packed(t, "f8", big, fortran, numbers[float64]()),
 				"i1": packed(t, "i1", big, fortran, numbers[int8]()), "i2": packed(t, "i2", big, fortran, numbers[int16]()),
 				"i4": packed(t, "i4", big, fortran, numbers[int32]()), "i8": packed(t, "i8", big, fortran, numbers[int64]()),
@@ -147,7 +149,7 @@ func TestLabelsOfAllForms(t *testing.T) {
 		"big uint16":    array(">u2", "False", "(3,)", "\x00\x02\x00\x00\x00\x01"),
 		"big int32":     array(">i4", "False", "(3,)", "\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x01"),
 		"uint32":        array("<u4", "False", "(3,)", "\x02\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00"),
-		"big int64":     array(">i8", "False", "(3,)", "\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"),
+		"big int64":     array(">i8", "False", "(3,)", "\x00\x00\x00\x00\x00\x00\x00\x02"+strings.Repeat("\x00", 15)+"\x01"),
 		"column":        array("|u1", "False", "(3, 1)", "\x02\x00\x01"),
 		"turned column": array("|u1", "True", "(3, 1)", "\x02\x00\x01"),
 		"one-hot":       array("|u1", "False", "(3, 4)", "\x00\x00\x01\x00\x01\x00\x00\x00\x00\x01\x00\x00"),

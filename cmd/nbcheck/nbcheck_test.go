@@ -98,6 +98,40 @@ func TestCommitWritesOutputsBack(t *testing.T) {
 	assert.Contains(t, string(page), "5 quick")
 }
 
+// TestTourAlone: copied away from what lies beside it, the tour says in one line what is missing and what to do.
+func TestTourAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a kernel")
+	}
+	data, err := os.ReadFile("../../notebooks/00_tour.ipynb")
+	require.NoError(t, err)
+	tour, err := ipynb.Parse(data)
+	require.NoError(t, err)
+	var sources []string
+	for _, c := range tour.Cells {
+		for _, needed := range []string{"import (", "func digits()", "nets.LoadONNX("} {
+			if c.Type == "code" && strings.Contains(c.Source, needed) {
+				sources = append(sources, c.Source)
+			}
+		}
+	}
+	require.Len(t, sources, 3)
+	file, dir := notebook(t, sources...), t.TempDir()
+	out, err := nbcheck("run", "--timeout", "5m", "--out", dir, file)
+	require.ErrorIs(t, err, errProblems, out)
+	data, err = os.ReadFile(filepath.Join(dir, filepath.Base(file)))
+	require.NoError(t, err)
+	executed, err := ipynb.Parse(data)
+	require.NoError(t, err)
+	said := ""
+	for _, o := range executed.Cells[3].Outputs {
+		said += o.Text
+	}
+	require.Contains(t, said, "models/mnist_cnn.onnx: no such file: copy the folder notebooks/models")
+	require.NotContains(t, said, "goroutine")
+	require.LessOrEqual(t, strings.Count(said, "\n"), 3, said)
+}
+
 func TestWrongUse(t *testing.T) {
 	file := notebook(t, "x")
 	for _, args := range [][]string{{"lint"}, {"lint", "none.ipynb"}, {"run", "--scale", "huge", file}, {"run", "--timeout", "-1s", file}, {"render"}, {"nosuch"}} {

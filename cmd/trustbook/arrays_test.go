@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,37 +29,46 @@ func rawArray(t *testing.T, path, code string, fortran bool, values any, shape .
 	if len(shape) == 1 {
 		dims += ","
 	}
-	head := fmt.Sprintf("{'descr': '%s', 'fortran_order': %s, 'shape': (%s), }\n", code, map[bool]string{true: "True", false: "False"}[fortran], dims)
-	require.NoError(t, os.WriteFile(path, append([]byte("\x93NUMPY\x01\x00"+string([]byte{byte(len(head)), byte(len(head) >> 8)})+head), data.Bytes()...), 0o600))
+	turned := map[bool]string{true: "True", false: "False"}[fortran]
+	head := fmt.Sprintf("{'descr': '%s', 'fortran_order': %s, 'shape': (%s), }\n", code, turned, dims)
+	file := append([]byte("\x93NUMPY\x01\x00"), byte(len(head)), byte(len(head)>>8))
+	require.NoError(t, os.WriteFile(path, append(append(file, head...), data.Bytes()...), 0o600))
 }
 
 // TestArraysAsPeopleHaveThem: the same images and labels in every form give the same figures.
 func TestArraysAsPeopleHaveThem(t *testing.T) {
-	const n = 6
-	dir, _ := attackFolder(t)
+	const n, side, classes = 6, 6, 3
+	dir := t.TempDir()
+	model, err := os.ReadFile(filepath.Join(home, "nets", "testdata", "mlp_new.onnx"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "m.onnx"), model, 0o600))
 	at := func(name string) string { return filepath.Join(dir, name) }
-	pixels := blobs(n) // of 255ths
-	bytesOf, wide, turned := make([]byte, len(pixels)), make([]float64, len(pixels)), make([]float32, len(pixels))
-	for i, p := range pixels {
-		bytesOf[i], wide[i] = byte(math.Round(255*float64(p))), float64(p)
-		row, y, x := i/784, i%784/28, i%28
-		turned[row+n*(y+28*x)] = p
+	const size = n * side * side
+	pixels, bytesOf, wide, turned := make([]float32, size), make([]byte, size), make([]float64, size), make([]float32, size)
+	for i := range size {
+		bytesOf[i] = byte(97 * i)
+		pixels[i] = float32(float64(bytesOf[i]) / 255)
+		wide[i] = float64(pixels[i])
+		row, y, x := i/(side*side), i%(side*side)/side, i%side
+		turned[row+n*(y+side*x)] = pixels[i]
 	}
-	rawArray(t, at("fortran.npy"), "<f4", true, turned, n, 1, 28, 28)
-	rawArray(t, at("big.npy"), ">f8", false, wide, n, 1, 28, 28)
-	rawArray(t, at("bytes.npy"), "|u1", false, bytesOf, n, 1, 28, 28)
-	oneHot := make([]byte, n*10)
+	saveArray(t, at("x.npy"), pixels, n, 1, side, side)
+	saveArray(t, at("y.npy"), []int64{0, 1, 2, 0, 1, 2}, n)
+	rawArray(t, at("fortran.npy"), "<f4", true, turned, n, 1, side, side)
+	rawArray(t, at("big.npy"), ">f8", false, wide, n, 1, side, side)
+	rawArray(t, at("bytes.npy"), "|u1", false, bytesOf, n, 1, side, side)
+	oneHot := make([]byte, n*classes)
 	for i := range n {
-		oneHot[10*i+i] = 1
+		oneHot[classes*i+i%classes] = 1
 	}
-	rawArray(t, at("y_u1.npy"), "|u1", false, []byte{0, 1, 2, 3, 4, 5}, n)
-	rawArray(t, at("y_i2.npy"), ">i2", false, []int16{0, 1, 2, 3, 4, 5}, n)
-	rawArray(t, at("y_column.npy"), "|u1", false, []byte{0, 1, 2, 3, 4, 5}, n, 1)
-	rawArray(t, at("y_hot.npy"), "|b1", false, oneHot, n, 10)
-	rawArray(t, at("targets.npy"), "|u1", false, []byte{9, 9, 9, 9, 9, 9}, n, 1)
+	rawArray(t, at("y_u1.npy"), "|u1", false, []byte{0, 1, 2, 0, 1, 2}, n)
+	rawArray(t, at("y_i2.npy"), ">i2", false, []int16{0, 1, 2, 0, 1, 2}, n)
+	rawArray(t, at("y_column.npy"), "|u1", false, []byte{0, 1, 2, 0, 1, 2}, n, 1)
+	rawArray(t, at("y_hot.npy"), "|b1", false, oneHot, n, classes)
+	rawArray(t, at("targets.npy"), "|u1", false, []byte{2, 2, 1, 2, 2, 1}, n, 1)
 
 	figures := func(args ...string) string {
-		got := trustbook(t, dir, append([]string{"attack", "--model", "m.onnx", "--attack", "fgsm", "--epsilon", "0.1", "--json"}, args...)...)
+		got := trustbook(t, dir, append([]string{"attack", "--model", "m.onnx", "--attack", "fgsm", "--epsilon", "0.1", "--backend", "go", "--json"}, args...)...)
 		require.Equal(t, fine, got.status, got.stderr)
 		var out map[string]any
 		require.NoError(t, json.Unmarshal([]byte(got.stdout), &out))
@@ -79,7 +87,7 @@ func TestArraysAsPeopleHaveThem(t *testing.T) {
 	read := func(name string) []float32 {
 		images, err := npy.ReadImages(at(name))
 		require.NoError(t, err)
-		require.Equal(t, []int{n, 1, 28, 28}, images.Shape().Dimensions)
+		require.Equal(t, []int{n, 1, side, side}, images.Shape().Dimensions)
 		return tensors.MustCopyFlatData[float32](images)
 	}
 	require.Equal(t, read("plain.npy"), read("scaled.npy"), "the output is in the scale that the model takes")
@@ -92,10 +100,12 @@ func TestArraysAsPeopleHaveThem(t *testing.T) {
 		require.InDelta(t, float64(bytesOf[i]), v, 0.1+1e-4)
 	}
 	for _, c := range [][]string{
-		{"weights", "--epsilon", "0.001", "--steps", "2", "--draws", "1", "--bits", "8"}, {"score", "--points", "3", "--perturbations", "noise"},
+		{"weights", "--epsilon", "0.001", "--steps", "2", "--draws", "1", "--bits", "8", "--backend", "go"},
+		{"score", "--points", "3", "--perturbations", "noise", "--backend", "go"},
 	} {
 		plain := trustbook(t, dir, append(c, "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--json")...)
-		scaled := trustbook(t, dir, append(c, "--model", "m.onnx", "--inputs", "bytes.npy", "--scale", "1/255", "--labels", "y_hot.npy", "--json")...)
+		scaled := trustbook(t, dir, append(c, "--model", "m.onnx", "--inputs", "bytes.npy", "--scale", "1/255", "--labels", "y_hot.npy",
+			"--json")...)
 		require.Equal(t, fine, plain.status, plain.stderr)
 		require.Equal(t, plain.stdout, scaled.stdout, scaled.stderr)
 	}

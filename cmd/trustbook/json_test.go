@@ -134,8 +134,9 @@ func notesIn(t *testing.T, text string) []any {
 func TestNotes(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(home, "nets", "testdata", "sdpa_new")
-	args := []string{"--model", path + ".onnx", "--inputs", path + "_x.npy", "--labels", path + "_y.npy", "--bounds", "-9,9"}
-	for _, c := range [][]string{{"attack", "--attack", "fgsm", "--epsilon", "0.1"}, {"weights", "--epsilon", "0.001", "--steps", "1", "--draws", "1", "--bits", "8"},
+	args := []string{"--model", path + ".onnx", "--inputs", path + "_x.npy", "--labels", path + "_y.npy", "--bounds", "-9,9", "--backend", "go"}
+	for _, c := range [][]string{{"attack", "--attack", "fgsm", "--epsilon", "0.1"},
+		{"weights", "--epsilon", "0.001", "--steps", "1", "--draws", "1", "--bits", "8"},
 		{"score", "--points", "3", "--perturbations", "noise"}} {
 		args := append(c, args...)
 		got := trustbook(t, dir, append(args, "--json")...)

@@ -86,7 +86,8 @@ func newRoot() *cobra.Command {
 // would have named must not be passed over.
 func checkNamed(c *cobra.Command) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
-		if kind := f.Value.Type(); err == nil && (kind == "string" && f.Value.String() == "" || kind == "stringSlice" && f.Value.String() == "[]") {
+		kind, value := f.Value.Type(), f.Value.String()
+		if err == nil && (kind == "string" && value == "" || kind == "stringSlice" && value == "[]") {
 			err = usagef("--%s: is empty: give a value, or leave the flag out: see `%s --help`", f.Name, c.CommandPath())
 		}
 	})

@@ -87,8 +87,8 @@ func (f *modelFlags) readImages() (images *tensors.Tensor, err error) {
 		images, err = npy.ReadImages(f.inputs)
 	}
 	if integers := new(npy.IntegerPixels); errors.As(err, &integers) {
-		err = fmt.Errorf("holds %s, not float32: give --scale 1/%d for a model that takes 0 to 1, or --bounds 0,%d for one that takes them as they are",
-			integers.Type, integers.White, integers.White)
+		err = fmt.Errorf("holds %s, not float32: give --scale 1/%d for a model that takes 0 to 1, or --bounds 0,%d for one that takes "+
+			"them as they are", integers.Type, integers.White, integers.White)
 	}
 	return images, err
 }

@@ -117,7 +117,8 @@ func (f *scoreFlags) scoreCurve(c *cobra.Command, ideal scoring.Ideal, fractions
 		return wrongFile("curve", f.curve, err)
 	}
 	if f.asJSON {
-		return printJSON(c, map[string]any{"gi": gi, "pal": pal, "ideal": f.ideal, "pal_fractions": f.pal, "points": len(curve.Magnitudes), "notes": []string{}})
+		return printJSON(c, map[string]any{"gi": gi, "pal": pal, "ideal": f.ideal, "pal_fractions": f.pal, "points": len(curve.Magnitudes),
+			"notes": []string{}})
 	}
 	return printTable(c, &report.Table{Title: "Scores of " + filepath.Base(f.curve), Columns: []report.Column{{Name: "points"}, {Name: "Gi-score", Format: "%.4f"}, {Name: "Pal-score", Format: "%.4f"}},
 		Rows: [][]any{{len(curve.Magnitudes), gi, pal}}})
@@ -213,7 +214,8 @@ func (f *scoreFlags) scoreModel(c *cobra.Command, ideal scoring.Ideal, fractions
 		}
 	}
 	if f.asJSON {
-		return printJSON(c, map[string]any{"accuracy": accuracy, "examples": len(labels), "ideal": f.ideal, "pal_fractions": f.pal, "seed": f.seed, "backend": e.Name(), "scores": scores, "notes": notesOf(m)})
+		return printJSON(c, map[string]any{"accuracy": accuracy, "examples": len(labels), "ideal": f.ideal, "pal_fractions": f.pal,
+			"seed": f.seed, "backend": e.Name(), "scores": scores, "notes": notesOf(m)})
 	}
 	t := &report.Table{Title: "Scores of " + m.Name, Columns: []report.Column{{Name: "perturbation"}, {Name: "layer"}, {Name: "Gi-score", Format: "%.4f"}, {Name: "Pal-score", Format: "%.2f"},
 		{Name: "accuracy at the end", Percent: true}},

@@ -139,9 +139,11 @@ func (c Config) Validate() error {
 	for _, n := range []struct {
 		name         string
 		value, least int
-	}{{"ways", c.Ways, 2}, {"shots", c.Shots, 1}, {"queries", c.Queries, 1}, {"batch", c.Batch, 1}, {"filters", c.Filters, 1}, {"updates", c.Updates, 1},
+	}{{"ways", c.Ways, 2}, {"shots", c.Shots, 1}, {"queries", c.Queries, 1}, {"batch", c.Batch, 1}, {"filters", c.Filters, 1},
+		{"updates", c.Updates, 1},
 		{"inner_steps", c.InnerSteps, 1}, {"unlabeled", c.Unlabeled, 1}, {"test_tasks", c.TestTasks, 1}, {"test_queries", c.TestQueries, 1},
-		{"attack_steps", c.AttackSteps, 1}, {"test_steps", c.TestSteps, 1}, {"masking_tasks", c.MaskingTasks, 1}, {"sweep_tasks", c.SweepTasks, 1},
+		{"attack_steps", c.AttackSteps, 1}, {"test_steps", c.TestSteps, 1}, {"masking_tasks", c.MaskingTasks, 1},
+		{"sweep_tasks", c.SweepTasks, 1},
 		{"neurons", c.Neurons, 1}, {"neuron_steps", c.NeuronSteps, 1}} {
 		if n.value < n.least {
 			return errors.Errorf("maml: %s = %d: must be at least %d", n.name, n.value, n.least)
