@@ -57,8 +57,12 @@ func (v *values) combine(n *protos.NodeProto, names []string, f func(all []*Node
 				x = channelsLast(x)
 			}
 		}
-		if before := max(i-1, 0); n.OpType != "Pow" && !(n.OpType == "Where" && i < 2) && i > 0 && x.DType() != all[before].DType() {
-			exceptions.Panicf("types %s and %s differ", all[before].DType(), x.DType())
+		first := 0 // of the operands that must be of one type
+		if n.OpType == "Where" {
+			first = 1
+		}
+		if n.OpType != "Pow" && i > first && x.DType() != all[first].DType() {
+			exceptions.Panicf("types %s and %s differ", all[first].DType(), x.DType())
 		}
 		all[i] = x
 	}

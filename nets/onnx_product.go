@@ -100,10 +100,10 @@ func (v *values) einsum(n *protos.NodeProto) {
 		slices.Sort(once)
 		out = append(out, once...)
 	}
-	x, have := labelled(operands[0], labels[0])
+	x, have := labeled(operands[0], labels[0])
 	for i := range terms {
 		if i > 0 {
-			next, more := labelled(operands[i], labels[i])
+			next, more := labeled(operands[i], labels[i])
 			x, have = multiply(x, have, next, more, func(l rune) bool { return slices.Contains(out, l) || later(labels[i+1:], l) })
 		}
 		var gone []int
@@ -133,8 +133,8 @@ func later(labels [][]rune, l rune) bool {
 	return slices.ContainsFunc(labels, func(all []rune) bool { return slices.Contains(all, l) })
 }
 
-// labelled takes the diagonal where a label stands twice.
-func labelled(x *Node, labels []rune) (*Node, []rune) {
+// labeled takes the diagonal where a label stands twice.
+func labeled(x *Node, labels []rune) (*Node, []rune) {
 	for i := 0; i < len(labels); i++ {
 		for j := i + 1; j < len(labels); j++ {
 			if labels[i] != labels[j] {
@@ -155,7 +155,7 @@ func labelled(x *Node, labels []rune) (*Node, []rune) {
 	return x, labels
 }
 
-// multiply is the product of two labelled operands, summed over the labels that both have and nobody keeps.
+// multiply is the product of two labeled operands, summed over the labels that both have and nobody keeps.
 func multiply(a *Node, la []rune, b *Node, lb []rune, keep func(l rune) bool) (*Node, []rune) {
 	var contractA, contractB, batchA, batchB []int
 	var batch, restA, restB []rune
