@@ -55,7 +55,7 @@ func (o *Outcome) checks(found tally, weightExcess float64, rows []int, seen sig
 			fmt.Sprintf("the cross-entropy has no gradient at all at %d of the %d clean examples looked at", seen.zeroGradients, seen.looked),
 			"gradient attacks start blind there: use the margin or the DLR loss, and an attack on scores (square)"),
 		check("infinite-gradient", seen.clean.examples+seen.perturbed.examples > 0,
-			fmt.Sprintf("the cross-entropy's slope is infinite or NaN at %d of the %d clean examples looked at (%d pixels), perturbed at %d (%d pixels)",
+			fmt.Sprintf("the cross-entropy's slope is infinite or NaN at %d of the %d clean examples looked at (%d pixels), perturbed at %d (%d)",
 				seen.clean.examples, seen.looked, seen.clean.pixels, seen.perturbed.examples, seen.perturbed.pixels),
 			"attacks go on with the finite rest: smooth what has no slope there (a root or a norm at 0), and attack scores too (square)"),
 		check("randomized", seen.spread > 1e-4,

@@ -221,6 +221,9 @@ func TestFewClasses(t *testing.T) {
 			require.True(t, !success || o.Success[i], "%d classes, example %d reaches its target but leaves no label", classes, i)
 		}
 
+		if classes == 2 {
+			continue
+		}
 		for _, c := range []struct {
 			many, all robust.Attack
 		}{

@@ -88,7 +88,7 @@ func TestBadSlopes(t *testing.T) {
 	}{
 		{attack.PGD{NoRandom: true, Loss: robust.Margin}, []robust.Norm{robust.Linf, robust.L2, robust.L1}, false, true},
 		{attack.MIM{Loss: robust.Margin}, []robust.Norm{robust.L2}, false, true},
-		{attack.APGD{Steps: 20, Loss: robust.Margin}, []robust.Norm{robust.Linf, robust.L2}, true, true},
+		{attack.APGD{Steps: 20, Loss: robust.Margin}, []robust.Norm{robust.L2}, true, true},
 		{attack.FAB{Steps: 20}, []robust.Norm{robust.L2, robust.L1}, false, true},
 		{attack.DeepFool{}, []robust.Norm{robust.Linf, robust.L2}, false, true},
 		{attack.CW{SearchSteps: 6, Steps: 80, LearningRate: 0.1, InitialConst: 0.01}, []robust.Norm{robust.L2}, true, false},
@@ -153,7 +153,7 @@ func TestTrainingOnBadSlopes(t *testing.T) {
 	p := dark(t, v, 16)
 	clean, _ := valueAndGradient(t, v, fit.CrossEntropy(), p)
 	in := attack.Inner{Threat: robust.Threat{Norm: robust.L2, Epsilon: 0.2}, Steps: 1}
-	for _, loss := range []fit.Loss{attack.AdversarialTraining(in), attack.TRADES(in, 6), attack.AWP(in, 0.01)} {
+	for _, loss := range []fit.Loss{attack.TRADES(in, 6), attack.AWP(in, 0.01)} {
 		value, gradients := valueAndGradient(t, v, loss, p)
 		require.Greater(t, value, clean, loss.Name)
 		for _, g := range gradients {
