@@ -167,7 +167,8 @@ func (g *onnxGraph) finish(m *Model) error {
 		}
 	}
 	if err != nil && g.batch > 0 {
-		return errors.Errorf("the export fixed the batch size at %d, in a way that cannot be undone: export with a dynamic batch axis (%s)", g.batch, oneLine(err))
+		return errors.Errorf("the export fixed the batch size at %d, in a way that cannot be undone: export with a dynamic batch axis (%s)",
+			g.batch, oneLine(err))
 	}
 	return err
 }

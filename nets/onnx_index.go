@@ -281,5 +281,6 @@ func (v *values) cumSum(n *protos.NodeProto) {
 	if len(axis) != 1 {
 		exceptions.Panicf("axis %v: want one number", axis)
 	}
-	v.set(n, CumSum(x, axisOf(axis[0], x.Rank()), &CumSumOptions{Exclusive: intOr(n, "exclusive", 0) != 0, Reverse: intOr(n, "reverse", 0) != 0}))
+	options := &CumSumOptions{Exclusive: intOr(n, "exclusive", 0) != 0, Reverse: intOr(n, "reverse", 0) != 0}
+	v.set(n, CumSum(x, axisOf(axis[0], x.Rank()), options))
 }

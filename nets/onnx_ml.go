@@ -85,8 +85,9 @@ func (g *onnxGraph) splitLinear(n *protos.NodeProto) ([]*protos.NodeProto, error
 		}
 		rows, weights, shifts = 2, append(negative(weights), weights...), append(negative(shifts), shifts...)
 	}
-	product := &protos.NodeProto{OpType: "Gemm", Name: n.Name, Output: []string{n.Output[1]}, Attribute: []*protos.AttributeProto{intAttribute("transB", 1)},
-		Input: []string{n.Input[0], g.addConstant(floatTensor("", weights, int64(rows), int64(len(weights)/rows)))}}
+	matrix := g.addConstant(floatTensor("", weights, int64(rows), int64(len(weights)/rows)))
+	product := &protos.NodeProto{OpType: "Gemm", Name: n.Name, Input: []string{n.Input[0], matrix}, Output: []string{n.Output[1]},
+		Attribute: []*protos.AttributeProto{intAttribute("transB", 1)}}
 	if len(shifts) > 0 {
 		product.Input = append(product.Input, g.addConstant(floatTensor("", shifts, int64(rows))))
 	}

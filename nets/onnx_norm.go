@@ -45,7 +45,8 @@ func (v *values) batchNorm(n *protos.NodeProto) {
 		training = training || out != "" // before version 14 more outputs are what tells
 	}
 	if training {
-		exceptions.Panicf("the file was exported in training mode, where examples of a batch change each other: export the network in evaluation mode")
+		exceptions.Panicf("the file was exported in training mode, where examples of a batch change each other: " +
+			"export the network in evaluation mode")
 	}
 	scale, shift := v.get(n.Input[1]), v.get(n.Input[2])
 	mean, variance := v.get(n.Input[3]), v.get(n.Input[4])

@@ -45,8 +45,8 @@ func (g *onnxGraph) chooseOutput(wanted string) error {
 		chosen = last[0]
 	}
 	g.output = g.behindZipMap(chosen)
-	g.notes = append(g.notes, fmt.Sprintf("of the outputs %s, %q is taken as the logits; another can be named (--output NAME, ONNXOptions.Output)",
-		strings.Join(names, ", "), chosen))
+	g.notes = append(g.notes, fmt.Sprintf("of the outputs %s, %q is taken as the logits; another can be named "+
+		"(--output NAME, ONNXOptions.Output)", strings.Join(names, ", "), chosen))
 	return nil
 }
 
@@ -76,7 +76,12 @@ func (g *onnxGraph) maybeLogits(out *protos.ValueInfoProto) bool {
 		return true
 	}
 	dims := tensor.Shape.Dim
-	return len(dims) == 2 || len(dims) > 2 && !slices.ContainsFunc(dims[2:], func(d *protos.TensorShapeProto_Dimension) bool { return d.GetDimValue() != 1 })
+	for i := 2; i < len(dims); i++ {
+		if dims[i].GetDimValue() != 1 {
+			return false
+		}
+	}
+	return len(dims) >= 2
 }
 
 // leads tells whether one output, or what it is but for its shape, is on the way to another that says more: logits say more
@@ -143,11 +148,12 @@ func (g *onnxGraph) headOf(dtype dtypes.DType, dims []int) (head func(x *Node) *
 	}
 	probability := false
 	if two {
-		note := "the network puts out one number z: taken as the logits -z/2 and z/2 of two classes, of which the second is the likelier where z > 0"
+		note := "the network puts out one number z: taken as the logits -z/2 and z/2 of two classes, of which the second is the likelier " +
+			"where z > 0"
 		if n := g.endsIn(g.output, "Sigmoid"); n != nil {
 			g.replaceByIdentity(n)
-			note = "the network puts out one probability, by a sigmoid: taken as two classes, of which the second has that probability, with half of " +
-				"the sigmoid's input and its negative as logits"
+			note = "the network puts out one probability, by a sigmoid: taken as two classes, of which the second has that probability, " +
+				"with half of the sigmoid's input and its negative as logits"
 		} else if n := g.endsIn(g.output, "HardSigmoid", "Clip", "Softmax"); n != nil {
 			probability = true
 			note = "the network puts out one probability p: taken as two classes with the outputs 1-p and p"
