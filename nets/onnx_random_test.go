@@ -2,43 +2,27 @@ package nets_test
 
 import (
 	"bufio"
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/gobackend"
-	. "github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/ml/model"
-	"github.com/gomlx/gomlx/support/exceptions"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustbook/trustbook/internal/testengine"
-	"github.com/trustbook/trustbook/nets"
 )
 
 // randomGraph is a classifier that testdata/random_graphs.py drew, and what it computes.
 type randomGraph struct {
-	Seed     uint64
-	Name     string
-	Ops      []string // such as "Pad-11": operators and their versions
-	Model    []byte   // the ONNX file
-	Shape    []int
-	X        []float32   // images of Shape
-	Logits   [][]float64 // by ONNX Runtime
-	Gradient []float64   // by X, of the sum of sin(1+i) times the i-th logit of the batch, by PyTorch in double precision
-	Error    string      // why there is no graph, or none to compare with
+	reference
+	Seed  uint64
+	Ops   []string // such as "Pad-11": operators and their versions
+	Error string   // why there is no graph, or none to compare with
 }
 
 // refusals are the operators that LoadONNX may refuse, and a word of its reason. What is not listed must load.
@@ -61,99 +45,12 @@ func (g *randomGraph) refusalListed(reason string) bool {
 	})
 }
 
-// load writes the graph to a folder and loads it.
-func (g *randomGraph) load(dir string) (*nets.Model, error) {
-	path := filepath.Join(dir, "random.onnx")
-	if err := os.WriteFile(path, g.Model, 0o600); err != nil {
-		return nil, err
-	}
-	return nets.LoadONNX(path, nets.ONNXOptions{})
-}
-
-// compare runs the model, and says what differs: empty, if logits are within 1e-4 of one plus their size and gradients
-// within 1e-3 of theirs.
-func (g *randomGraph) compare(backend compute.Backend, m *nets.Model) (difference string) {
-	var logits, gradient []float32
-	err := exceptions.TryCatch[error](func() {
-		e := model.MustNewExec(backend, m.Store, func(scope *model.Scope, x *Node) (*Node, *Node) {
-			z := m.Logits(scope, x)
-			weights := Reshape(Sin(OnePlus(Iota(x.Graph(), mustShape(z.Shape().Size()), 0))), z.Shape().Dimensions...)
-			return z, Gradient(ReduceAllSum(Mul(z, weights)), x)[0]
-		})
-		defer e.Finalize()
-		out := e.MustCall(tensors.FromFlatDataAndDimensions(slices.Clone(g.X), g.Shape...))
-		logits, gradient = tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1])
-		for _, t := range out {
-			t.FinalizeAll()
-		}
-	})
-	if err != nil {
-		text := err.Error()
-		_, cause, ok := strings.Cut(text, "panicked: ")
-		if ok {
-			text = cause
-		}
-		text, _, _ = strings.Cut(text, "\n")
-		return "does not run: " + text
-	}
-	want := slices.Concat(g.Logits...)
-	off, size := farthest(logits, want)
-	if !(off <= 1e-4*(1+size)) {
-		return fmt.Sprintf("logits differ by %.2g of %.2g: %.4v, want %.4v", off, size, head(logits), head(want))
-	}
-	off, size = farthest(gradient, g.Gradient)
-	if !(off <= 1e-3*size+1e-6) {
-		return fmt.Sprintf("gradients differ by %.2g of %.2g: %.4v, want %.4v", off, size, head(gradient), head(g.Gradient))
-	}
-	return ""
-}
-
-func head[T any](values []T) []T { return values[:min(len(values), 8)] }
-
-// farthest is the largest difference, and the largest wanted value.
-func farthest(got []float32, want []float64) (off, size float64) {
-	if len(got) != len(want) {
-		return math.Inf(1), float64(len(want))
-	}
-	for i, w := range want {
-		d := math.Abs(float64(got[i]) - w)
-		if d > off || d != d {
-			off = d
-		}
-		size = max(size, math.Abs(w))
-	}
-	return off, size
-}
-
-// sequential is the pure-Go backend, one operator after another: where one panics, compare can say so.
-func sequential(t testing.TB) compute.Backend {
-	t.Helper()
-	b, err := gobackend.New("ops_sequential")
-	require.NoError(t, err)
-	t.Cleanup(b.Finalize)
-	return b
-}
-
-func readGraphs(t testing.TB) []*randomGraph {
-	t.Helper()
-	content, err := os.ReadFile("testdata/random_graphs.json.gz")
-	require.NoError(t, err)
-	z, err := gzip.NewReader(bytes.NewReader(content))
-	require.NoError(t, err)
-	content, err = io.ReadAll(z)
-	require.NoError(t, err)
-	var graphs []*randomGraph
-	require.NoError(t, json.Unmarshal(content, &graphs))
-	require.NotEmpty(t, graphs)
-	return graphs
-}
-
 // TestONNXRandomGraphs compares random graphs, which together hold every operator in every version from opset 7 on, with
 // ONNX Runtime's logits and PyTorch's gradients. All run on the pure-Go backend, which compiles in no time, and every
 // sixth on XLA too.
 func TestONNXRandomGraphs(t *testing.T) {
 	pure, xla := sequential(t), testengine.Get(t).Backend()
-	for i, g := range readGraphs(t) {
+	for i, g := range readReferences[*randomGraph](t, "testdata/random_graphs.json.gz") {
 		t.Run(fmt.Sprintf("%d %s", g.Seed, g.Name), func(t *testing.T) {
 			m, err := g.load(t.TempDir())
 			if err != nil {

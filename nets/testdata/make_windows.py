@@ -110,7 +110,7 @@ def case(name, op, opset, inputs=(), shape=(2, 5, 6), linear=True, refused="", r
         return
     entry["shape"] = list(x.shape)
     entry["x"] = x.ravel().tolist()
-    entry["logits"] = [float(f"{v:.6g}") for v in logits.ravel()]
+    entry["logits"] = [[float(f"{v:.6g}") for v in row] for row in logits]
     grad = np.stack([gradient(ask, e, linear) for e in x[:1 if linear else EXAMPLES]])
     entry["gradient"] = [float(f"{v:.4g}") for v in grad.ravel()]  # of all examples alike where linear
 
