@@ -17,6 +17,7 @@ import (
 	"github.com/trustbook/trustbook/internal/testengine"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
+	"github.com/trustbook/trustbook/robust/attack"
 )
 
 // TestSignsOfFooledAttacks: each defect of a model raises its check, an honest model none, and looking costs nobody a query.
@@ -171,4 +172,16 @@ func TestBlackBoxBeatsWhiteBox(t *testing.T) {
 		}
 		require.Equal(t, c.want, found, "%v", c.stages)
 	}
+}
+
+// TestNoGraphNodes: a network with an operation that has no gradient gets an error in words.
+func TestNoGraphNodes(t *testing.T) {
+	m := brightest.Model(0, 1)
+	honest := m.Logits
+	m.Logits = func(s *model.Scope, x *Node) *Node { return honest(s, Floor(MulScalar(x, 4))) }
+	v, err := robust.NewVictim(testengine.Get(t), m, 2)
+	require.NoError(t, err)
+	_, err = robust.Evaluate(context.Background(), v, attack.FGSM{}, problem(0.1))
+	require.ErrorContains(t, err, "cannot be differentiated: attack its scores")
+	require.NotContains(t, err.Error(), "Node #")
 }

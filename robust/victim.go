@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -146,7 +147,7 @@ func (s *Step) Call(ctx context.Context, rows []int, args ...any) ([]*tensors.Te
 	}
 	out, err := s.exec.Call(args...)
 	if err != nil {
-		return nil, err
+		return nil, readable(err)
 	}
 	if !s.victim.attacked || s.oracle.forwards+s.oracle.backwards == 0 {
 		return out, nil
@@ -162,6 +163,15 @@ func (s *Step) Call(ctx context.Context, rows []int, args ...any) ([]*tensors.Te
 		s.victim.backwards[r] += s.oracle.backwards
 	}
 	return out, nil
+}
+
+// readable keeps the first line of an error of the backend, and says in words what it says by a dump of the graph.
+func readable(err error) error {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	if strings.Contains(line, "no gradient is defined") {
+		return errors.New("the model has an operation that cannot be differentiated: attack its scores, which needs no gradients (square)")
+	}
+	return errors.New(line)
 }
 
 // Batches yields the rows in runs of at most Batch.
