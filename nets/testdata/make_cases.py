@@ -404,6 +404,61 @@ def sklearn():
             take("scikit-learn", "%s, zipmap %s" % (name, zipmap), m, (5,), logits="probabilities", note="is taken as the logits", gradient=False, reference=plain)
 
 
+def first():
+    """The format's first versions, which ONNX Runtime does not run: it runs the same network in a later one."""
+    channels = weight(3)
+    spread = channels.reshape(3, 1, 1)
+    stat = [rng.random(3).astype(np.float32) + 0.5 for _ in range(4)]
+    full = [rng.random((3, 2, 4)).astype(np.float32) + 0.5 for _ in range(4)]
+    i = lambda *v: np.array(v, np.int64)
+
+    def pair(name, opset, old, new, out=24, shape=(3, 2, 4), later=13):
+        w = weight(out, 3)
+        nets = []
+        for version, build in [(opset, old), (later, new)]:
+            n = Net(version, *shape)
+            build(n)
+            n.add("Flatten")
+            n.add("MatMul", w)
+            nets.append(n.model())
+        take("first-versions", name, nets[0], shape, reference=nets[1])
+
+    for op in ["Add", "Sub", "Mul", "Div"]:
+        pair("%s 6 along an axis" % op, 6, lambda n: n.add(op, channels, broadcast=1, axis=1), lambda n: n.add(op, spread))
+        pair("%s 1 along the last axes" % op, 1, lambda n: n.add(op, full[0][0], broadcast=1, consumed_inputs=[0, 0]), lambda n: n.add(op, full[0][0]))
+    pair("Pow 1", 1, lambda n: n.add("Pow", np.abs(channels) + 1, broadcast=1, axis=-3), lambda n: n.add("Pow", np.abs(spread) + 1))
+    pair("Mul 6 of equal shapes", 6, lambda n: n.add("Mul", "x"), lambda n: n.add("Mul", "x"))
+    pair("PRelu 6", 6, lambda n: (n.add("Sub", np.float32(0.5), broadcast=1), n.add("PRelu", channels)),
+         lambda n: (n.add("Sub", np.float32(0.5)), n.add("PRelu", spread)))
+    pair("BatchNormalization 6", 6, lambda n: n.add("BatchNormalization", *stat, is_test=1), lambda n: n.add("BatchNormalization", *stat))
+    pair("BatchNormalization 1", 1, lambda n: n.add("BatchNormalization", *stat, is_test=1, spatial=1, consumed_inputs=[0, 0, 0, 1, 1], epsilon=0.1),
+         lambda n: n.add("BatchNormalization", *stat, epsilon=0.1))
+    pair("BatchNormalization 7, a number for each value", 7, lambda n: n.add("BatchNormalization", *full, spatial=0, epsilon=0.01),
+         lambda n: (n.add("Sub", full[2]), n.add("Div", np.sqrt(full[3] + np.float32(0.01))), n.add("Mul", full[0]), n.add("Add", full[1])))
+    pair("Dropout 6", 6, lambda n: n.add("Dropout", is_test=1), lambda n: n.add("Identity"))
+    pair("Relu 1", 1, lambda n: (n.add("Sub", np.float32(0.5), broadcast=1), n.add("Relu", consumed_inputs=[0])),
+         lambda n: (n.add("Sub", np.float32(0.5)), n.add("Relu")))
+    pair("Selu 1", 1, lambda n: (n.add("Sub", np.float32(0.5), broadcast=1), n.add("Selu")),
+         lambda n: (n.add("Sub", np.float32(0.5)), n.add("Selu", alpha=1.6732, gamma=1.0507)))
+    pair("Clip 1", 1, lambda n: n.add("Clip", min=0.2, max=0.7, consumed_inputs=[0]), lambda n: n.add("Clip", np.float32(0.2), np.float32(0.7)))
+    pair("Reshape 1", 1, lambda n: (n.add("Reshape", shape=[0, -1, 2]), n.add("Softmax", axis=2)), lambda n: (n.add("Reshape", i(0, -1, 2)), n.add("Softmax")))
+    pair("Cast 1", 1, lambda n: (n.add("Mul", np.float32(9), broadcast=1), n.add("Cast", to="INT32"), n.add("Cast", to="FLOAT"), n.add("Mul", "x")),
+         lambda n: (n.add("Mul", np.float32(9)), n.add("Cast", to=6), n.add("Cast", to=1), n.add("Mul", "x")))
+    pair("Pad 1", 1, lambda n: n.add("Pad", paddings=[0, 0, 1, 0, 0, 0, 0, 2], value=0.5), lambda n: n.add("Pad", i(0, 0, 1, 0, 0, 0, 0, 2), np.float32(0.5)), 54)
+    pair("Concat 1", 1, lambda n: n.add("Concat", "x"), lambda n: n.add("Concat", "x", axis=1), 48)
+    pair("Split 1", 1, lambda n: n.add("Split", axis=2, split=[1, 1], outputs=2), lambda n: n.add("Split", i(1, 1), axis=2, outputs=2), 12)
+    pair("Tile 1", 1, lambda n: n.add("Tile", np.float32([2]), np.float32([3])), lambda n: n.add("Tile", i(1, 1, 1, 2)), 48)
+    pair("Upsample 1", 1, lambda n: n.add("Upsample", height_scale=2.0, width_scale=3.0), lambda n: n.add("Upsample", np.float32([1, 1, 2, 3])), 144, later=9)
+    pair("GlobalLpPool 1", 1, lambda n: n.add("GlobalLpPool", p=3.0), lambda n: n.add("GlobalLpPool", p=3), 3)
+    pair("LpPool 1", 1, lambda n: n.add("LpPool", p=2.0, kernel_shape=[2, 2]), lambda n: n.add("LpPool", p=2, kernel_shape=[2, 2]), 9)
+    pair("TopK 1", 1, lambda n: n.add("TopK", k=2, axis=3, outputs=2), lambda n: n.add("TopK", i(2), axis=3, outputs=2), 12)
+    pair("Gemm 6", 6, lambda n: (n.add("Flatten"), n.add("Gemm", full[0].reshape(24, 1), np.float32([0.25]), broadcast=1)),
+         lambda n: (n.add("Flatten"), n.add("Gemm", full[0].reshape(24, 1), np.float32([0.25]))), 1)
+    n = Net(6, 3, 2, 4)
+    n.add("Add", channels.reshape(3, 1, 1))
+    take("first-versions", "Add 6 without broadcast", n.dense(24).model(), (3, 2, 4), refused="without the attribute broadcast")
+
+
 def rename(m, old, new):
     m.graph.input[0].name = new
     for n in m.graph.node:
@@ -412,7 +467,7 @@ def rename(m, old, new):
                 n.input[i] = new
 
 
-for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn]:
+for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first]:
     make()
 with open(os.path.join(HERE, "cases.json.gz"), "wb") as f, gzip.GzipFile(filename="", mode="wb", fileobj=f, mtime=0) as z:
     z.write(json.dumps(cases, separators=(",", ":")).encode())
