@@ -38,7 +38,7 @@ func (g *onnxGraph) variables(b *builder) error {
 		if err != nil {
 			return errors.WithMessagef(err, "weight %q", t.Name)
 		}
-		g.paths[t.Name] = v.Path()
+		g.paths[t.Name], t.RawData = v.Path(), nil // the store has a copy
 		if kind[t.Name] == trainable {
 			b.m.WeightPaths = append(b.m.WeightPaths, v.Path())
 		} else {
