@@ -8,10 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 kernel = .venv/share/jupyter/kernels/gonb/kernel.json
 notebooks = $(wildcard notebooks/*.ipynb)
 
-.PHONY: help setup demo test notebooks bench bench-python fuzz-onnx golden completion fmt clean bin/trustbook bin/nbcheck bin/checkall
+.PHONY: help setup demo test test-full notebooks bench bench-python fuzz-onnx golden completion fmt clean bin/trustbook bin/nbcheck bin/checkall
 
 help:
-	@echo "make demo | test | setup | notebooks | bench | bench-python | fuzz-onnx | golden | completion | fmt | clean"
+	@echo "make demo | test | test-full | setup | notebooks | bench | bench-python | fuzz-onnx | golden | completion | fmt | clean"
 
 setup: $(kernel) .tools/.modules bin/trustbook
 
@@ -20,6 +20,10 @@ demo: setup
 
 test: setup .tools/.lint bin/nbcheck bin/checkall
 	@bin/checkall
+
+# The same with XLA's optimizations in every test: most of a test is compiling, so most leave them out.
+test-full:
+	TRUSTBOOK_FULL_TESTS=1 $(MAKE) test
 
 # Runs the notebooks at quick scale and writes their outputs back.
 notebooks: setup bin/nbcheck

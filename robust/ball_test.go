@@ -154,7 +154,7 @@ func negated(z []float64) []float64 { return sub(make([]float64, len(z)), z) }
 func TestProject(t *testing.T) {
 	box := robust.Box{Lower: -0.5, Upper: 1}
 	for _, norm := range norms {
-		exec, err := NewExec(testengine.Get(t).Backend(), func(x, clean, epsilon *Node) *Node {
+		exec, err := NewExec(testengine.Quick(t).Backend(), func(x, clean, epsilon *Node) *Node {
 			return robust.Project(norm, x, clean, epsilon, box)
 		})
 		require.NoError(t, err)
@@ -191,7 +191,7 @@ func TestProjectLargeImages(t *testing.T) {
 	box := robust.Box{Lower: 0, Upper: 1}
 	clean, x := draw(rand.New(rand.NewPCG(3, 4)), 20, 3072, box)
 	for _, norm := range norms {
-		exec, err := NewExec(testengine.Get(t).Backend(), func(x, clean, epsilon *Node) *Node {
+		exec, err := NewExec(testengine.Quick(t).Backend(), func(x, clean, epsilon *Node) *Node {
 			return robust.Project(norm, x, clean, epsilon, box)
 		})
 		require.NoError(t, err)
@@ -220,7 +220,7 @@ func TestProjectByteRange(t *testing.T) {
 		}
 	}
 	for _, norm := range norms {
-		exec, err := NewExec(testengine.Get(t).Backend(), func(x, clean, epsilon *Node) *Node {
+		exec, err := NewExec(testengine.Quick(t).Backend(), func(x, clean, epsilon *Node) *Node {
 			return robust.Project(norm, x, clean, epsilon, box)
 		})
 		require.NoError(t, err)
@@ -283,7 +283,7 @@ func TestSteepest(t *testing.T) {
 	}
 	g[0] = make([]float64, 12) // no direction at all
 	for _, norm := range norms {
-		exec, err := NewExec(testengine.Get(t).Backend(), func(g, x, size *Node) *Node {
+		exec, err := NewExec(testengine.Quick(t).Backend(), func(g, x, size *Node) *Node {
 			return robust.Steepest(norm, g, x, size, box)
 		})
 		require.NoError(t, err)
@@ -318,7 +318,7 @@ func TestRandomInBall(t *testing.T) {
 	}
 	edge, _ := draw(rand.New(rand.NewPCG(7, 8)), n, width, box)
 	for _, norm := range norms {
-		exec, err := NewExec(testengine.Get(t).Backend(), func(state, clean, epsilon *Node) []*Node {
+		exec, err := NewExec(testengine.Quick(t).Backend(), func(state, clean, epsilon *Node) []*Node {
 			state, x := robust.RandomInBall(norm, state, clean, epsilon, box)
 			_, next := robust.RandomInBall(norm, state, clean, epsilon, box)
 			return []*Node{x, next}

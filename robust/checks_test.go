@@ -47,7 +47,7 @@ func TestSignsOfFooledAttacks(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.model.Store = honest.Store
-			v, err := robust.NewVictim(testengine.Get(t), c.model, 2)
+			v, err := robust.NewVictim(testengine.Quick(t), c.model, 2)
 			require.NoError(t, err)
 			o, err := robust.Evaluate(context.Background(), v, fake{c.access, func(_ *robust.Victim, p robust.Problem) (*robust.Perturbation, error) {
 				return &robust.Perturbation{Images: p.Images}, nil
@@ -72,7 +72,7 @@ func TestSaturated(t *testing.T) {
 	const n, classes = 100, 10
 	l := oracle.RandomLinear(30, classes, 7)
 	m := l.Model(0, 1)
-	v, err := robust.NewVictim(testengine.Get(t), m, 64)
+	v, err := robust.NewVictim(testengine.Quick(t), m, 64)
 	require.NoError(t, err)
 	rng := rand.New(rand.NewPCG(1, 2))
 	rows, labels := make([][]float32, n), make([]int32, n)
@@ -179,7 +179,7 @@ func TestNoGraphNodes(t *testing.T) {
 	m := brightest.Model(0, 1)
 	honest := m.Logits
 	m.Logits = func(s *model.Scope, x *Node) *Node { return honest(s, Floor(MulScalar(x, 4))) }
-	v, err := robust.NewVictim(testengine.Get(t), m, 2)
+	v, err := robust.NewVictim(testengine.Quick(t), m, 2)
 	require.NoError(t, err)
 	_, err = robust.Evaluate(context.Background(), v, attack.FGSM{}, problem(0.1))
 	require.ErrorContains(t, err, "cannot be differentiated: attack its scores")

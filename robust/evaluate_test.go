@@ -22,7 +22,7 @@ var brightest = oracle.Linear{W: [][]float32{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}, B
 
 func victim(t *testing.T, batch int) *robust.Victim {
 	t.Helper()
-	v, err := robust.NewVictim(testengine.Get(t), brightest.Model(0, 1), batch)
+	v, err := robust.NewVictim(testengine.Quick(t), brightest.Model(0, 1), batch)
 	require.NoError(t, err)
 	return v
 }
@@ -421,9 +421,9 @@ func TestBadInput(t *testing.T) {
 			oneLine(t, err, want)
 		})
 	}
-	_, err := robust.NewVictim(testengine.Get(t), nil, 1)
+	_, err := robust.NewVictim(testengine.Quick(t), nil, 1)
 	oneLine(t, err, "needs an engine and a model")
-	_, err = robust.NewVictim(testengine.Get(t), brightest.Model(0, 1), -1)
+	_, err = robust.NewVictim(testengine.Quick(t), brightest.Model(0, 1), -1)
 	oneLine(t, err, "batch size -1")
 	_, err = robust.ParseNorm("l3")
 	oneLine(t, err, `norm "l3"`)
@@ -439,7 +439,7 @@ func TestBadInput(t *testing.T) {
 // TestModelGivesNaN: a broken model is named, not counted as robust.
 func TestModelGivesNaN(t *testing.T) {
 	broken := oracle.Linear{W: [][]float32{{float32(math.NaN()), 0}, {0, 1}}, B: make([]float32, 2)}
-	v, err := robust.NewVictim(testengine.Get(t), broken.Model(0, 1), 1)
+	v, err := robust.NewVictim(testengine.Quick(t), broken.Model(0, 1), 1)
 	require.NoError(t, err)
 	_, err = robust.Evaluate(context.Background(), v, returning([]float32{0, 0}), robust.Problem{Images: tensors.FromValue([][]float32{{1, 0}})})
 	oneLine(t, err, "logits of example 0 are NaN or infinite")
@@ -477,7 +477,7 @@ func TestLosses(t *testing.T) {
 				}
 				want = append(want, value)
 			}
-			exec, err := NewExec(testengine.Get(t).Backend(), func(z, y *Node) *Node { return loss.Graph(z, y, targeted) })
+			exec, err := NewExec(testengine.Quick(t).Backend(), func(z, y *Node) *Node { return loss.Graph(z, y, targeted) })
 			require.NoError(t, err)
 			out, err := exec.Call1(rows(logits).tensor(), classes)
 			require.NoError(t, err)

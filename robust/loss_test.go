@@ -66,7 +66,7 @@ func TestLossValuesAndGradients(t *testing.T) {
 	targets[0], targets[1] = (labels[0]+1)%classes, (labels[1]+1)%classes
 	for _, l := range []robust.Loss{robust.CrossEntropy, robust.Margin, robust.DLR} {
 		for _, form := range []string{"untargeted", "graph", "towards"} {
-			exec, err := NewExec(testengine.Get(t).Backend(), func(z, y, target *Node) (*Node, *Node) {
+			exec, err := NewExec(testengine.Quick(t).Backend(), func(z, y, target *Node) (*Node, *Node) {
 				var loss *Node
 				switch form {
 				case "untargeted":
@@ -114,6 +114,6 @@ func TestLossErrors(t *testing.T) {
 	}
 	_, err := robust.ParseLoss("hinge")
 	require.ErrorContains(t, err, "want ce, margin or dlr")
-	_, err = CallOnce(testengine.Get(t).Backend(), func(z, y *Node) *Node { return robust.DLR.Graph(z, y, false) }, [][]float32{{1, 2}}, []int32{0})
+	_, err = CallOnce(testengine.Quick(t).Backend(), func(z, y *Node) *Node { return robust.DLR.Graph(z, y, false) }, [][]float32{{1, 2}}, []int32{0})
 	require.ErrorContains(t, err, "dlr: needs >= 3 classes, got 2")
 }

@@ -42,7 +42,7 @@ func TestReach(t *testing.T) {
 		}
 	}
 	for _, norm := range []robust.Norm{robust.Linf, robust.L2, robust.L1} {
-		exec, err := NewExec(testengine.Get(t).Backend(), func(x, w, gain *Node) *Node {
+		exec, err := NewExec(testengine.Quick(t).Backend(), func(x, w, gain *Node) *Node {
 			return robust.Reach(norm, x, w, gain, robust.Box{Upper: 1})
 		})
 		require.NoError(t, err)

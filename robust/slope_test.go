@@ -14,7 +14,7 @@ import (
 
 // TestSlopes: of Σ c·√x + a·x the slope is c/(2√x) + a by hand, infinite at black pixels, and NaN where c is 0 there.
 func TestSlopes(t *testing.T) {
-	exec, err := NewExec(testengine.Get(t).Backend(), func(x, c, a *Node) *Node {
+	exec, err := NewExec(testengine.Quick(t).Backend(), func(x, c, a *Node) *Node {
 		return robust.Slopes(ReduceAllSum(Add(Mul(c, Sqrt(x)), Mul(a, x))), x)[0]
 	})
 	require.NoError(t, err)
@@ -49,7 +49,7 @@ func TestSteepestOfVastSlopes(t *testing.T) {
 	for norm, want := range map[robust.Norm][]float64{
 		robust.Linf: {0.1, -0.1, 0.1, 0}, robust.L2: {0.1 * 2 / 3, -0.1 * 2 / 3, 0.1 / 3, 0}, robust.L1: {0.05, -0.05, 0, 0},
 	} {
-		exec, err := NewExec(testengine.Get(t).Backend(), func(g, x, size *Node) *Node {
+		exec, err := NewExec(testengine.Quick(t).Backend(), func(g, x, size *Node) *Node {
 			return robust.Steepest(norm, g, x, size, box)
 		})
 		require.NoError(t, err)
@@ -66,7 +66,7 @@ func TestSteepestOfVastSlopes(t *testing.T) {
 func TestReachOfFlatAndSteepPlanes(t *testing.T) {
 	box := robust.Box{Lower: 0, Upper: 1}
 	for _, norm := range []robust.Norm{robust.Linf, robust.L2, robust.L1} {
-		exec, err := NewExec(testengine.Get(t).Backend(), func(x, w, gain *Node) *Node { return robust.Reach(norm, x, w, gain, box) })
+		exec, err := NewExec(testengine.Quick(t).Backend(), func(x, w, gain *Node) *Node { return robust.Reach(norm, x, w, gain, box) })
 		require.NoError(t, err)
 		got, err := exec.Call1([][]float32{{0.5, 0.5}, {0.5, 0.5}, {0.5, 0.5}}, [][]float32{{0, 0}, {1e-25, 0}, {1e15, 0}},
 			[][]float32{{1e35}, {1e35}, {2e14}})

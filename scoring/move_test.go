@@ -14,7 +14,7 @@ import (
 
 func run(t *testing.T, fn func(args []*Node) *Node, args ...any) *tensors.Tensor {
 	t.Helper()
-	exec, err := NewExec(testengine.Get(t).Backend(), fn)
+	exec, err := NewExec(testengine.Quick(t).Backend(), fn)
 	require.NoError(t, err)
 	out, err := exec.Call(args...)
 	require.NoError(t, err)

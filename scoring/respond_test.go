@@ -36,14 +36,14 @@ func marks(n int, seed uint64) fit.Data {
 func trained(t testing.TB, d fit.Data, m *nets.Model, err error) *nets.Model {
 	t.Helper()
 	require.NoError(t, err)
-	_, err = fit.Train(context.Background(), testengine.Get(t), m, d, fit.Config{Phases: []fit.Phase{{Epochs: 6, Loss: fit.CrossEntropy()}}, BatchSize: 16, LearningRate: 3e-3})
+	_, err = fit.Train(context.Background(), testengine.Quick(t), m, d, fit.Config{Phases: []fit.Phase{{Epochs: 6, Loss: fit.CrossEntropy()}}, BatchSize: 16, LearningRate: 3e-3})
 	require.NoError(t, err)
 	return m
 }
 
 func responder(t testing.TB, m *nets.Model, o ResponseOptions) *Responder {
 	t.Helper()
-	r, err := NewResponder(testengine.Get(t), m, o)
+	r, err := NewResponder(testengine.Quick(t), m, o)
 	require.NoError(t, err)
 	return r
 }
@@ -249,7 +249,7 @@ func TestRespondErrors(t *testing.T) {
 	require.ErrorContains(t, ask(d, Mixup{}, 0), "not finite")
 	_, err = NewResponder(nil, m, ResponseOptions{})
 	require.ErrorContains(t, err, "needs an engine")
-	_, err = NewResponder(testengine.Get(t), m, ResponseOptions{Batch: -1})
+	_, err = NewResponder(testengine.Quick(t), m, ResponseOptions{Batch: -1})
 	require.ErrorContains(t, err, "batch size -1")
 	_, err = ByName("blur")
 	require.ErrorContains(t, err, `perturbation "blur"`)

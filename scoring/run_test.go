@@ -47,7 +47,7 @@ func encode(t *testing.T, r *Result) string {
 // Two runs give equal bytes; so does a run that is stopped again and again, one that finds all done, and one that was made
 // of three shards in folders of their own.
 func TestRunRepeatsResumesAndShards(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	first, err := Run(t.Context(), e, tiny())
 	require.NoError(t, err)
 	want := encode(t, first)

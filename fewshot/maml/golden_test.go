@@ -16,7 +16,7 @@ import (
 // eval builds a graph and runs it once.
 func eval(t *testing.T, fn func(args []*Node) []*Node, args ...any) [][]float64 {
 	t.Helper()
-	exec, err := NewExec(testengine.Get(t).Backend(), fn)
+	exec, err := NewExec(testengine.Quick(t).Backend(), fn)
 	require.NoError(t, err)
 	out, err := exec.Call(args...)
 	require.NoError(t, err)
@@ -232,7 +232,7 @@ func TestConvMetaGradient(t *testing.T) {
 				return append([]*Node{meta}, g...)
 			}
 		}
-		exec, err := NewExec(testengine.Get(t).Backend(), grads(false))
+		exec, err := NewExec(testengine.Quick(t).Backend(), grads(false))
 		require.NoError(t, err)
 		at := func(p []any) [][]float64 {
 			out, err := exec.Call(append(append([]any{}, p...), batch...)...)

@@ -41,7 +41,7 @@ func (s *stopper) Advance(n int) {
 
 // Two runs give equal bytes; so does a run that is stopped again and again, and one that finds all done.
 func TestRunRepeatsAndResumes(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	encode := func(r *Result) string {
 		b, err := json.Marshal(r)
 		require.NoError(t, err)
@@ -115,7 +115,7 @@ func TestUnlabeled(t *testing.T) {
 
 // Without its factors robust MAML is MAML, to the bit, on the same seed and episodes.
 func TestNoFactorsIsMAML(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	train, _, net, err := Load(t.Context(), tiny())
 	require.NoError(t, err)
 	var all [][]float64
@@ -133,7 +133,7 @@ func TestNoFactorsIsMAML(t *testing.T) {
 // Robustness by a robust meta-update is no lack of gradients: one step does no more than many, many steps with restarts little more,
 // and a larger radius never less. Thresholds are those of the study's claims.
 func TestRobustnessIsNotMasking(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	c := Config{Updates: 150, MaskingTasks: 20}
 	s, err := open(t.Context(), e, c)
 	require.NoError(t, err)
@@ -164,7 +164,7 @@ func TestRobustnessIsNotMasking(t *testing.T) {
 
 // Task by task or all at once, a meta-update is the same but for rounding.
 func TestTaskByTask(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	train, _, net, err := Load(t.Context(), tiny())
 	require.NoError(t, err)
 	var losses [2][]float64
@@ -182,7 +182,7 @@ func TestTaskByTask(t *testing.T) {
 
 // A sinusoid is learned: after meta-training, one step of fine-tuning takes away much of the error, and more steps more.
 func TestSinusoid(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	net, err := NewMLP(MLP{})
 	require.NoError(t, err)
 	trainer, err := NewTrainer(e, net, Method{Name: "MAML", Inner: InnerLoop{Steps: 1, LR: 0.01}, LR: 1e-3})
@@ -227,7 +227,7 @@ func TestLowFrequencies(t *testing.T) {
 
 // Gradient ascent moves the image, within pixels' bounds, and a different neuron moves it differently.
 func TestMaximize(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	net, err := NewConv(Conv{Input: []int{8, 8, 1}, Filters: 3, Blocks: 2, Ways: 2, MeanFeatures: true})
 	require.NoError(t, err)
 	v, err := NewEvaluator(e, net)

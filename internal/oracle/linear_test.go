@@ -131,7 +131,7 @@ func TestModel(t *testing.T) {
 			rows[i] = append(rows[i], rng.Float32())
 		}
 	}
-	out, err := model.CallOnce(testengine.Get(t).Backend(), m.Store, func(scope *model.Scope, x *graph.Node) *graph.Node {
+	out, err := model.CallOnce(testengine.Quick(t).Backend(), m.Store, func(scope *model.Scope, x *graph.Node) *graph.Node {
 		return m.Logits(scope, x)
 	}, tensors.FromValue(rows))
 	require.NoError(t, err)

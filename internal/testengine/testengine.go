@@ -5,23 +5,67 @@
 package testengine
 
 import (
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/trustbook/trustbook/engine"
 )
 
-var shared = sync.OnceValues(func() (*engine.Engine, error) { return engine.Open("") })
+// noOptimizations has XLA compile in about half the time, into programs that take longer. XLA reads it when its first
+// client starts, and never again.
+const noOptimizations = "--xla_backend_optimization_level=0"
+
+var (
+	mutex  sync.Mutex
+	opened bool
+	quick  bool // opened without optimizations
+	shared *engine.Engine
+	failed error
+)
 
 // Get returns the engine that GOMLX_BACKEND names, else XLA, opened once per process and never closed. Where it does
 // not open the test fails, with the command that gets the plugin: a skipped test would look like a passed one.
+//
+// Benchmarks, golden values and comparisons of bytes take it from here, all others from [Quick]; one process has the one
+// or the other.
 func Get(t testing.TB) *engine.Engine {
 	t.Helper()
-	e, err := shared()
-	if err != nil {
-		t.Fatalf("%v", err)
+	return get(t, false)
+}
+
+// Quick is Get for tests that mostly compile: XLA leaves out its optimizations, unless TRUSTBOOK_FULL_TESTS is set, as
+// `make test-full` does.
+func Quick(t testing.TB) *engine.Engine {
+	t.Helper()
+	return get(t, os.Getenv("TRUSTBOOK_FULL_TESTS") == "")
+}
+
+func get(t testing.TB, wantQuick bool) *engine.Engine {
+	t.Helper()
+	mutex.Lock()
+	defer mutex.Unlock()
+	if !opened {
+		if wantQuick {
+			before, present := os.LookupEnv("XLA_FLAGS")
+			os.Setenv("XLA_FLAGS", strings.TrimSpace(before+" "+noOptimizations))
+			if present {
+				defer os.Setenv("XLA_FLAGS", before)
+			} else {
+				defer os.Unsetenv("XLA_FLAGS")
+			}
+		}
+		opened, quick = true, wantQuick
+		shared, failed = engine.Open("")
 	}
-	return e
+	if failed != nil {
+		t.Fatalf("%v", failed)
+	}
+	if quick && !wantQuick {
+		t.Fatal("an earlier test of this process has started XLA without optimizations: run benchmarks alone, with -run '^$'")
+	}
+	return shared
 }
 
 // Pure returns the pure-Go backend, for tests that compare backends. It has no gradient for GoMLX's MaxPool.

@@ -18,7 +18,7 @@ import (
 func TestAPGDExact(t *testing.T) {
 	l := oracle.RandomLinear(20, 2, 5)
 	x, rows, labels := images(l, 150, 6)
-	v, err := robust.NewVictim(testengine.Get(t), l.Model(-100, 100), 64)
+	v, err := robust.NewVictim(testengine.Quick(t), l.Model(-100, 100), 64)
 	require.NoError(t, err)
 	for norm, epsilon := range map[robust.Norm]float64{robust.Linf: 0.1, robust.L2: 0.5} {
 		standing := 0
@@ -43,7 +43,7 @@ func TestAPGDExact(t *testing.T) {
 func TestAPGDTargets(t *testing.T) {
 	l := oracle.RandomLinear(30, 5, 7)
 	x, rows, labels := images(l, 120, 11)
-	v, err := robust.NewVictim(testengine.Get(t), l.Model(0, 1), 32)
+	v, err := robust.NewVictim(testengine.Quick(t), l.Model(0, 1), 32)
 	require.NoError(t, err)
 	for _, loss := range []robust.Loss{robust.Margin, robust.DLR} {
 		t.Run(fmt.Sprint(loss), func(t *testing.T) {

@@ -62,7 +62,7 @@ func evaluate(t *testing.T, v *robust.Victim, a robust.Attack, p robust.Problem)
 // TestClosedForm compares robust accuracy with that of the exact optimum, example by example, on linear classifiers
 // whose pixel bounds are active.
 func TestClosedForm(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	for _, classes := range []int{2, 5} {
 		l := oracle.RandomLinear(30, classes, 7)
 		x, rows, labels := images(l, 200, 11)

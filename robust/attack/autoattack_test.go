@@ -30,7 +30,7 @@ func besieged(t *testing.T) (*robust.Victim, robust.Problem) {
 	if siege.v == nil {
 		m, p := convolutional(t, 40)
 		p.Threat.Epsilon = 0.01
-		v, err := robust.NewVictim(testengine.Get(t), m, 8)
+		v, err := robust.NewVictim(testengine.Quick(t), m, 8)
 		require.NoError(t, err)
 		siege.v, siege.p = v, p
 	}
@@ -183,7 +183,7 @@ func TestFewClasses(t *testing.T) {
 	for _, classes := range []int32{2, 3} {
 		l := oracle.RandomLinear(30, int(classes), 7)
 		x, rows, labels := images(l, 24, 11)
-		v, err := robust.NewVictim(testengine.Get(t), l.Model(0, 1), 24)
+		v, err := robust.NewVictim(testengine.Quick(t), l.Model(0, 1), 24)
 		require.NoError(t, err)
 		p := robust.Problem{Images: x, Goal: robust.Goal{Labels: labels}, Threat: robust.Threat{Epsilon: 0.06}, Seed: 3}
 		a := robust.For(attack.AutoAttack{}, v.Model)

@@ -34,7 +34,7 @@ func random(shape []int) *tensors.Tensor {
 
 func onGraph(t *testing.T, x *tensors.Tensor, fn func(x *Node) *Node) []float32 {
 	t.Helper()
-	exec, err := NewExec(testengine.Get(t).Backend(), fn)
+	exec, err := NewExec(testengine.Quick(t).Backend(), fn)
 	require.NoError(t, err)
 	out, err := exec.Call1(x)
 	require.NoError(t, err)
@@ -172,7 +172,7 @@ func picture(t *testing.T, n int) (*robust.Victim, robust.Problem) {
 	t.Helper()
 	m, err := nets.NewCNN(nets.CNNConfig{Input: []int{12, 12, 1}, Channels: []int{4}, Dense: 16, Classes: 4, Seed: 3})
 	require.NoError(t, err)
-	v, err := robust.NewVictim(testengine.Get(t), m, 16)
+	v, err := robust.NewVictim(testengine.Quick(t), m, 16)
 	require.NoError(t, err)
 	p := robust.Problem{Images: random([]int{n, 12, 12, 1}), Threat: robust.Threat{Epsilon: 0.1}, Seed: 4}
 	p.Goal.Labels, err = v.Predictions(context.Background(), p.Images, nil)

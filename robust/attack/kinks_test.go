@@ -42,7 +42,7 @@ func moody(t *testing.T) (v *robust.Victim, set func(mood)) {
 			Sqrt(Max(ReduceSum(Square(Reshape(part(3), -1, 4, 2)), -1), floor)),
 		}, -1)))
 	}
-	v, err = robust.NewVictim(testengine.Get(t), m, 32)
+	v, err = robust.NewVictim(testengine.Quick(t), m, 32)
 	require.NoError(t, err)
 	return v, func(m mood) {
 		require.NoError(t, state.SetValue(tensors.FromValue([]float32{m.floor, m.live, m.scale})))

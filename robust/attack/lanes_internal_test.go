@@ -36,7 +36,7 @@ func TestAPGDNeverFalls(t *testing.T) {
 		}
 		labels[i] = l.Predict(rows[i])
 	}
-	v, err := robust.NewVictim(testengine.Get(t), l.Model(0, 1), 32)
+	v, err := robust.NewVictim(testengine.Quick(t), l.Model(0, 1), 32)
 	require.NoError(t, err)
 	for _, norm := range []robust.Norm{robust.Linf, robust.L2} {
 		p := robust.Problem{Images: tensors.FromValue(rows), Goal: robust.Goal{Labels: labels}, Threat: robust.Threat{Norm: norm, Epsilon: 0.01}}

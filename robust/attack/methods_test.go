@@ -25,7 +25,7 @@ func perceptron(t *testing.T, n int, seed int64) (*robust.Victim, robust.Problem
 	t.Helper()
 	m, err := nets.NewMLP(nets.MLPConfig{Input: []int{pixels}, Hidden: []int{hidden}, Classes: classes, Seed: seed})
 	require.NoError(t, err)
-	v, err := robust.NewVictim(testengine.Get(t), m, 16)
+	v, err := robust.NewVictim(testengine.Quick(t), m, 16)
 	require.NoError(t, err)
 	rng := rand.New(rand.NewPCG(uint64(seed), 9))
 	flat := make([]float32, n*pixels)

@@ -75,7 +75,7 @@ func TestMinimalNorms(t *testing.T) {
 	l := oracle.RandomLinear(30, 4, 7)
 	x, rows, labels := images(l, 64, 11)
 	for _, bounds := range []float64{0, 3} {
-		v, err := robust.NewVictim(testengine.Get(t), l.Model(-bounds, 1+bounds), 64)
+		v, err := robust.NewVictim(testengine.Quick(t), l.Model(-bounds, 1+bounds), 64)
 		require.NoError(t, err)
 		for _, c := range append(slices.Clone(minimizers), patient) {
 			for _, norm := range c.norms {

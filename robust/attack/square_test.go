@@ -28,7 +28,7 @@ func convolutional(t *testing.T, n int) (*nets.Model, robust.Problem) {
 		flat[i] = rng.Float32()
 	}
 	p := robust.Problem{Images: tensors.FromFlatDataAndDimensions(flat, n, 12, 12, 3), Seed: 8}
-	predictor, err := nets.NewPredictor(testengine.Get(t).Backend(), m, 16)
+	predictor, err := nets.NewPredictor(testengine.Quick(t).Backend(), m, 16)
 	require.NoError(t, err)
 	logits, err := predictor.Logits(p.Images)
 	require.NoError(t, err)
@@ -69,7 +69,7 @@ func TestSquareLayouts(t *testing.T) {
 	ctx, a := context.Background(), attack.SquareAttack{Queries: 60}
 	var victims []*robust.Victim
 	for batch, m := range map[int]*nets.Model{7: m, 8: channelsFirst(m)} {
-		v, err := robust.NewVictim(testengine.Get(t), m, batch)
+		v, err := robust.NewVictim(testengine.Quick(t), m, batch)
 		require.NoError(t, err)
 		victims = append(victims, v)
 	}
@@ -106,7 +106,7 @@ func TestSquareLayouts(t *testing.T) {
 // of the corners of the ball, and of the whole budget in l2.
 func TestSquareQueries(t *testing.T) {
 	m, p := convolutional(t, 40)
-	v, err := robust.NewVictim(testengine.Get(t), m, 16)
+	v, err := robust.NewVictim(testengine.Quick(t), m, 16)
 	require.NoError(t, err)
 	for norm, epsilon := range map[robust.Norm]float64{robust.Linf: 0.02, robust.L2: 0.35} {
 		p.Threat = robust.Threat{Norm: norm, Epsilon: epsilon}

@@ -222,7 +222,7 @@ func TestCraftingLeavesTheRunningAverages(t *testing.T) {
 		n, err := m.Clone()
 		require.NoError(t, err)
 		require.NoError(t, n.Store.SetRNGStateFromSeed(8))
-		exec, err := model.NewExec(testengine.Get(t).Backend(), n.Store, func(scope *model.Scope, images, labels *Node) *Node {
+		exec, err := model.NewExec(testengine.Quick(t).Backend(), n.Store, func(scope *model.Scope, images, labels *Node) *Node {
 			scope.Store().SetTraining(images.Graph(), true)
 			return loss.Build(scope, n, images, labels)
 		})

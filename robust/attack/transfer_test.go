@@ -39,7 +39,7 @@ func blobs(n int, seed uint64) (*tensors.Tensor, []int32) {
 // TestTransfer on trained networks: the diagonal is the white-box success rate, networks fool themselves at least as well
 // as others, and clean mistakes count in one of the two figures only.
 func TestTransfer(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	images, labels := blobs(600, 1)
 	var victims []*robust.Victim
 	for seed, hidden := range [][]int{{16}, {24, 12}} {

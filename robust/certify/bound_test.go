@@ -40,7 +40,7 @@ func compute(t *testing.T, ms matrices, dtype dtypes.DType, x []float64, y int32
 	if len(epsilonWeights) == 1 {
 		epsilonWeights = same(epsilonWeights[0], len(ms))
 	}
-	exec, err := NewExec(testengine.Get(t).Backend(), func(x, y *Node) []*Node {
+	exec, err := NewExec(testengine.Quick(t).Backend(), func(x, y *Node) []*Node {
 		layers := ms.layersOf(x.Graph(), dtype)
 		for k, r := range epsilonWeights {
 			layers[k].weightRadius = Scalar(x.Graph(), dtype, r)
@@ -100,7 +100,7 @@ func TestGolden(t *testing.T) {
 // TestShortcutIsUnsound keeps the interval form: with negative weights, propagating one network with weights W+ε gives
 // 0 here, below the 0.5 that a perturbation reaches.
 func TestShortcutIsUnsound(t *testing.T) {
-	exec, err := NewExec(testengine.Get(t).Backend(), func(g *Graph) *Node {
+	exec, err := NewExec(testengine.Quick(t).Backend(), func(g *Graph) *Node {
 		layers := matrices{{{1}, {1}}, {{1, -2}}}.layersOf(g, dtypes.Float64)
 		center := affine(layers[0], Const(g, [][]float64{{1}}))
 		radius := Const(g, [][]float64{{0.3, 0.3}})

@@ -61,7 +61,7 @@ func TestLambdaZeroIsTheBase(t *testing.T) {
 	adversarial := attack.AdversarialTraining(inner)
 	train := func(loss fit.Loss) [][]float32 {
 		m, images, labels := small(t, true, 40)
-		_, err := fit.Train(t.Context(), testengine.Get(t), m, fit.Data{Images: images, Labels: labels},
+		_, err := fit.Train(t.Context(), testengine.Quick(t), m, fit.Data{Images: images, Labels: labels},
 			fit.Config{BatchSize: 8, Seed: 5, Phases: []fit.Phase{{Epochs: 2, Loss: loss}}})
 		require.NoError(t, err)
 		return weightsOf(t, m)
@@ -124,7 +124,7 @@ func TestRegularizerGradient(t *testing.T) {
 		{Mu: 1},
 		{LambdaInput: 0.5, LambdaWeight: 2, LambdaJoint: 0.1, EpsilonInput: 0.2, EpsilonWeight: 0.01, Mu: 0.3},
 	} {
-		exec, err := model.NewExec(testengine.Get(t).Backend(), m.Store, func(scope *model.Scope, images, labels *Node) []*Node {
+		exec, err := model.NewExec(testengine.Quick(t).Backend(), m.Store, func(scope *model.Scope, images, labels *Node) []*Node {
 			var weights []*Node
 			for _, w := range m.Weights() {
 				weights = append(weights, w.NodeValue(images.Graph()))
@@ -168,7 +168,7 @@ func TestRegularizerValidate(t *testing.T) {
 		require.ErrorContains(t, r.Validate(), want)
 		// A training with it is refused too.
 		m, images, labels := small(t, true, 4)
-		_, err := fit.Train(t.Context(), testengine.Get(t), m, fit.Data{Images: images, Labels: labels},
+		_, err := fit.Train(t.Context(), testengine.Quick(t), m, fit.Data{Images: images, Labels: labels},
 			fit.Config{BatchSize: 2, Phases: []fit.Phase{{Epochs: 1, Loss: Regularized(fit.CrossEntropy(), r)}}})
 		require.ErrorContains(t, err, want)
 	}
@@ -179,7 +179,7 @@ func TestVerifyHolds(t *testing.T) {
 	for _, noBias := range []bool{true, false} {
 		m, images, labels := small(t, noBias, 20)
 		threat := robust.Threat{Epsilon: 0.01, Weights: []float64{0.005}}
-		v, err := Verify(t.Context(), testengine.Get(t), m, images, labels, threat, VerifyConfig{Random: 10_000, Seed: 1})
+		v, err := Verify(t.Context(), testengine.Quick(t), m, images, labels, threat, VerifyConfig{Random: 10_000, Seed: 1})
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, v.Random, 10_000)
 		require.Equal(t, 20, v.Adversarial)
@@ -197,7 +197,7 @@ func TestVerifyHolds(t *testing.T) {
 // each bound by its own count.
 func TestVerifyNegativeControl(t *testing.T) {
 	m, images, labels := small(t, true, 20)
-	verifier, err := NewVerifier(testengine.Get(t), m)
+	verifier, err := NewVerifier(testengine.Quick(t), m)
 	require.NoError(t, err)
 	defer verifier.Close()
 	threat := robust.Threat{Epsilon: 0.01, Weights: []float64{0.005}}
@@ -244,7 +244,7 @@ func TestVerifyNegativeControl(t *testing.T) {
 
 // TestBoundsBadInput: one line each.
 func TestBoundsBadInput(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	m, images, labels := small(t, false, 4)
 	cnn, err := nets.NewCNN(nets.CNNConfig{Seed: 1})
 	require.NoError(t, err)

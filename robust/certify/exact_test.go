@@ -19,7 +19,7 @@ import (
 // bound of either layer alone, and the interval bound of both: 1,000 networks.
 func TestExact(t *testing.T) {
 	const inputs, hidden, classes = 4, 5, 3
-	exec, err := NewExec(testengine.Get(t).Backend(), func(first, second, x, y, radii *Node) []*Node {
+	exec, err := NewExec(testengine.Quick(t).Backend(), func(first, second, x, y, radii *Node) []*Node {
 		layers := withRadii([]layer{{weight: first, activation: nets.ActReLU}, {weight: second}}, radii)
 		b := boundGraph(layers, x, y, ScalarZero(x.Graph(), x.DType()))
 		return []*Node{b.margin, b.drop, b.ibp}
@@ -210,7 +210,7 @@ func TestStructure(t *testing.T) {
 // TestActivationsAndHeads: no perturbation beats the bounds of networks with other activations, or of the dense end of a
 // convolutional network or of one with tanh; and they are not vacuous.
 func TestActivationsAndHeads(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	rng := rand.New(rand.NewPCG(27, 28))
 	for _, c := range []struct {
 		name   string
@@ -279,12 +279,12 @@ func TestBiasRadii(t *testing.T) {
 	x := tensors.FromValue([][]float32{{0.5, 0.25, 1}})
 	m, err := nets.NewMLP(nets.MLPConfig{Input: []int{3}, Classes: 2, Seed: 1})
 	require.NoError(t, err)
-	b, err := MarginBounds(testengine.Get(t), m, x, []int32{0}, robust.Threat{Weights: []float64{0.01, 0.3}})
+	b, err := MarginBounds(testengine.Quick(t), m, x, []int32{0}, robust.Threat{Weights: []float64{0.01, 0.3}})
 	require.NoError(t, err)
 	require.InDelta(t, 2*(0.01*1.75+0.3), b.Total[0][1], 1e-9)
 	m, err = nets.NewMLP(nets.MLPConfig{Input: []int{3}, Hidden: []int{4}, Classes: 2, Seed: 1, Activation: nets.ActSigmoid})
 	require.NoError(t, err)
-	b, err = MarginBounds(testengine.Get(t), m, x, []int32{0}, robust.Threat{Weights: []float64{0.01, 0.3, 0, 0}})
+	b, err = MarginBounds(testengine.Quick(t), m, x, []int32{0}, robust.Threat{Weights: []float64{0.01, 0.3, 0, 0}})
 	require.NoError(t, err)
 	w := tensors.MustCopyFlatData[float32](m.Weights()[2].MustValue())
 	apart := 0.0
@@ -296,7 +296,7 @@ func TestBiasRadii(t *testing.T) {
 
 // TestTies: of equal sums only one gets the gradient of the norm, not each of them.
 func TestTies(t *testing.T) {
-	exec, err := NewExec(testengine.Get(t).Backend(), func(w *Node) []*Node {
+	exec, err := NewExec(testengine.Quick(t).Backend(), func(w *Node) []*Node {
 		norm := InfinityNorm(w)
 		return []*Node{norm, Gradient(norm, w)[0]}
 	})

@@ -42,7 +42,7 @@ func encode(t *testing.T, r *Result) string {
 // TestRunRepeatsAndResumes: two runs give equal bytes; so does a run that is stopped again and again, wherever that
 // falls, and a run that finds all done.
 func TestRunRepeatsAndResumes(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	first, err := Run(t.Context(), e, tiny())
 	require.NoError(t, err)
 	want := encode(t, first)
@@ -125,7 +125,7 @@ func TestConfigValidate(t *testing.T) {
 			err := c.WithDefaults().Validate()
 			require.ErrorContains(t, err, want)
 			require.NotContains(t, err.Error(), "\n")
-			_, err = Run(t.Context(), testengine.Get(t), c)
+			_, err = Run(t.Context(), testengine.Quick(t), c)
 			require.ErrorContains(t, err, want)
 		})
 	}
@@ -133,10 +133,10 @@ func TestConfigValidate(t *testing.T) {
 	require.ErrorContains(t, err, `scale "huge"`)
 	c := tiny()
 	c.Dataset = "nothing"
-	_, err = Run(t.Context(), testengine.Get(t), c)
+	_, err = Run(t.Context(), testengine.Quick(t), c)
 	require.ErrorContains(t, err, `no data set "nothing"`)
 	c = tiny()
 	c.Train = 1_000_000_000
-	_, err = Run(t.Context(), testengine.Get(t), c)
+	_, err = Run(t.Context(), testengine.Quick(t), c)
 	require.ErrorContains(t, err, "1000000000 training")
 }
