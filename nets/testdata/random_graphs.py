@@ -939,6 +939,8 @@ def reduction_of(g, op):
 def scatter_elements(g, x, op):
     a = g.axis(x, since=11)
     shape, how = g.shape(x), reduction_of(g, op)
+    if a % len(shape) == 0:  # of a constant: what is drawn below is for one image, and repeated
+        raise Redraw("scattering over the first axis")
     n = shape[a]
     k = g.r.randrange(1, n + 1)
     shape[a] = k
