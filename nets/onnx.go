@@ -138,7 +138,7 @@ func (g *onnxGraph) finish(m *Model) error {
 		}
 	}
 	const batch = 7
-	classes := func() error {
+	try := func() error {
 		out, err := buildShape(m, batch, func(scope *model.Scope, x *graph.Node) *graph.Node { return g.build(scope, x, g.input, g.output) })
 		if err != nil {
 			return err
@@ -150,21 +150,18 @@ func (g *onnxGraph) finish(m *Model) error {
 			g.noteProbabilities()
 			g.head, g.headed = g.headOf(out.DType, out.Dimensions), true
 		}
-		out, err = buildShape(m, batch, m.Logits)
-		m.Classes = out.Dimensions[1]
-		return err
-	}
-	err := classes()
-	if err == nil && g.batch > 0 {
-		err = independent(m)
-	}
-	for g.late = 1; err != nil && g.batch > 0 && g.late < 1<<min(len(g.choices), 6); g.late++ {
-		if err = classes(); err == nil {
-			err = independent(m)
+		if out, err = buildShape(m, batch, m.Logits); err != nil {
+			return err
 		}
-		if err == nil {
-			return nil // with this g.late
+		if m.Classes = out.Dimensions[1]; g.batch > 0 {
+			return independent(m)
 		}
+		return nil
+	}
+	err := try()
+	for err != nil && g.batch > 0 && g.late+1 < 1<<min(len(g.choices), 6) {
+		g.late++
+		err = try()
 	}
 	if err != nil && g.batch > 0 {
 		return errors.Errorf("the export fixed the batch size at %d, in a way that cannot be undone: export with a dynamic batch axis (%s)",
