@@ -24,7 +24,7 @@ func (g *onnxGraph) findFusions() {
 		}
 	}
 	for _, pool := range g.proto.Node {
-		if pool.OpType != "MaxPool" || !ints(pool, "kernel_shape", 2) || !ints(pool, "strides", 2) ||
+		if pool.OpType != "MaxPool" || !ints(pool, "kernel_shape", 2) || len(attribute(pool, "kernel_shape").Ints) != 2 || !ints(pool, "strides", 2) ||
 			len(pool.Attribute) != 2+presence(pool, "pads") || (attribute(pool, "pads") != nil && !ints(pool, "pads", 0)) {
 			continue
 		}
@@ -63,10 +63,7 @@ func presence(n *protos.NodeProto, name string) int {
 func (v *values) convMaxPool(f fusion) *Node {
 	x, kernel := v.image(f.conv.Input[0]), v.kernel(f.conv)
 	checkChannels(x, kernel, 1)
-	y := ConvMaxPool2D(x, kernel)
-	if len(f.conv.Input) > 2 && f.conv.Input[2] != "" {
-		y = Add(y, InsertAxes(v.get(f.conv.Input[2]), 0, 0, 0))
-	}
+	y := v.biased(f.conv, ConvMaxPool2D(x, kernel))
 	if f.relu {
 		y = relu(y)
 	}

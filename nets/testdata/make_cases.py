@@ -459,6 +459,16 @@ def first():
     take("first-versions", "Add 6 without broadcast", n.dense(24).model(), (3, 2, 4), refused="without the attribute broadcast")
 
 
+def fusions():
+    """Convolution, ReLU and pooling, which are built in one go where there are two sides, and only there."""
+    for sides in [1, 2, 3]:
+        n = Net(13, 2, *[4] * sides)
+        n.add("Conv", weight(3, 2, *[3] * sides), weight(3), kernel_shape=[3] * sides, pads=[1] * 2 * sides)
+        n.add("Relu")
+        n.add("MaxPool", kernel_shape=[2] * sides, strides=[2] * sides)
+        take("fused", "%d sides" % sides, n.dense(3 * 2 ** sides).model(), (2, *[4] * sides))
+
+
 def rename(m, old, new):
     m.graph.input[0].name = new
     for n in m.graph.node:
@@ -467,7 +477,7 @@ def rename(m, old, new):
                 n.input[i] = new
 
 
-for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first]:
+for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first, fusions]:
     make()
 with open(os.path.join(HERE, "cases.json.gz"), "wb") as f, gzip.GzipFile(filename="", mode="wb", fileobj=f, mtime=0) as z:
     z.write(json.dumps(cases, separators=(",", ":")).encode())
