@@ -7,6 +7,7 @@ import (
 	"image/png"
 	"io"
 	"os"
+	"time"
 
 	"github.com/janpfeifer/gonb/gonbui"
 	"github.com/janpfeifer/gonb/gonbui/protocol"
@@ -87,9 +88,26 @@ func display(html, markdown, text string) error {
 	return send(data)
 }
 
+// taken is how long the kernel may need to take what is shown.
+const taken = 30 * time.Second
+
+// send waits until the kernel has taken the bundle: it drops what is still on its way when the cell's program ends.
 func send(data map[protocol.MIMEType]any) error {
 	gonbui.SendData(&protocol.DisplayData{Data: data, Metadata: map[string]any{}})
-	return gonbui.Error()
+	if err := gonbui.Error(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		gonbui.Sync()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return gonbui.Error()
+	case <-time.After(taken):
+		return fmt.Errorf("show: the notebook's kernel did not take what was to be shown within %s: restart the kernel and run the cell again", taken)
+	}
 }
 
 // showPicture displays a PNG with its caption; elsewhere one line says what it shows.
