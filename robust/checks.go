@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/pkg/errors"
 )
 
 // Check is one self-check of an evaluation: whether it was raised, what that means and what to do. docs/checks.md
@@ -18,6 +19,21 @@ type Check struct {
 	Raised  bool   `json:"raised"`
 	Meaning string `json:"meaning"`
 	Advice  string `json:"advice"`
+}
+
+// Void says why the outcome's numbers mean nothing, if a self-check was raised that no number survives: examples outside
+// the budget or the pixel bounds, values that are not finite, a network that answers the same question differently. The
+// other checks are for a reader to weigh.
+func (o *Outcome) Void() error {
+	for _, c := range o.Checks {
+		switch c.Name {
+		case "budget", "bounds", "finite", "randomized":
+			if c.Raised {
+				return errors.Errorf("check %s: %s", c.Name, c.Meaning)
+			}
+		}
+	}
+	return nil
 }
 
 func (o *Outcome) checks(found tally, weightExcess float64, rows []int, seen signs) []Check {

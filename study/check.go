@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/pkg/errors"
 )
@@ -67,4 +68,18 @@ func Distinct[T comparable](name string, list []T) error {
 // one call are reported in that order, so that the same mistake always gives the same message.
 func First(name string, errs ...error) error {
 	return errors.WithMessage(cmp.Or(errs...), name)
+}
+
+// Pick returns the elements with the given names, in the order of all; kind says in errors what is picked ("method").
+func Pick[T any](kind string, names []string, all []T, name func(T) string) ([]T, error) {
+	var known []string
+	for _, x := range all {
+		known = append(known, name(x))
+	}
+	for _, n := range names {
+		if !slices.Contains(known, n) {
+			return nil, errors.Errorf("%s %q: want some of %s", kind, n, strings.Join(known, ", "))
+		}
+	}
+	return Where(all, func(x T) bool { return slices.Contains(names, name(x)) }), nil
 }

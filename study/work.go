@@ -129,5 +129,5 @@ func (w *Work) skip(tasks float64) {
 	}
 }
 
-// Named tells a piece that is one method and seed.
-func Named(method string, seed int64) string { return fmt.Sprintf("%s, seed %d", method, seed) }
+// Label tells a piece that is one method and seed.
+func Label(method string, seed int64) string { return fmt.Sprintf("%s, seed %d", method, seed) }

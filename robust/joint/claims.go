@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/study"
 )
 
 // paperID is the arXiv id of the replicated paper.
@@ -67,19 +68,7 @@ func (r *Result) Claims() []report.Claim {
 			},
 		},
 	}
-	for i := range claims {
-		claim := &claims[i]
-		claim.ID = fmt.Sprintf("%s/%d", paperID, i+1)
-		claim.ComparedWith = "the abstract's words; it gives no number"
-		claim.Scale, claim.Dataset, claim.N, claim.Seeds = c.Scale, r.Data, c.Test, c.Seeds
-		switch {
-		case c.Scale == "smoke":
-			claim.Tests, claim.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
-		case slices.ContainsFunc(claim.Tests, func(t report.Test) bool { return len(t.Values) == 0 }):
-			claim.Tests, claim.Reason = nil, "the run left out a method or a pair of radii that the claim needs"
-		}
-	}
-	return claims
+	return study.Source{Paper: paperID, Scale: c.Scale, Dataset: r.Data, N: c.Test, Seeds: c.Seeds}.Number(claims)
 }
 
 // certifiedPair is the index in VerifyAt of (CertifyInput, CertifyWeight).
@@ -104,7 +93,7 @@ func (r *Result) accuracy(method string, input, weight float64, relation report.
 
 func (r *Result) difference(method, other string, input, weight float64, relation report.Relation, threshold float64) report.Test {
 	return report.Test{What: fmt.Sprintf("accuracy of %s minus %s at %s", method, other, radii(input, weight)),
-		Values: minus(r.at(method, input, weight), r.at(other, input, weight)), Relation: relation, Threshold: threshold, Percent: true}
+		Values: study.Minus(r.at(method, input, weight), r.at(other, input, weight)), Relation: relation, Threshold: threshold, Percent: true}
 }
 
 // weightOnly compares AT-x with Standard at every weight radius of the grid, the largest first.
@@ -126,7 +115,7 @@ func (r *Result) joint(method string, input, weight float64) report.Test {
 		}
 	}
 	return report.Test{What: fmt.Sprintf("accuracy of %s at %s minus the lower of the two singular attacks", method, radii(input, weight)),
-		Values: minus(r.at(method, input, weight), singular), Relation: report.Below, Percent: true}
+		Values: study.Minus(r.at(method, input, weight), singular), Relation: report.Below, Percent: true}
 }
 
 // count sums a count over all methods, for each seed.
@@ -149,19 +138,8 @@ func (r *Result) each(method, what string, of func(Measured) float64, relation r
 
 // certified tests the certified accuracy of a method at the radii of the run's settings.
 func (r *Result) certified(method string, relation report.Relation, threshold float64) report.Test {
-	t := r.each(method, fmt.Sprintf("certified accuracy of %s at (%g, %g)", method, r.Config.CertifyInput, r.Config.CertifyWeight),
-		func(m Measured) float64 { return m.certifiedAt(r.Config) }, relation, threshold)
-	t.Percent = true
-	return t
-}
-
-func minus(a, b []float64) (d []float64) {
-	for i := range a {
-		if i < len(b) {
-			d = append(d, a[i]-b[i])
-		}
-	}
-	return d
+	return report.Test{What: fmt.Sprintf("certified accuracy of %s at (%g, %g)", method, r.Config.CertifyInput, r.Config.CertifyWeight),
+		Values: r.certifiedOf(method), Relation: relation, Threshold: threshold, Percent: true}
 }
 
 // radii writes a pair of radii.

@@ -2,13 +2,13 @@ package joint
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
+	"github.com/trustbook/trustbook/study"
 )
 
 // Config sizes the replication. The zero value is the quick scale: minutes on two cores.
@@ -40,6 +40,7 @@ type Config struct {
 	VerifyRandom  int       `json:"verify_random"`  // random perturbations a network and pair of radii (of 5 pairs); zero: 2,000
 
 	Dir      string          `json:"-"` // finished work is kept here and found again; zero: nothing is kept
+	Shard    study.Shard     `json:"-"` // what to do of the work; zero: all
 	Progress report.Progress `json:"-"` // nil shows nothing
 }
 
@@ -94,50 +95,39 @@ func (c Config) WithDefaults() Config {
 
 // Validate reports what cannot work, before anything runs.
 func (c Config) Validate() error {
-	for name, n := range map[string]int{"train": c.Train, "test": c.Test, "warm_up": c.WarmUp, "epochs": c.Epochs,
-		"batch_size": c.BatchSize, "steps": c.Steps, "restarts": c.Restarts, "verify_images": c.VerifyImages, "verify_random": c.VerifyRandom} {
-		if n < 1 {
-			return errors.Errorf("joint: %s = %d: must be at least 1", name, n)
-		}
-	}
+	return study.First("joint",
+		study.AtLeast(1, study.Count("train", c.Train), study.Count("test", c.Test), study.Count("warm_up", c.WarmUp),
+			study.Count("epochs", c.Epochs), study.Count("batch_size", c.BatchSize), study.Count("steps", c.Steps),
+			study.Count("restarts", c.Restarts), study.Count("verify_images", c.VerifyImages), study.Count("verify_random", c.VerifyRandom)),
+		study.Positive(study.Rate("learning_rate", c.LearningRate)),
+		study.Seeds(c.Seeds), c.checkShapes(), c.checkRadii(), c.Shard.Validate(c.Dir))
+}
+
+func (c Config) checkShapes() error {
 	if c.BatchSize > c.Train {
-		return errors.Errorf("joint: batch_size = %d for %d training examples: must not be larger", c.BatchSize, c.Train)
+		return errors.Errorf("batch_size = %d for %d training examples: must not be larger", c.BatchSize, c.Train)
 	}
 	if slices.ContainsFunc(c.Hidden, func(n int) bool { return n < 1 }) {
-		return errors.Errorf("joint: hidden = %v: widths must be at least 1", c.Hidden)
-	}
-	if !(c.LearningRate > 0) || math.IsInf(c.LearningRate, 1) {
-		return errors.Errorf("joint: learning_rate = %g: must be finite and > 0", c.LearningRate)
-	}
-	for i, s := range c.Seeds {
-		if slices.Contains(c.Seeds[:i], s) {
-			return errors.Errorf("joint: seed %d is given twice: an interval over seeds needs different ones", s)
-		}
-	}
-	for name, list := range map[string][]float64{"epsilon_input": c.EpsilonInput, "epsilon_weight": c.EpsilonWeight} {
-		if !slices.IsSorted(list) || list[0] != 0 {
-			return errors.Errorf("joint: %s = %v: must start at 0 and grow", name, list)
-		}
-	}
-	for _, e := range slices.Concat(c.EpsilonInput, c.EpsilonWeight, c.CertifyScales, []float64{c.CertifyInput, c.CertifyWeight}) {
-		t := robust.Threat{Epsilon: e}
-		if err := cmp.Or(t.Validate(0), t.RequireBudget()); err != nil {
-			return errors.WithMessage(err, "joint")
-		}
+		return errors.Errorf("hidden = %v: widths must be at least 1", c.Hidden)
 	}
 	_, err := methodsNamed(c.Methods)
 	return err
 }
 
-// AtScale returns the configuration of a scale: "smoke", "quick" or "paper".
-func AtScale(scale string) (Config, error) {
-	switch scale {
-	case "smoke":
-		return Smoke(), nil
-	case "quick", "":
-		return Config{Scale: "quick"}, nil
-	case "paper":
-		return Paper(), nil
+func (c Config) checkRadii() error {
+	for _, s := range []study.Setting[[]float64]{{Name: "epsilon_input", Value: c.EpsilonInput}, {Name: "epsilon_weight", Value: c.EpsilonWeight}} {
+		if !slices.IsSorted(s.Value) || s.Value[0] != 0 {
+			return errors.Errorf("%s = %v: must start at 0 and grow", s.Name, s.Value)
+		}
 	}
-	return Config{}, errors.Errorf("joint: scale %q: want smoke, quick or paper", scale)
+	for _, e := range slices.Concat(c.EpsilonInput, c.EpsilonWeight, c.CertifyScales, []float64{c.CertifyInput, c.CertifyWeight}) {
+		t := robust.Threat{Epsilon: e}
+		if err := cmp.Or(t.Validate(0), t.RequireBudget()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// AtScale returns the configuration of a scale: "smoke", "quick" or "paper".
+func AtScale(scale string) (Config, error) { return study.AtScale("joint", scale, Smoke, Paper) }

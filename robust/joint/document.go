@@ -11,7 +11,6 @@ import (
 // Document is the run as a report that stands alone.
 func (r *Result) Document() *report.Document {
 	c := r.Config
-	figures, tables := r.Figures(), r.Tables()
 	d := &report.Document{
 		Title: "Robustness of inputs and weights together",
 		Subtitle: "Yu-Lin Tsai, Chia-Yi Hsu, Chia-Mu Yu, Pin-Yu Chen: *Non-Singular Adversarial Robustness of Neural Networks*, " +
@@ -26,18 +25,18 @@ func (r *Result) Document() *report.Document {
 			{Title: "One attack or both", Parts: []report.Part{
 				report.Text("Each network meets three adversaries: one that moves every pixel by up to εx, one that moves every weight by up to εw, " +
 					"and one that does both at once. The weight perturbation is one for the whole test set, the input perturbation one for each image."),
-				figures[0], tables[0], figures[1]}},
+				r.AttackFigure(), r.AccuracyTable(), r.GridFigure()}},
 			{Title: "The bound", Parts: []report.Part{
 				report.Text("With |ξ| ≤ εx on inputs and |Δ| ≤ ε_{k} on the weights of layer k, the margin between classes i and j of a dense ReLU network can fall by at most"),
 				report.Formula("B_{ij} = ‖W^{L}_{i} − W^{L}_{j}‖_{1} · e_{L−1} + 2 ε_{L} u_{L−1},   e_{k} = ‖W^{k}‖_{∞} e_{k−1} + ε_{k} u_{k−1},   e_{0} = εx"),
 				report.Text("where u_{k} bounds the sum of activations. The bound of both is at least the sum of the bounds of each: their interaction is what two " +
 					"singular analyses miss. Cross-entropy under attack is at most ln Σ_{j} exp(B_{yj} − m_{j}), with m_{j} the clean margins."),
-				figures[2], tables[1], figures[4]}},
+				r.BoundFigure(), r.BoundTable(), r.TermFigure()}},
 			{Title: "Training with the bound", Parts: []report.Part{
 				report.Text("Reg adds the batch mean of the worst class's bound, one term for inputs and one for weights, to the loss. Networks trained so are the only ones with a certificate. " +
 					"Adversarial weight perturbation (AWP) and adversarial training on both (AT-joint) resist more where they are attacked, but nothing is certified; the paper does not claim otherwise."),
-				figures[3], tables[3]}},
-			{Title: "Every number", Parts: []report.Part{tables[2]}},
+				r.CertifiedFigure(), r.MethodTable()}},
+			{Title: "Every number", Parts: []report.Part{r.GridTable()}},
 		},
 		Settings: []report.Setting{
 			{Name: "scale", Value: c.Scale}, {Name: "data", Value: fmt.Sprintf("%s, %d training and %d test examples", r.Data, c.Train, c.Test)},
@@ -48,9 +47,6 @@ func (r *Result) Document() *report.Document {
 	}
 	return d
 }
-
-// Settings returns the configuration of the run, with all defaults filled in.
-func (r *Result) Settings() any { return r.Config }
 
 // keys are the figures at the top of the report.
 func (r *Result) keys() []report.Key {
@@ -67,14 +63,10 @@ func (r *Result) keys() []report.Key {
 			tried += v.Random + v.Adversarial
 		}
 	}
-	var certified []float64
-	for _, m := range r.For(Reg) {
-		certified = append(certified, m.certifiedAt(r.Config))
-	}
 	return []report.Key{
 		{Label: "AT-x, inputs attacked", Value: percent(r.at(ATx, 0.1, 0)), Note: "accuracy at εx 0.1"},
 		{Label: "AT-x, weights attacked", Value: percent(r.at(ATx, 0, 0.01)), Note: "accuracy at εw 0.01"},
-		{Label: "Reg, certified", Value: percent(certified), Note: fmt.Sprintf("at (%g, %g)", r.Config.CertifyInput, r.Config.CertifyWeight)},
+		{Label: "Reg, certified", Value: percent(r.certifiedOf(Reg)), Note: fmt.Sprintf("at (%g, %g)", r.Config.CertifyInput, r.Config.CertifyWeight)},
 		{Label: "Bounds broken", Value: fmt.Sprint(broken), Note: fmt.Sprintf("of %d perturbations", tried)},
 	}
 }

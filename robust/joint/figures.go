@@ -10,11 +10,11 @@ import (
 
 // Figures returns the run's figures.
 func (r *Result) Figures() []*report.Figure {
-	return []*report.Figure{r.attackFigure(), r.gridFigure(), r.boundFigure(), r.certifiedFigure(), r.termFigure()}
+	return []*report.Figure{r.AttackFigure(), r.GridFigure(), r.BoundFigure(), r.CertifiedFigure(), r.TermFigure()}
 }
 
-// attackFigure shows each model under the three attacks.
-func (r *Result) attackFigure() *report.Figure {
+// AttackFigure shows each model under the three attacks.
+func (r *Result) AttackFigure() *report.Figure {
 	input, weight := middle(r.Config.EpsilonInput), middle(r.Config.EpsilonWeight)
 	bars := report.Bars{Groups: r.Config.Methods}
 	for _, s := range []struct {
@@ -36,8 +36,8 @@ func (r *Result) attackFigure() *report.Figure {
 		Panels: []report.Panel{{Y: report.Axis{Label: "accuracy", Min: 0, Max: 1, Percent: true}, Marks: []report.Mark{bars}}}, PanelHeight: 3.4}
 }
 
-// gridFigure is one heat map a model.
-func (r *Result) gridFigure() *report.Figure {
+// GridFigure is one heat map a model.
+func (r *Result) GridFigure() *report.Figure {
 	f := &report.Figure{Title: "Accuracy over both budgets", Caption: "Mean accuracy under joint attack over the grid of input and weight radii."}
 	for _, method := range r.Config.Methods {
 		heat := report.Heat{Label: "accuracy", Min: 0, Max: 1, Percent: true, Format: "%.0f"}
@@ -57,8 +57,8 @@ func (r *Result) gridFigure() *report.Figure {
 	return f
 }
 
-// boundFigure holds the loss that an attack reached against its bound, for each example of the first seed.
-func (r *Result) boundFigure() *report.Figure {
+// BoundFigure holds the loss that an attack reached against its bound, for each example of the first seed.
+func (r *Result) BoundFigure() *report.Figure {
 	panel := report.Panel{X: report.Axis{Label: "cross-entropy under attack", Log: true}, Y: report.Axis{Label: "bound", Log: true},
 		Marks: []report.Mark{report.Diagonal{Name: "attack = bound"}}}
 	for _, method := range []string{Standard, ATx, Reg} {
@@ -73,8 +73,8 @@ func (r *Result) boundFigure() *report.Figure {
 		Panels: []report.Panel{panel}, Width: 6, PanelHeight: 4.2}
 }
 
-// certifiedFigure shows certified accuracy as both radii grow together.
-func (r *Result) certifiedFigure() *report.Figure {
+// CertifiedFigure shows certified accuracy as both radii grow together.
+func (r *Result) CertifiedFigure() *report.Figure {
 	panel := report.Panel{X: report.Axis{Label: fmt.Sprintf("multiple of (εx %g, εw %g)", r.Config.CertifyInput, r.Config.CertifyWeight), Log: true},
 		Y: report.Axis{Label: "certified accuracy", Min: 0, Max: 1, Percent: true}}
 	for _, method := range r.Config.Methods {
@@ -92,8 +92,8 @@ func (r *Result) certifiedFigure() *report.Figure {
 		Panels: []report.Panel{panel}, PanelHeight: 3.2}
 }
 
-// termFigure splits the bound into what inputs, weights and their interaction contribute.
-func (r *Result) termFigure() *report.Figure {
+// TermFigure splits the bound into what inputs, weights and their interaction contribute.
+func (r *Result) TermFigure() *report.Figure {
 	bars := report.Bars{Groups: r.Config.Methods, Stacked: true, Series: []report.BarSeries{{Name: "inputs"}, {Name: "weights"}, {Name: "both together"}}}
 	for _, method := range r.Config.Methods {
 		var terms [3]float64

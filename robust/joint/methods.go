@@ -1,12 +1,11 @@
 package joint
 
 import (
-	"github.com/pkg/errors"
-
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"
 	"github.com/trustbook/trustbook/robust/certify"
+	"github.com/trustbook/trustbook/study"
 )
 
 // Method is one way to train the network.
@@ -56,19 +55,5 @@ func Methods() []Method {
 
 // methodsNamed picks methods by name, in the order of Methods.
 func methodsNamed(names []string) ([]Method, error) {
-	var picked []Method
-	wanted := map[string]bool{}
-	for _, n := range names {
-		wanted[n] = true
-	}
-	for _, m := range Methods() {
-		if wanted[m.Name] {
-			picked = append(picked, m)
-			delete(wanted, m.Name)
-		}
-	}
-	for n := range wanted {
-		return nil, errors.Errorf("joint: method %q: want some of Standard, AT-x, AT-w, AT-joint, AWP, Reg, AT-x+Reg-w", n)
-	}
-	return picked, nil
+	return study.Pick("method", names, Methods(), func(m Method) string { return m.Name })
 }

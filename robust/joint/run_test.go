@@ -1,13 +1,12 @@
 package joint
 
 import (
-	"context"
-	"encoding/json"
 	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trustbook/trustbook/internal/studytest"
 	"github.com/trustbook/trustbook/internal/testengine"
 )
 
@@ -18,61 +17,10 @@ func tiny() Config {
 		Steps: 3, VerifyImages: 8, VerifyRandom: 40}
 }
 
-// stopper is a Progress that calls stop when a number of steps were made.
-type stopper struct {
-	left int
-	stop func()
-}
-
-func (s *stopper) Begin(string, int, int) {}
-func (s *stopper) End()                   {}
-func (s *stopper) Advance(n int) {
-	if s.left -= n; s.left < 0 {
-		s.stop()
-	}
-}
-
-func encode(t *testing.T, r *Result) string {
-	t.Helper()
-	b, err := json.Marshal(r)
-	require.NoError(t, err)
-	return string(b)
-}
-
-// TestRunRepeatsAndResumes: two runs give equal bytes; so does a run that is stopped again and again, wherever that
-// falls, and a run that finds all done.
-func TestRunRepeatsAndResumes(t *testing.T) {
-	e := testengine.Quick(t)
-	first, err := Run(t.Context(), e, tiny())
-	require.NoError(t, err)
-	want := encode(t, first)
+// TestRepeats: the same bytes, however a run came to its result; and what must hold of any result.
+func TestRepeats(t *testing.T) {
+	first := studytest.Repeats(t, testengine.Quick(t), tiny(), Run, []int{2, 14, 30}, 2)
 	require.Len(t, first.Models, 2)
-
-	stopped := tiny()
-	stopped.Dir = t.TempDir()
-	stops := 0
-	for _, after := range []int{2, 14, 30} {
-		ctx, cancel := context.WithCancel(t.Context())
-		stopped.Progress = &stopper{after, cancel}
-		_, err := Run(ctx, e, stopped)
-		cancel()
-		if err != nil {
-			require.ErrorIs(t, err, context.Canceled)
-			stops++
-		}
-	}
-	require.Equal(t, 3, stops, "the runs ended before they were stopped")
-	stopped.Progress = nil
-	resumed, err := Run(t.Context(), e, stopped)
-	require.NoError(t, err)
-	require.Equal(t, want, encode(t, resumed))
-	done := 0
-	stopped.Progress = &stopper{0, func() { done++ }}
-	found, err := Run(t.Context(), e, stopped)
-	require.NoError(t, err)
-	require.Equal(t, want, encode(t, found))
-	require.Zero(t, done, "work that was done is done again")
-
 	for _, m := range first.Models {
 		require.Zero(t, m.Undercounts)
 		require.Len(t, m.Accuracy, 2)
@@ -89,8 +37,6 @@ func TestRunRepeatsAndResumes(t *testing.T) {
 	require.NotEqual(t, first.Models[0].InputTerm, first.Models[1].InputTerm, "seeds differ")
 	require.Len(t, first.For(Reg), 2)
 	require.Empty(t, first.For(ATx))
-	require.NotEmpty(t, first.Claims())
-	require.NotEmpty(t, first.Tables())
 }
 
 // TestConfigValidate: each mistake is named before anything runs.

@@ -2,21 +2,24 @@ package joint
 
 import (
 	"fmt"
+	"slices"
 
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/study"
 )
 
 // Tables returns the run's tables, means over seeds with 95 % intervals.
 func (r *Result) Tables() []*report.Table {
-	return []*report.Table{r.accuracyTable(), r.boundTable(), r.gridTable(), methodTable(r.Config.Methods)}
+	return []*report.Table{r.AccuracyTable(), r.BoundTable(), r.GridTable(), r.MethodTable()}
 }
 
 // shown are the pairs of radii of the main table, as far as the grid has them.
 var shown = [][2]float64{{0, 0}, {0, 0.002}, {0, 0.005}, {0, 0.01}, {0.05, 0}, {0.05, 0.002}, {0.05, 0.005}, {0.1, 0}, {0.1, 0.005}}
 
-func (r *Result) accuracyTable() *report.Table {
+// AccuracyTable shows each model's accuracy under the main pairs of radii.
+func (r *Result) AccuracyTable() *report.Table {
 	t := &report.Table{
 		Title: "Accuracy under joint attack",
 		Caption: fmt.Sprintf("Columns: radii (εx of inputs, εw of weights). One weight perturbation for the %d test examples, one input "+
@@ -36,26 +39,24 @@ func (r *Result) accuracyTable() *report.Table {
 		for _, p := range pairs {
 			row = append(row, report.Interval(r.at(method, p[0], p[1])))
 		}
-		var certified []float64
-		for _, m := range r.For(method) {
-			certified = append(certified, m.certifiedAt(r.Config))
-		}
-		t.Rows = append(t.Rows, append(row, report.Interval(certified)))
+		t.Rows = append(t.Rows, append(row, report.Interval(r.certifiedOf(method))))
 	}
 	return t
 }
 
-// certifiedAt is the certified accuracy at (CertifyInput, CertifyWeight).
-func (m Measured) certifiedAt(c Config) float64 {
-	for i, s := range c.CertifyScales {
-		if s == 1 {
-			return m.Certified[i]
+// certifiedOf is a method's certified accuracy at (CertifyInput, CertifyWeight), one value a seed; none if no curve has them.
+func (r *Result) certifiedOf(method string) []float64 {
+	at := slices.Index(r.Config.CertifyScales, 1)
+	return study.Values(r.For(method), func(m Measured) (float64, bool) {
+		if at < 0 {
+			return 0, false
 		}
-	}
-	return 0
+		return m.Certified[at], true
+	})
 }
 
-func (r *Result) boundTable() *report.Table {
+// BoundTable holds losses under attack against their bound.
+func (r *Result) BoundTable() *report.Table {
 	c := r.Config
 	t := &report.Table{
 		Title: "The bound against attacks on it",
@@ -79,12 +80,14 @@ func (r *Result) boundTable() *report.Table {
 				tried += v.Random + v.Adversarial
 			}
 		}
-		t.Rows = append(t.Rows, []any{method, stat.Mean(clean, nil), stat.Mean(attacked, nil), stat.Mean(bound, nil), stat.Mean(tight, nil), stat.Mean(input, nil), stat.Mean(weight, nil), stat.Mean(cross, nil), broken, tried})
+		t.Rows = append(t.Rows, []any{method, stat.Mean(clean, nil), stat.Mean(attacked, nil), stat.Mean(bound, nil),
+			stat.Mean(tight, nil), stat.Mean(input, nil), stat.Mean(weight, nil), stat.Mean(cross, nil), broken, tried})
 	}
 	return t
 }
 
-func (r *Result) gridTable() *report.Table {
+// GridTable has the accuracy at every pair of radii.
+func (r *Result) GridTable() *report.Table {
 	t := &report.Table{
 		Title:   "Accuracy grid",
 		Caption: "Every pair of radii.",
@@ -100,9 +103,10 @@ func (r *Result) gridTable() *report.Table {
 	return t
 }
 
-func methodTable(names []string) *report.Table {
+// MethodTable says how each model was trained.
+func (r *Result) MethodTable() *report.Table {
 	t := &report.Table{Title: "Compared methods", Columns: []report.Column{{Name: "model"}, {Name: "training"}}}
-	methods, err := methodsNamed(names)
+	methods, err := methodsNamed(r.Config.Methods)
 	if err != nil {
 		return t
 	}
