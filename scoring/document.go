@@ -40,9 +40,6 @@ func (r *Result) Document() *report.Document {
 	}
 }
 
-// Settings returns the configuration of the run, with all defaults filled in.
-func (r *Result) Settings() any { return r.Config }
-
 // keys are the figures at the top of the report.
 func (r *Result) keys() []report.Key {
 	mean := func(measure string, of func(v Evaluation) float64, format string) string {

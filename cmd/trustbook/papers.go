@@ -21,6 +21,7 @@ import (
 	"github.com/trustbook/trustbook/robust/vit"
 	"github.com/trustbook/trustbook/robust/weights"
 	"github.com/trustbook/trustbook/scoring"
+	"github.com/trustbook/trustbook/study"
 )
 
 // paper is a replicated paper as the command line sees it.
@@ -28,7 +29,6 @@ type paper struct {
 	id, slug, title string
 	notebook        string // "" until there is one
 	imports         bool   // whether it studies a user's ONNX models
-	shards          bool   // whether it can be run in shards
 	// plan checks the options before anything is opened or read, and returns the run.
 	plan func(ctx context.Context, o runOptions) (runner, error)
 }
@@ -36,8 +36,8 @@ type paper struct {
 // folder is the name of the paper's output folder.
 func (p paper) folder() string { return strings.ReplaceAll(p.slug, "/", "-") }
 
-// runner runs what was planned.
-type runner func(ctx context.Context, e *engine.Engine) (replication, error)
+// runner runs what was planned. It returns the configuration too, for result.json.
+type runner func(ctx context.Context, e *engine.Engine) (r replication, config any, err error)
 
 // replication is what every paper's Run returns.
 type replication interface {
@@ -45,7 +45,6 @@ type replication interface {
 	Figures() []*report.Figure
 	Claims() []report.Claim
 	Document() *report.Document
-	Settings() any // the configuration, for result.json
 }
 
 // runOptions are what the command line knows of a run.
@@ -55,21 +54,21 @@ type runOptions struct {
 	set                     []string                            // k=v
 	models                  []string                            // ONNX files of the user's, each maybe NAME=FILE
 	inputs, labels          string                              // NPY files of labeled images for them
-	ownData                 bool                                // the paper checks the data set's name itself
-	shard                   shard                               // what to run of it
-	complete                bool                                // refuse to work: everything must be in stateDir
+	shard                   study.Shard                         // what to do of it
 	stateDir                string                              // where unfinished work is kept
 	progress                func(tasks float64) report.Progress // starts the display; every runner calls it once
 }
 
 // papers are all replicated papers.
 var papers = []paper{
-	{id: "2102.11935", slug: "robust/joint", title: "Non-Singular Adversarial Robustness of Neural Networks", notebook: "robust_joint.ipynb", plan: planJoint},
-	{id: "2103.02200", slug: "robust/weights", title: "Formalizing Generalization and Robustness of Neural Networks to Weight Perturbations",
-		notebook: "robust_weights.ipynb", plan: planWeights},
-	{id: "2103.15670", slug: "robust/vit", title: "On the Adversarial Robustness of Vision Transformers", notebook: "robust_vit.ipynb", plan: planViT, imports: true},
-	{id: "2104.03469", slug: "scoring", title: "Gi and Pal Scores: Deep Neural Network Generalization Statistics", notebook: "scoring_gi_pal.ipynb", plan: planScoring, shards: true},
-	{id: "2102.10454", slug: "fewshot/maml", title: "On Fast Adversarial Robustness Adaptation in Model-Agnostic Meta-Learning", notebook: "fewshot_maml.ipynb", plan: planMAML},
+	of("2102.11935", "robust/joint", "Non-Singular Adversarial Robustness of Neural Networks", "robust_joint.ipynb", joint.AtScale, joint.Run, knownData),
+	of("2103.02200", "robust/weights", "Formalizing Generalization and Robustness of Neural Networks to Weight Perturbations",
+		"robust_weights.ipynb", weights.AtScale, weights.Run, knownData),
+	importing(of("2103.15670", "robust/vit", "On the Adversarial Robustness of Vision Transformers", "robust_vit.ipynb", vit.AtScale, vit.Run, knownData)),
+	of("2104.03469", "scoring", "Gi and Pal Scores: Deep Neural Network Generalization Statistics", "scoring_gi_pal.ipynb",
+		scoring.AtScale, scoring.Run, knownData),
+	of("2102.10454", "fewshot/maml", "On Fast Adversarial Robustness Adaptation in Model-Agnostic Meta-Learning", "fewshot_maml.ipynb",
+		maml.AtScale, maml.Run, anyData),
 }
 
 func findPaper(name string) (paper, error) {
@@ -83,101 +82,62 @@ func findPaper(name string) (paper, error) {
 	return paper{}, usagef("no paper %q: want one of %s", name, strings.Join(known, ", "))
 }
 
-// study is what every paper's Config can do.
-type study[C any] interface {
-	WithDefaults() C
-	Validate() error
-	Tasks() int
-}
-
-// common are the fields that every paper's Config has.
-type common struct {
-	dataset, dataDir, dir *string
-	seeds                 *[]int64
-	progress              *report.Progress
-}
-
-// planStudy plans the run of a paper: at gives the configuration of a scale, fields where its common fields are, special sets
-// what only this paper has (nil: nothing).
-func planStudy[C study[C], R replication](ctx context.Context, o runOptions, at func(scale string) (C, error), fields func(*C) common,
-	special func(*C), run func(ctx context.Context, e *engine.Engine, c C) (R, error)) (runner, error) {
-	c, err := scaled(at, o)
-	if err != nil {
-		return nil, err
-	}
-	if o.dataset != "" {
-		*fields(&c).dataset = o.dataset
-	}
-	if len(o.seeds) > 0 {
-		*fields(&c).seeds = o.seeds
-	}
-	if special != nil {
-		special(&c)
-	}
-	c = c.WithDefaults()
-	*fields(&c).dataDir, *fields(&c).dir = o.dataDir, o.stateDir
-	if err := c.Validate(); err != nil {
-		return nil, usageError{err}
-	}
-	if !o.ownData {
-		if err := knownData(ctx, *fields(&c).dataset); err != nil {
+// of makes a paper of the functions of its package; known checks the name of its data set.
+func of[C study.Config[C], R replication](id, slug, title, notebook string, at func(scale string) (C, error),
+	run func(ctx context.Context, e *engine.Engine, c C) (R, error), known func(ctx context.Context, dataset string) error) paper {
+	return paper{id: id, slug: slug, title: title, notebook: notebook, plan: func(ctx context.Context, o runOptions) (runner, error) {
+		c, err := scaled(at, o)
+		if err != nil {
 			return nil, err
 		}
-	}
-	return func(ctx context.Context, e *engine.Engine) (replication, error) {
-		*fields(&c).progress = o.progress(float64(c.Tasks()))
-		r, err := run(ctx, e, c)
-		if err != nil {
-			return nil, err // and no typed nil
+		if o.dataset != "" {
+			*study.Field[string](&c, "Dataset") = o.dataset
 		}
-		return r, nil
-	}, nil
-}
-
-func planJoint(ctx context.Context, o runOptions) (runner, error) {
-	return planStudy(ctx, o, joint.AtScale, func(c *joint.Config) common {
-		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
-	}, nil, joint.Run)
-}
-
-func planWeights(ctx context.Context, o runOptions) (runner, error) {
-	return planStudy(ctx, o, weights.AtScale, func(c *weights.Config) common {
-		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
-	}, nil, weights.Run)
-}
-
-func planScoring(ctx context.Context, o runOptions) (runner, error) {
-	run := scoring.Run
-	if o.shard.of > 0 {
-		run = func(ctx context.Context, e *engine.Engine, c scoring.Config) (*scoring.Result, error) {
-			return nil, scoring.RunShard(ctx, e, c, scoring.Shard{Index: o.shard.index, Of: o.shard.of})
+		if len(o.seeds) > 0 {
+			*study.Field[[]int64](&c, "Seeds") = o.seeds
 		}
-	}
-	return planStudy(ctx, o, scoring.AtScale, func(c *scoring.Config) common {
-		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
-	}, func(c *scoring.Config) { c.Complete = o.complete }, run)
-}
-
-func planMAML(ctx context.Context, o runOptions) (runner, error) {
-	o.ownData = true
-	return planStudy(ctx, o, maml.AtScale, func(c *maml.Config) common {
-		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
-	}, nil, maml.Run)
-}
-
-func planViT(ctx context.Context, o runOptions) (runner, error) {
-	return planStudy(ctx, o, vit.AtScale, func(c *vit.Config) common {
-		return common{&c.Dataset, &c.DataDir, &c.Dir, &c.Seeds, &c.Progress}
-	}, func(c *vit.Config) {
-		for _, m := range o.models {
-			name, path, ok := strings.Cut(m, "=")
-			if !ok {
-				name, path = strings.TrimSuffix(filepath.Base(m), ".onnx"), m
+		if c, ok := any(&c).(*vit.Config); ok {
+			imports(c, o)
+		}
+		c = c.WithDefaults()
+		*study.Field[string](&c, "DataDir"), *study.Field[string](&c, "Dir") = o.dataDir, o.stateDir
+		*study.Field[study.Shard](&c, "Shard") = o.shard
+		if err := c.Validate(); err != nil {
+			return nil, usageError{err}
+		}
+		if err := known(ctx, *study.Field[string](&c, "Dataset")); err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context, e *engine.Engine) (replication, any, error) {
+			*study.Field[report.Progress](&c, "Progress") = o.progress(float64(c.Tasks()))
+			r, err := run(ctx, e, c)
+			if err != nil {
+				return nil, nil, err // and no typed nil
 			}
-			c.Imported = append(c.Imported, vit.Imported{Name: name, Path: path})
+			return r, c, nil
+		}, nil
+	}}
+}
+
+// anyData leaves the check of the data set's name to the paper.
+func anyData(context.Context, string) error { return nil }
+
+// importing marks a paper that studies a user's ONNX models.
+func importing(p paper) paper {
+	p.imports = true
+	return p
+}
+
+// imports fills in the user's models and images.
+func imports(c *vit.Config, o runOptions) {
+	for _, m := range o.models {
+		name, path, ok := strings.Cut(m, "=")
+		if !ok {
+			name, path = strings.TrimSuffix(filepath.Base(m), ".onnx"), m
 		}
-		c.Images, c.Labels = o.inputs, o.labels
-	}, vit.Run)
+		c.Imported = append(c.Imported, vit.Imported{Name: name, Path: path})
+	}
+	c.Images, c.Labels = o.inputs, o.labels
 }
 
 // kindOf names a type of setting for people.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/study"
 )
 
 func newReplicate() *cobra.Command {
@@ -43,8 +45,8 @@ func newReplicate() *cobra.Command {
 			if o.shard, err = parseShard(part); err != nil {
 				return err
 			}
-			if o.shard.of > 0 && !p.shards {
-				return usagef("--shard %s: %s runs as a whole only; scoring can be sharded", part, p.slug)
+			if o.shard.Of > 0 && len(o.models) > 0 {
+				return usagef("--shard %s: a study of --model files runs as a whole only", part)
 			}
 			if out == "" {
 				out = filepath.Join("results", p.folder())
@@ -54,7 +56,7 @@ func newReplicate() *cobra.Command {
 			}
 			o.stateDir = filepath.Join(out, "state")
 			claims, err := replicate(c, p, o, backend, out, c.CommandPath()+" "+p.slug+flagsGiven(c))
-			if err != nil || o.shard.of > 0 {
+			if err != nil || o.shard.Of > 0 {
 				return err
 			}
 			return conclude(c, claims, out, asJSON, verdictsFine)
@@ -72,7 +74,7 @@ func newReplicate() *cobra.Command {
 	f.StringArrayVar(&o.models, "model", nil, "study an ONNX `FILE`, or NAME=FILE, in place of the paper's networks, repeatable (robust/vit)")
 	f.StringVar(&o.inputs, "inputs", "", "NPY `FILE` with images for --model")
 	f.StringVar(&o.labels, "labels", "", "NPY `FILE` with their labels")
-	f.StringVar(&part, "shard", "", "run only `INDEX/COUNT` of the work, such as 2/8, for `trustbook merge` (scoring)")
+	f.StringVar(&part, "shard", "", "run only `INDEX/COUNT` of the work, such as 2/8, for `trustbook merge`")
 	f.BoolVar(&asJSON, "json", false, "print the claims as JSON")
 	f.BoolVar(&verdictsFine, "any-verdict", false, "exit with status 0 also if a claim is not replicated")
 	return c
@@ -108,8 +110,8 @@ func replicate(c *cobra.Command, p paper, o runOptions, backend, out, command st
 		return nil, err
 	}
 	defer e.Close()
-	r, err := run(c.Context(), e)
-	if err != nil {
+	r, config, err := run(c.Context(), e)
+	if err != nil && !errors.Is(err, study.ErrShard) {
 		return nil, err
 	}
 	if err := c.Context().Err(); err != nil { // stopped during the last step
@@ -118,10 +120,10 @@ func replicate(c *cobra.Command, p paper, o runOptions, backend, out, command st
 	if job != nil {
 		job.Finish()
 	}
-	if o.shard.of > 0 {
+	if o.shard.Of > 0 {
 		return nil, writeShard(c, p, o, e, out)
 	}
-	if err := writeResult(out, p, r, e, command); err != nil {
+	if err := writeResult(out, p, r, config, e, command); err != nil {
 		return nil, err
 	}
 	times := map[string]any{"seconds": time.Since(start).Seconds(), "finished": time.Now().UTC()}
@@ -158,7 +160,7 @@ func flagsGiven(c *cobra.Command) (s string) {
 }
 
 // writeResult writes everything that a run shows; nothing in it depends on when or where it ran.
-func writeResult(dir string, p paper, r replication, e *engine.Engine, command string) error {
+func writeResult(dir string, p paper, r replication, config any, e *engine.Engine, command string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -192,7 +194,7 @@ func writeResult(dir string, p paper, r replication, e *engine.Engine, command s
 		seeds = claims[0].Seeds
 	}
 	return writeJSON(filepath.Join(dir, "result.json"), map[string]any{
-		"paper": p.id, "slug": p.slug, "config": r.Settings(), "versions": versions, "backend": e.Name(), "seeds": seeds,
+		"paper": p.id, "slug": p.slug, "config": config, "versions": versions, "backend": e.Name(), "seeds": seeds,
 		"tables": saved.Tables, "figures": saved.Figures,
 	})
 }

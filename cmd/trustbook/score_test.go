@@ -145,5 +145,5 @@ func TestShardsMerge(t *testing.T) {
 	for _, part := range []string{"0/3", "4/3", "1", "a/b", "1/0"} {
 		fails(t, dir, command(dir, smallZoo("bad", "--shard", part)...), wrongUse, "--shard "+part)
 	}
-	fails(t, dir, command(dir, "replicate", "robust/joint", "--shard", "1/2"), wrongUse, "runs as a whole only")
+	fails(t, dir, command(dir, "replicate", "robust/vit", "--shard", "1/2", "--model", "x.onnx"), wrongUse, "runs as a whole only")
 }

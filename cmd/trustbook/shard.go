@@ -15,22 +15,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustbook/trustbook/engine"
+	"github.com/trustbook/trustbook/study"
 )
 
-// shard is a part of a run: the index-th, from 1, of of. The zero value is all of it.
-type shard struct{ index, of int }
-
-func parseShard(text string) (s shard, err error) {
+func parseShard(text string) (s study.Shard, err error) {
 	if text == "" {
 		return s, nil
 	}
 	index, of, ok := strings.Cut(text, "/")
-	s.index, err = strconv.Atoi(index)
+	s.Index, err = strconv.Atoi(index)
 	if ok && err == nil {
-		s.of, err = strconv.Atoi(of)
+		s.Of, err = strconv.Atoi(of)
 	}
-	if !ok || err != nil || s.of < 1 || s.index < 1 || s.index > s.of {
-		return shard{}, usagef("--shard %s: want INDEX/COUNT such as 2/8, with INDEX from 1 to COUNT", text)
+	if !ok || err != nil || s.Of < 1 || s.Index < 1 || s.Index > s.Of {
+		return study.Shard{}, usagef("--shard %s: want INDEX/COUNT such as 2/8, with INDEX from 1 to COUNT", text)
 	}
 	return s, nil
 }
@@ -60,7 +58,7 @@ func (f shardFile) whole() shardFile {
 
 // writeShard notes that a shard has run.
 func writeShard(c *cobra.Command, p paper, o runOptions, e *engine.Engine, out string) error {
-	f := shardFile{Paper: p.slug, Index: o.shard.index, Of: o.shard.of, Command: c.CommandPath() + " " + p.slug + flagsGiven(c), Scale: o.scale, Dataset: o.dataset,
+	f := shardFile{Paper: p.slug, Index: o.shard.Index, Of: o.shard.Of, Command: c.CommandPath() + " " + p.slug + flagsGiven(c), Scale: o.scale, Dataset: o.dataset,
 		Seeds: o.seeds, Set: o.set, Backend: e.Name(), Versions: moduleVersions(e)}
 	if err := os.MkdirAll(filepath.Join(out, shardsFolder), 0o755); err != nil {
 		return err
@@ -113,7 +111,7 @@ func newMerge() *cobra.Command {
 			if err := gather(args, state); err != nil {
 				return err
 			}
-			o := runOptions{scale: whole.Scale, dataset: whole.Dataset, dataDir: dataDir, seeds: whole.Seeds, set: whole.Set, complete: true, stateDir: state}
+			o := runOptions{scale: whole.Scale, dataset: whole.Dataset, dataDir: dataDir, seeds: whole.Seeds, set: whole.Set, shard: study.Shard{Merge: true}, stateDir: state}
 			claims, err := replicate(c, p, o, whole.Backend, out, whole.Command)
 			if err != nil {
 				return err

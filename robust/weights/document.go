@@ -50,9 +50,6 @@ func (r *Result) Document() *report.Document {
 	}
 }
 
-// Settings returns the configuration of the run, with all defaults filled in.
-func (r *Result) Settings() any { return r.Config }
-
 // keys are the figures at the top of the report.
 func (r *Result) keys() []report.Key {
 	percent := func(values []float64) string {
