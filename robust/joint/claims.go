@@ -18,52 +18,60 @@ func (r *Result) Claims() []report.Claim {
 		{
 			Sentence: "Adversarially trained models that are robust to input perturbations are still vulnerable to weight perturbations.",
 			What:     "accuracy of AT-x under the universal weight attack",
-			Tests: []report.Test{
-				r.accuracy(ATx, 0, 0.01, report.AtMost, 0.25),
-				r.accuracy(ATx, 0.1, 0, report.AtLeast, 0.60),
-				r.accuracy(Standard, 0.1, 0, report.AtMost, 0.15),
-				r.difference(ATx, Standard, 0, 0.01, report.AtMost, 0.10),
+			Parts: []report.ClaimPart{
+				{Statement: "adversarially trained models are vulnerable to weight perturbations",
+					Test: r.accuracy(ATx, 0, 0.01, report.AtMost, 0.25)},
+				{Statement: "they are robust to input perturbations", Test: r.accuracy(ATx, 0.1, 0, report.AtLeast, 0.60)},
+				{Statement: "standard models are not", Test: r.accuracy(Standard, 0.1, 0, report.AtMost, 0.15)},
+				{Statement: "they withstand weight perturbations hardly better than standard models",
+					Test: r.difference(ATx, Standard, 0, 0.01, report.AtMost, 0.10)},
 			},
 		},
 		{
 			Sentence: "They are even more vulnerable to weight perturbations than standard models.",
 			What:     "accuracy of AT-x minus Standard under the universal weight attack, at every radius",
-			Tests:    r.weightOnly(),
+			Parts:    r.weightOnly(),
 		},
 		{
 			Sentence: "Judging robustness to inputs alone or to weights alone gives a false sense of security: joint perturbations do more than either.",
 			What:     "accuracy under the joint attack minus the lower of the two singular attacks; bounds that add up to more than the joint one",
-			Tests: []report.Test{
-				r.joint(Standard, 0.05, 0.002), r.joint(ATx, 0.05, 0.002),
-				r.count("cases where the singular bounds add up to more than the joint bound", func(m Measured) int { return m.Undercounts }),
+			Parts: []report.ClaimPart{
+				{Statement: "joint perturbations do more than either, standard training", Test: r.joint(Standard, 0.05, 0.002)},
+				{Statement: "joint perturbations do more than either, adversarial training", Test: r.joint(ATx, 0.05, 0.002)},
+				{Statement: "singular bounds never add up to more than the joint bound",
+					Test: r.count("cases where the singular bounds add up to more than the joint bound", func(m Measured) int { return m.Undercounts })},
 			},
 		},
 		{
 			Sentence: "Error analysis bounds the loss sensitivity of multi-layer ReLU networks under l-infinity perturbations of inputs and weights.",
 			What:     "perturbations, random and adversarial, that break a bound",
-			Tests: []report.Test{
-				r.count("perturbed examples that break a bound on margin or loss", func(m Measured) (n int) {
-					for _, v := range m.Checks {
-						n += v.Margin + v.IBP + v.Loss
-					}
-					return n
-				}),
-				r.each(Reg, "mean bound on the loss of Reg at the certified radii (a guess has 2.30): the bound is not vacuous",
-					func(m Measured) float64 { return m.Checks[certifiedPair].Upper }, report.AtMost, 2),
+			Parts: []report.ClaimPart{
+				{Statement: "no perturbation breaks a bound",
+					Test: r.count("perturbed examples that break a bound on margin or loss", func(m Measured) (n int) {
+						for _, v := range m.Checks {
+							n += v.Margin + v.IBP + v.Loss
+						}
+						return n
+					})},
+				{Statement: "the bound is not vacuous",
+					Test: r.each(Reg, "mean bound on the loss of Reg at the certified radii (a guess has 2.30)",
+						func(m Measured) float64 { return m.Checks[certifiedPair].Upper }, report.AtMost, 2)},
 			},
 		},
 		{
 			Sentence: "Regularization derived from the analysis improves robustness against joint input-weight perturbations.",
 			What:     "accuracy of Reg minus Standard under the joint attack",
-			Tests: []report.Test{
-				r.difference(Reg, Standard, 0.05, 0.005, report.AtLeast, 0.15),
-				r.difference(Reg, ATx, 0.05, 0.005, report.Above, 0),
-				r.accuracy(Reg, 0.05, 0.005, report.AtLeast, 0.38),
-				r.difference(ATxRegW, ATx, 0.1, 0.005, report.AtLeast, 0.10),
-				r.certified(Reg, report.AtLeast, 0.70),
-				r.certified(Standard, report.AtMost, 0.02),
-				r.certified(ATx, report.AtMost, 0.02),
-				r.accuracy(Reg, 0, 0, report.AtLeast, 0.90),
+			Parts: []report.ClaimPart{
+				{Statement: "more robust to joint perturbations than standard training",
+					Test: r.difference(Reg, Standard, 0.05, 0.005, report.AtLeast, 0.15)},
+				{Statement: "more robust to joint perturbations than adversarial training",
+					Test: r.difference(Reg, ATx, 0.05, 0.005, report.Above, 0)},
+				{Statement: "robust to joint perturbations", Test: r.accuracy(Reg, 0.05, 0.005, report.AtLeast, 0.38)},
+				{Statement: "it helps adversarial training too", Test: r.difference(ATxRegW, ATx, 0.1, 0.005, report.AtLeast, 0.10)},
+				{Statement: "certified robustness", Test: r.certified(Reg, report.AtLeast, 0.70)},
+				{Statement: "no certified robustness of standard training", Test: r.certified(Standard, report.AtMost, 0.02)},
+				{Statement: "no certified robustness of adversarial training", Test: r.certified(ATx, report.AtMost, 0.02)},
+				{Statement: "clean accuracy is kept", Test: r.accuracy(Reg, 0, 0, report.AtLeast, 0.90)},
 			},
 		},
 	}
@@ -74,9 +82,9 @@ func (r *Result) Claims() []report.Claim {
 		claim.Scale, claim.Dataset, claim.N, claim.Seeds = c.Scale, r.Data, c.Test, c.Seeds
 		switch {
 		case c.Scale == "smoke":
-			claim.Tests, claim.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
-		case slices.ContainsFunc(claim.Tests, func(t report.Test) bool { return len(t.Values) == 0 }):
-			claim.Tests, claim.Reason = nil, "the run left out a method or a pair of radii that the claim needs"
+			claim.Parts, claim.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
+		case slices.ContainsFunc(claim.Parts, func(p report.ClaimPart) bool { return len(p.Values) == 0 }):
+			claim.Parts, claim.Reason = nil, "the run left out a method or a pair of radii that the claim needs"
 		}
 	}
 	return claims
@@ -108,13 +116,14 @@ func (r *Result) difference(method, other string, input, weight float64, relatio
 }
 
 // weightOnly compares AT-x with Standard at every weight radius of the grid, the largest first.
-func (r *Result) weightOnly() (tests []report.Test) {
+func (r *Result) weightOnly() (parts []report.ClaimPart) {
 	for _, w := range slices.Backward(r.Config.EpsilonWeight) {
 		if w > 0 {
-			tests = append(tests, r.difference(ATx, Standard, 0, w, report.Below, 0))
+			parts = append(parts, report.ClaimPart{Statement: fmt.Sprintf("more vulnerable at radius %g", w),
+				Test: r.difference(ATx, Standard, 0, w, report.Below, 0)})
 		}
 	}
-	return tests
+	return parts
 }
 
 // joint tests that the joint attack does more than either of its halves.
