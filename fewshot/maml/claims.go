@@ -89,7 +89,7 @@ func (r *Result) Claims() []report.Claim {
 		{
 			Sentence: "An auxiliary contrastive task improves the robustness of meta-learning.",
 			What:     "robust accuracy with the contrastive task minus without",
-			Parts:    []report.ClaimPart{{Statement: "more robust with the contrastive task",
+			Parts: []report.ClaimPart{{Statement: "more robust with the contrastive task",
 				Test: less(CL, Trades, "robust accuracy", robust, report.Above, 0)}},
 		},
 	}

@@ -60,7 +60,7 @@ func (r *Result) Claims() []report.Claim {
 		{
 			Sentence: "Pre-training on larger data does not significantly improve robustness.",
 			What:     "PGD accuracy of ViT with pre-training minus without (a proxy: pre-trained on rendered characters)",
-			Parts:    []report.ClaimPart{{Statement: "no significant improvement",
+			Parts: []report.ClaimPart{{Statement: "no significant improvement",
 				Test: r.minus(PretrainedViT, ViT, "PGD accuracy", r.pgd, report.AtMost, 0.05)}},
 		},
 		{

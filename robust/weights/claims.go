@@ -62,8 +62,8 @@ func (r *Result) Claims() []report.Claim {
 				{Statement: "no certified robustness with cross-entropy", Test: r.certified(ce, report.AtMost, 0.20)},
 				{Statement: "clean accuracy is kept",
 					Test: r.accuracy(ours, "clean accuracy", report.AtLeast, 0.91, func(method string) []float64 {
-					return r.values(method, func(m Measured) float64 { return m.Clean })
-				})},
+						return r.values(method, func(m Measured) float64 { return m.Clean })
+					})},
 				{Statement: "generalizes better", Test: r.gapDifference(ours, ce)},
 			},
 		},
