@@ -74,10 +74,14 @@ func countVerdicts(claims []Claim) []verdictCount {
 	return counts
 }
 
-func (c Claim) row() claimRow {
+// row lays the claim out; alike tells that what all claims are compared with is said once, above them.
+func (c Claim) row(alike bool) claimRow {
 	d := c.Decide()
 	r := claimRow{ID: c.ID, Sentence: c.Sentence, Verdict: d.Verdict.badge(), Note: d.Note,
-		Reported: c.Reported, Compared: c.ComparedWith, Basis: c.basis()}
+		Reported: c.Reported, Basis: c.basis()}
+	if !alike {
+		r.Compared = c.ComparedWith
+	}
 	if d.Verdict == InPart {
 		r.Share = fmt.Sprintf("%d of %d", d.K, d.N)
 	}
@@ -99,7 +103,7 @@ func (c Claim) row() claimRow {
 func (p ClaimPart) row(o Outcome) partRow {
 	r := partRow{Statement: p.Statement, What: p.what(), Verdict: o.Verdict.badge(), Note: o.Note, Target: p.Test.target(), Ours: p.Ours}
 	r.Estimate, r.Interval = p.estimate()
-	if len(p.Values) > 0 {
+	if o.Verdict != NotTested { // no picture of what was not tested
 		r.Chart = p.chart(o)
 	}
 	for _, t := range p.Controls {

@@ -176,8 +176,12 @@ func (e entry) claimRows(b *strings.Builder) {
 		for i, p := range c.Parts {
 			o := d.Parts[i]
 			small := append([]string{p.what(), o.Note}, p.smallPrint()...)
+			measured := p.bold()
+			if o.Verdict == NotTested { // a number that says nothing
+				measured = strings.ReplaceAll(measured, "**", "")
+			}
 			row(b, o.Verdict.Mark()+"&nbsp;"+unbroken(string(o.Verdict)), escapeCell(c.partNumber(i)+" "+p.Statement)+smaller(small),
-				p.bold(), p.markedTarget())
+				measured, p.markedTarget())
 		}
 	}
 }
