@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -73,11 +72,10 @@ func verdictLine(claims []report.Claim) (line string) {
 		line += v.Mark()
 		counts[slices.Index(verdicts, v)]++
 	}
-	var words []string
 	for i, n := range counts {
 		if n > 0 {
-			words = append(words, fmt.Sprintf("%d %s", n, verdicts[i]))
+			line += fmt.Sprintf("\n%d %s", n, verdicts[i])
 		}
 	}
-	return line + " " + strings.Join(words, ", ")
+	return line
 }
