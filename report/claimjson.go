@@ -2,33 +2,47 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/google/renameio/v2"
 )
 
 // claimJSON is a claim as it stands in claims.json. Verdict, note, measured, interval and the outcomes of
-// the tests are written for readers and ignored on loading: they follow from the values.
+// the parts are written for readers and ignored on loading: they follow from the values.
 type claimJSON struct {
 	ID           string     `json:"id"`
 	Sentence     string     `json:"sentence"`
 	Verdict      Verdict    `json:"verdict"`
+	ReplicatedOf [2]int     `json:"replicated_of"` // parts that are replicated, and all
 	Note         string     `json:"note"`
 	Quantity     string     `json:"quantity"`
 	Measured     *float     `json:"measured"`
 	Interval     *[2]float  `json:"interval"`
+	Reported     string     `json:"reported,omitempty"`
 	ComparedWith string     `json:"compared_with"`
 	Seeds        []int64    `json:"seeds"`
 	Scale        string     `json:"scale"`
 	Dataset      string     `json:"dataset"`
 	N            int        `json:"n"`
 	Reason       string     `json:"reason,omitempty"`
-	Tests        []testJSON `json:"tests"`
+	Parts        []partJSON `json:"parts"`
+}
+
+type partJSON struct {
+	Statement string  `json:"statement"`
+	Verdict   Verdict `json:"verdict"`
+	Note      string  `json:"note,omitempty"`
+	testJSON
+	Ours     string     `json:"ours,omitempty"`
+	Controls []testJSON `json:"controls,omitempty"`
+	Beside   []testJSON `json:"beside,omitempty"`
 }
 
 type testJSON struct {
@@ -39,8 +53,7 @@ type testJSON struct {
 	Values    []float   `json:"values"`
 	Estimate  *float    `json:"estimate"`
 	Interval  *[2]float `json:"interval"`
-	Holds     bool      `json:"holds"`
-	Note      string    `json:"note,omitempty"`
+	Holds     *bool     `json:"holds,omitempty"` // of controls
 }
 
 // float is a float64 whose NaN and infinities stand in JSON as strings, so that the numbers of a training
@@ -76,73 +89,104 @@ func (f *float) UnmarshalJSON(data []byte) error {
 // MarshalJSON implements json.Marshaler: the claim with the verdict that its values give.
 func (c Claim) MarshalJSON() ([]byte, error) {
 	d := c.Decide()
-	j := claimJSON{ID: c.ID, Sentence: c.Sentence, Verdict: d.Verdict, Note: d.Note, Quantity: c.what(),
-		ComparedWith: c.comparedWith(), Seeds: c.Seeds, Scale: c.Scale, Dataset: c.Dataset, N: c.N, Reason: c.Reason,
-		Tests: []testJSON{}}
+	j := claimJSON{ID: c.ID, Sentence: c.Sentence, Verdict: d.Verdict, ReplicatedOf: [2]int{d.K, d.N}, Note: d.Note, Quantity: c.what(),
+		Reported: c.Reported, ComparedWith: c.comparedWith(), Seeds: c.Seeds, Scale: c.Scale, Dataset: c.Dataset, N: c.N, Reason: c.Reason,
+		Parts: []partJSON{}}
 	if j.Seeds == nil {
 		j.Seeds = []int64{}
 	}
-	j.Measured, j.Interval = d.Headline.Estimate.json()
-	for i, t := range c.Tests {
-		o := d.Tests[i]
-		tj := testJSON{What: t.What, Relation: t.Relation, Threshold: t.Threshold, Percent: t.Percent,
-			Values: make([]float, len(t.Values)), Holds: o.Holds, Note: o.Note}
-		for k, v := range t.Values {
-			tj.Values[k] = float(v)
+	for i, p := range c.Parts {
+		pj := partJSON{Statement: p.Statement, Verdict: d.Parts[i].Verdict, Note: d.Parts[i].Note, testJSON: p.json(), Ours: p.Ours}
+		for _, t := range p.Controls {
+			tj, met := t.json(), t.met()
+			tj.Holds = &met
+			pj.Controls = append(pj.Controls, tj)
 		}
-		tj.Estimate, tj.Interval = o.Estimate.json()
-		j.Tests = append(j.Tests, tj)
+		for _, t := range p.Beside {
+			pj.Beside = append(pj.Beside, t.json())
+		}
+		if i == 0 {
+			j.Measured, j.Interval = pj.Estimate, pj.Interval
+		}
+		j.Parts = append(j.Parts, pj)
 	}
 	return marshalPlain(j)
 }
 
-// json returns the mean and the interval, nil where there is none.
-func (e Estimate) json() (mean *float, interval *[2]float) {
+// json returns the test with its mean and interval, nil where there is none.
+func (t Test) json() testJSON {
+	j := testJSON{What: t.What, Relation: t.Relation, Threshold: t.Threshold, Percent: t.Percent, Values: make([]float, len(t.Values))}
+	for k, v := range t.Values {
+		j.Values[k] = float(v)
+	}
+	e := Interval(t.Values)
 	if e.N > 0 {
 		m := float(e.Mean)
-		mean = &m
+		j.Estimate = &m
 	}
 	if e.N > 1 {
-		interval = &[2]float{float(e.Low), float(e.High)}
+		j.Interval = &[2]float{float(e.Low), float(e.High)}
 	}
-	return mean, interval
+	return j
 }
 
-// UnmarshalJSON implements json.Unmarshaler. A verdict that stands in the data is ignored.
+// testRead and claimRead are what is read of claims.json; what they leave out may hold anything.
+type testRead struct {
+	What      string   `json:"what"`
+	Relation  Relation `json:"relation"`
+	Threshold float64  `json:"threshold"`
+	Percent   bool     `json:"percent"`
+	Values    []float  `json:"values"`
+}
+
+type claimRead struct {
+	ID           string  `json:"id"`
+	Sentence     string  `json:"sentence"`
+	Quantity     string  `json:"quantity"`
+	Reported     string  `json:"reported"`
+	ComparedWith string  `json:"compared_with"`
+	Seeds        []int64 `json:"seeds"`
+	Scale        string  `json:"scale"`
+	Dataset      string  `json:"dataset"`
+	N            int     `json:"n"`
+	Reason       string  `json:"reason"`
+	Parts        []struct {
+		Statement string `json:"statement"`
+		testRead
+		Ours     string     `json:"ours"`
+		Controls []testRead `json:"controls"`
+		Beside   []testRead `json:"beside"`
+	} `json:"parts"`
+	Tests []testRead `json:"tests"` // of files made before claims had parts
+}
+
+// UnmarshalJSON implements json.Unmarshaler. A verdict that stands in the data is ignored. In a file made before claims had
+// parts, each test becomes a part that states what the test measures.
 func (c *Claim) UnmarshalJSON(data []byte) error {
-	var j struct { // what is not read here may hold anything
-		ID           string  `json:"id"`
-		Sentence     string  `json:"sentence"`
-		Quantity     string  `json:"quantity"`
-		ComparedWith string  `json:"compared_with"`
-		Seeds        []int64 `json:"seeds"`
-		Scale        string  `json:"scale"`
-		Dataset      string  `json:"dataset"`
-		N            int     `json:"n"`
-		Reason       string  `json:"reason"`
-		Tests        []struct {
-			What      string   `json:"what"`
-			Relation  Relation `json:"relation"`
-			Threshold float64  `json:"threshold"`
-			Percent   bool     `json:"percent"`
-			Values    []float  `json:"values"`
-		} `json:"tests"`
-	}
+	var j claimRead
 	if err := json.Unmarshal(data, &j); err != nil {
 		return err
 	}
-	*c = Claim{ID: j.ID, Sentence: j.Sentence, Reason: j.Reason, Scale: j.Scale, Dataset: j.Dataset, N: j.N}
+	*c = Claim{ID: j.ID, Sentence: j.Sentence, Reported: j.Reported, Reason: j.Reason, Scale: j.Scale, Dataset: j.Dataset, N: j.N}
 	if len(j.Seeds) > 0 {
 		c.Seeds = j.Seeds
 	}
-	for _, tj := range j.Tests {
-		t := Test{What: tj.What, Relation: tj.Relation, Threshold: tj.Threshold, Percent: tj.Percent}
-		for _, v := range tj.Values {
-			t.Values = append(t.Values, float64(v))
+	for _, p := range j.Parts {
+		part := ClaimPart{Statement: p.Statement, Test: p.test(), Ours: p.Ours}
+		for _, t := range p.Controls {
+			part.Controls = append(part.Controls, t.test())
 		}
-		c.Tests = append(c.Tests, t)
+		for _, t := range p.Beside {
+			part.Beside = append(part.Beside, t.test())
+		}
+		c.Parts = append(c.Parts, part)
 	}
-	// What follows from the tests stays derived from them.
+	if len(j.Parts) == 0 {
+		for _, t := range j.Tests {
+			c.Parts = append(c.Parts, ClaimPart{Statement: cmp.Or(strings.TrimSpace(t.What), j.Sentence), Test: t.test()})
+		}
+	}
+	// What follows from the parts stays derived from them.
 	if j.Quantity != c.what() {
 		c.What = j.Quantity
 	}
@@ -150,6 +194,14 @@ func (c *Claim) UnmarshalJSON(data []byte) error {
 		c.ComparedWith = j.ComparedWith
 	}
 	return nil
+}
+
+func (t testRead) test() Test {
+	read := Test{What: t.What, Relation: t.Relation, Threshold: t.Threshold, Percent: t.Percent}
+	for _, v := range t.Values {
+		read.Values = append(read.Values, float64(v))
+	}
+	return read
 }
 
 // ParseClaims reads claims.json. Verdicts are decided again from the values.

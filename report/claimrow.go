@@ -1,38 +1,66 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"math"
 	"strings"
 )
 
-// claimRow is a claim as a document shows it.
+// claimRow is a claim as a document shows it; a claim of one part has that part's numbers in its own row.
 type claimRow struct {
-	ID, Sentence, Class, Mark string
-	Verdict                   Verdict
-	Note                      string
-	Compared                  string
-	Tests                     []testRow
-	Basis                     string // n, seeds, scale, data set
+	ID, Sentence       string
+	Verdict            badge
+	Share              string // "2 of 3" of a claim replicated in part
+	Note               string
+	What               string // of a claim of several parts
+	Reported, Compared string
+	Basis              string // n, seeds, scale, data set
+	Parts              []partRow
+	Single             *partRow
 }
 
-type testRow struct {
-	What, Estimate, Interval, Target, Note string
-	Chart                                  template.HTML
-}
-
-type verdictCount struct {
+// badge is a verdict as it is drawn: a word with a sign, told apart without colors too.
+type badge struct {
 	Class, Mark string
 	Verdict     Verdict
-	Count       int
 }
 
-var verdictClasses = map[Verdict][2]string{Replicated: {"yes", "✓"}, NotReplicated: {"no", "✗"}, NotTested: {"open", "–"}}
+type partRow struct {
+	Number, Statement, What          string
+	Verdict                          badge
+	Note                             string
+	Estimate, Interval, Target, Ours string
+	Chart                            template.HTML
+	Controls, Beside                 []sideRow
+}
+
+// sideRow is a control, with its sign, or a number beside a part.
+type sideRow struct{ Mark, What, Measured, Target string }
+
+type verdictCount struct {
+	badge
+	Count int
+}
+
+func (v Verdict) badge() badge {
+	switch v {
+	case Replicated:
+		return badge{"yes", "✓", v}
+	case InPart:
+		return badge{"some", "◐", v}
+	case Contradicted:
+		return badge{"no", "✗", v}
+	case Inconclusive:
+		return badge{"unsure", "?", v}
+	}
+	return badge{"open", "–", NotTested}
+}
 
 func countVerdicts(claims []Claim) []verdictCount {
 	var counts []verdictCount
-	for _, v := range []Verdict{Replicated, NotReplicated, NotTested} {
+	for _, v := range verdicts {
 		n := 0
 		for _, c := range claims {
 			if c.Verdict() == v {
@@ -40,29 +68,64 @@ func countVerdicts(claims []Claim) []verdictCount {
 			}
 		}
 		if n > 0 {
-			counts = append(counts, verdictCount{verdictClasses[v][0], verdictClasses[v][1], v, n})
+			counts = append(counts, verdictCount{v.badge(), n})
 		}
 	}
 	return counts
 }
 
-func (c Claim) row() claimRow {
+// row lays the claim out; alike tells that what all claims are compared with is said once, above them.
+func (c Claim) row(alike bool) claimRow {
 	d := c.Decide()
-	r := claimRow{ID: c.ID, Sentence: c.Sentence, Class: verdictClasses[d.Verdict][0], Mark: verdictClasses[d.Verdict][1],
-		Verdict: d.Verdict, Note: d.Note, Compared: c.ComparedWith}
-	for i, t := range c.Tests {
-		o := d.Tests[i]
-		tr := testRow{What: t.What, Target: t.target()}
-		if i == 0 && c.What != "" {
-			tr.What = c.What
-		}
-		tr.Estimate, tr.Interval = t.estimate()
-		if len(t.Values) > 0 {
-			tr.Chart = t.chart(o)
-		}
-		r.Tests = append(r.Tests, tr)
+	r := claimRow{ID: c.ID, Sentence: c.Sentence, Verdict: d.Verdict.badge(), Note: d.Note,
+		Reported: c.Reported, Basis: c.basis()}
+	if !alike {
+		r.Compared = c.ComparedWith
 	}
-	r.Basis = c.basis()
+	if d.Verdict == InPart {
+		r.Share = fmt.Sprintf("%d of %d", d.K, d.N)
+	}
+	if len(c.Parts) == 1 {
+		single := c.Parts[0].row(d.Parts[0])
+		single.What = c.what()
+		r.Single = &single
+		return r
+	}
+	r.What = c.What
+	for i, p := range c.Parts {
+		part := p.row(d.Parts[i])
+		part.Number = c.partNumber(i)
+		r.Parts = append(r.Parts, part)
+	}
+	return r
+}
+
+func (p ClaimPart) row(o Outcome) partRow {
+	r := partRow{Statement: p.Statement, What: p.what(), Verdict: o.Verdict.badge(), Note: o.Note, Target: p.Test.target(), Ours: p.Ours}
+	r.Estimate, r.Interval = p.estimate()
+	if o.Verdict != NotTested { // no picture of what was not tested
+		r.Chart = p.chart(o)
+	}
+	for _, t := range p.Controls {
+		r.Controls = append(r.Controls, t.side())
+	}
+	for _, t := range p.Beside {
+		r.Beside = append(r.Beside, t.side())
+	}
+	return r
+}
+
+// side lays out a test that does not decide; the sign tells whether it holds.
+func (t Test) side() sideRow {
+	r := sideRow{Mark: "✗", What: t.What, Measured: cmp.Or(t.measured(), "not measured"), Target: t.target()}
+	switch {
+	case t.Relation == "" || len(t.Values) == 0:
+		r.Mark = ""
+	case t.met():
+		r.Mark = "✓"
+	case t.Decide().Verdict == Inconclusive:
+		r.Mark = "?"
+	}
 	return r
 }
 

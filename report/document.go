@@ -91,6 +91,7 @@ type pageData struct {
 	Lead     template.HTML
 	Counts   []verdictCount
 	Claims   []claimRow
+	Compared string // what all claims are compared with
 	Sections []pageSection
 	Settings [][2]string
 	Versions [][2]string
@@ -108,8 +109,11 @@ func (d *Document) HTML() ([]byte, error) {
 	}
 	p := pageData{Document: d, Style: template.CSS(documentStyle), Subtitle: inline(string(d.Subtitle)),
 		Lead: d.Lead.paragraphs(), Counts: countVerdicts(d.Claims), Settings: settingTexts(d.Settings), Versions: settingTexts(d.Versions)}
+	if compared := shared(d.Claims, func(c Claim) string { return c.ComparedWith }); compared != nil {
+		p.Compared = *compared
+	}
 	for _, c := range d.Claims {
-		p.Claims = append(p.Claims, c.row())
+		p.Claims = append(p.Claims, c.row(p.Compared != ""))
 	}
 	names := newNames("claims", "settings", "reproduce", "versions")
 	for _, s := range d.Sections {

@@ -32,11 +32,19 @@ func TestDocumentIsDeterministic(t *testing.T) {
 }
 
 func hostileDocument() *Document {
-	claim := claimOf(Test{What: hostile, Values: []float64{1, 2}, Relation: Above})
-	claim.Sentence, claim.What, claim.ComparedWith, claim.Scale, claim.Dataset = hostile, hostile, hostile, hostile, hostile
+	claim := claimOf(Test{What: hostile, Values: []float64{1, 2}, Relation: Above}, Test{What: hostile, Relation: Above})
+	for i := range claim.Parts {
+		p := &claim.Parts[i]
+		p.Statement, p.Ours, p.Controls, p.Beside = hostile, hostile, []Test{p.Test}, []Test{p.Test}
+	}
+	single := claim
+	single.ID, single.Parts = "2102.11935/2", claim.Parts[1:]
+	for _, c := range []*Claim{&claim, &single} {
+		c.Sentence, c.What, c.Reported, c.ComparedWith, c.Scale, c.Dataset = hostile, hostile, hostile, hostile, hostile, hostile
+	}
 	open := Claim{ID: "1/2", Sentence: hostile, Reason: hostile}
 	link := Text(hostile + "\n\n- " + hostile + "\n[a](javascript:alert(1)) [b](https://x.org/\"onclick=\"alert(1)) **" + hostile + "**")
-	return &Document{Title: hostile, Subtitle: link, Lead: link, Keys: []Key{{hostile, hostile, hostile}}, Claims: []Claim{claim, open},
+	return &Document{Title: hostile, Subtitle: link, Lead: link, Keys: []Key{{hostile, hostile, hostile}}, Claims: []Claim{claim, single, open},
 		Sections: []Section{{hostile, []Part{link, Formula(hostile + "_{" + hostile + "}"),
 			&Table{Title: hostile, Caption: hostile, Columns: []Column{{Name: hostile}}, Rows: [][]any{{hostile}}},
 			&Figure{Title: "f", Caption: hostile, Alt: hostile, Panels: []Panel{{Marks: []Mark{Line{X: []float64{1, 2}, Y: []float64{1, 2}}}}}}}}},

@@ -28,18 +28,24 @@ func ExampleShow() {
 	// ╰─────────────┴───────────────────────╯
 }
 
-// The verdict follows from the values: here the interval over three seeds includes the threshold.
+// The verdict follows from the values: the interval of the second part includes the threshold, 0.
 func ExampleClaim_Decide() {
 	c := report.Claim{
-		ID: "2102.11935/1", Sentence: "Joint training is more robust.", Seeds: []int64{1, 2, 3},
-		Tests: []report.Test{{What: "gain in robust accuracy", Values: []float64{0.04, -0.01, 0.03}, Relation: report.Above}},
+		ID: "2102.11935/1", Sentence: "Joint training is more accurate, with attacks and without.", Seeds: []int64{1, 2, 3},
+		Parts: []report.ClaimPart{{
+			Statement: "more accurate under attack",
+			Test:      report.Test{What: "gain in robust accuracy", Values: []float64{0.04, 0.03, 0.05}, Relation: report.Above},
+		}, {
+			Statement: "more accurate without",
+			Test:      report.Test{What: "gain in clean accuracy", Values: []float64{0.01, -0.01, 0.02}, Relation: report.Above},
+		}},
 	}
 	d := c.Decide()
-	fmt.Println(d.Verdict)
+	fmt.Println(d)
 	fmt.Println(d.Note)
 	// Output:
-	// not replicated
-	// inconclusive: the interval includes the threshold
+	// replicated in part (1 of 2)
+	// 1 inconclusive
 }
 
 // A figure of one panel with two lines; PNG returns the picture.

@@ -36,6 +36,8 @@ func formatCell(cell any, c Column) string {
 		return ""
 	case Verdict:
 		return x.Mark() + " " + string(x)
+	case Decision:
+		return x.Verdict.Mark() + " " + x.String()
 	case fmt.Stringer:
 		return x.String()
 	case error:

@@ -63,16 +63,21 @@ func TestLedger(t *testing.T) {
 	again, err := Ledger(one, two)
 	require.NoError(t, err)
 	assert.Equal(t, text, again)
-	for _, want := range []string{"🟢 2 replicated · 🔴 2 not replicated · ⚪ 2 not tested", "## 2102.11935 · robust/joint", "## 2103.00001",
-		"| 🟢 replicated | 1. Joint perturbations of inputs and weights lower accuracy more than either alone. | the paper's figure 2: 20 to 40 points | Accuracy lost to the joint attack, beyond the stronger single attack: 22.2% | [20.1%, 24.3%] | ≥ 10% | 500 | 1, 2, 3, 4, 5 | quick, mnist |",
-		"[1.88, 2.36]", "Backend xla:cpu · go go1.26 · gomlx v0.28.8.", "A &lt;b&gt;bold&lt;/b&gt; \\| claim."} {
+	for _, want := range []string{"| 2102.11935 · robust/joint | 🟢&nbsp;1 🟢&nbsp;2 🟡&nbsp;3&nbsp;(1/4) 🔴&nbsp;4 ❔&nbsp;5 ⬜&nbsp;6 | 2 | 1 | 1 | 1 | 1 |", "| **all** |  | 2 | 1 | 1 | 1 | 2 |",
+		"Measured on n = 500 · seeds 1 to 5 · quick · mnist. Compared with the abstract's words.",
+		"## 2102.11935 · robust/joint", "## 2103.00001",
+		"| 🟢&nbsp;**replicated** | **1. Joint perturbations of inputs and weights lower accuracy more than either alone.**<br><sub>accuracy lost to the joint attack, beyond " +
+			"the stronger single attack</sub><br><sub>Paper reports: 20 to 40 points (figure 2)</sub> | **22.2%** [20.1%,&nbsp;24.3%] | &gt;&nbsp;0% |",
+		"| 🔴&nbsp;contradicted | 3.3 no clean accuracy is lost<br><sub>clean accuracy</sub><br><sub>Threshold ours: a point is what seeds differ by</sub> | **-2.3%** " +
+			"[-3.1%,&nbsp;-1.6%] | ≥&nbsp;-1% *ours* |",
+		"<br><sub>Control: accuracy that the attack takes: 31.6% [28.6%, 34.6%], must be &gt; 0% ✓</sub>", "<br><sub>Beside: its norm of weights: 7.30 [7.10, 7.50]</sub>", "<sub>Backend xla:cpu · go go1.26 · gomlx v0.28.8.</sub>", "A &lt;b&gt;bold&lt;/b&gt; \\| claim."} {
 		assert.Contains(t, text, want)
 	}
 	// A verdict edited by hand does not reach the ledger.
 	path := filepath.Join(one, "claims.json")
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(string(data), `"verdict": "not replicated"`, `"verdict": "replicated"`)), 0o644))
+	require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(string(data), `"verdict": "contradicted"`, `"verdict": "replicated"`)), 0o644))
 	tampered, err := Ledger(one, two)
 	require.NoError(t, err)
 	assert.Equal(t, text, tampered)

@@ -38,7 +38,7 @@ func TestShowPrints(t *testing.T) {
 	assert.Contains(t, text, sampleTable().Text())
 	assert.Contains(t, text, "Figure (1120x691 pixels): Accuracy falls with the input budget.")
 	assert.Contains(t, text, "Images (")
-	assert.Contains(t, text, "🔴 not replicated")
+	assert.Contains(t, text, "🔴 contradicted")
 	assert.Contains(t, text, "2 words\n")
 	for _, bad := range []any{nil, 3, (*Table)(nil), (*Figure)(nil), (*Grid)(nil), &Table{}, &Figure{}} {
 		assert.Error(t, Show(bad))

@@ -13,7 +13,7 @@ import (
 )
 
 // Table is a titled table of numbers and words. Cells may be strings, integers, floats, bools, an
-// [Estimate], a [Verdict] or a fmt.Stringer; nil is an empty cell.
+// [Estimate], a [Verdict], a [Decision] or a fmt.Stringer; nil is an empty cell.
 type Table struct {
 	// Title names the table; it also names its file in [Save].
 	Title string
@@ -34,6 +34,9 @@ type Column struct {
 	// Best emphasizes the best number of the column.
 	Best Best
 }
+
+// strong is a cell of words that are emphasized where emphasis has no mark of its own.
+type strong string
 
 // Best tells which number of a column is best.
 type Best int
@@ -280,6 +283,9 @@ func (t *Table) writer(format func(any, Column) (string, string), escape func(st
 				s = escape(formatCell(cell, c))
 			}
 			if x, ok := number(cell); ok && c.Best != NoBest && x == best[j] {
+				s = open + s + end
+			}
+			if _, ok := cell.(strong); ok && open != "" {
 				s = open + s + end
 			}
 			cells[j] = s + more

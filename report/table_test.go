@@ -128,11 +128,26 @@ func TestNumbers(t *testing.T) {
 func TestClaimTable(t *testing.T) {
 	table := ClaimTable(sampleClaims())
 	assert.Equal(t, "Claims of arXiv 2102.11935", table.Title)
-	require.Len(t, table.Columns, 5)
-	assert.Equal(t, []any{Replicated, "1. Joint perturbations of inputs and weights lower accuracy more than either alone.",
-		"Accuracy lost to the joint attack, beyond the stronger single attack: 22.2% [20.1%, 24.3%]", "the paper's figure 2: 20 to 40 points", "n = 500, 5 seeds, quick, mnist"}, table.Rows[0])
+	require.Len(t, table.Columns, 4)
+	assert.Equal(t, "Measured on: n = 500, 5 seeds, quick, mnist. Compared with: the abstract's words. Ours: a threshold that the paper does not give.", table.Caption)
+	rows := func(i int) (cells []string) {
+		for _, cell := range table.Rows[i] {
+			cells = append(cells, formatCell(cell, Column{}))
+		}
+		return cells
+	}
+	// A claim of one part is one row.
+	assert.Equal(t, []string{"🟢 replicated", "1. Joint perturbations of inputs and weights lower accuracy more than either alone.",
+		"accuracy lost to the joint attack, beyond the stronger single attack: 22.2% [20.1%, 24.3%]; paper reports: 20 to 40 points (figure 2)", "> 0%"}, rows(0))
+	assert.Equal(t, []string{"🟡 replicated in part (1 of 4)", "3. Training with the joint regularizer is more robust than adversarial training, and costs no clean accuracy.",
+		"accuracy of the joint regularizer minus adversarial training; 1 contradicted, 1 inconclusive, 1 not tested; paper reports: 8.1 points (table 1)", ""}, rows(4))
+	assert.Equal(t, []string{"🔴 contradicted", "3.3 no clean accuracy is lost", "clean accuracy: -2.3% [-3.1%, -1.6%]", "≥ -1% (ours)"}, rows(7))
+	assert.Equal(t, []string{"⬜ not tested", "3.4 the same at depth", "accuracy of eight layers under the joint attack: 10.0% [10.0%, 10.0%]; " +
+		"a control does not hold: clean accuracy of eight layers is 51.0% [39.9%, 62.1%], must be ≥ 90%", "> 0%"}, rows(8))
+	assert.Contains(t, table.Markdown(), "| 🟢 replicated | **2. The bound")
+	assert.Contains(t, table.HTML(), "<strong>2. The bound")
 	text := table.Text()
-	for _, want := range []string{"🟢 replicated", "🔴 not replicated", "⚪ not tested", "inconclusive:"} {
+	for _, want := range []string{"🟢 replicated", "🟡 replicated in part", "🔴 contradicted", "❔ inconclusive", "⬜ not tested", "3.4 the same at depth"} {
 		assert.Contains(t, text, want)
 	}
 	for _, line := range strings.Split(text, "\n") {
@@ -141,11 +156,11 @@ func TestClaimTable(t *testing.T) {
 	// What all claims share stands once.
 	same := ClaimTable(sampleClaims()[:1])
 	assert.Len(t, same.Columns, 4)
-	assert.Equal(t, "Measured on: n = 500, 5 seeds, quick, mnist.", same.Caption)
+	assert.Equal(t, "Measured on: n = 500, 5 seeds, quick, mnist. Compared with: the abstract's words.", same.Caption)
 	other := sampleClaims()[:1]
 	other = append(other, Claim{ID: "2103.00001/1", Sentence: "s"})
 	assert.Equal(t, "Claims", ClaimTable(other).Title)
-	assert.Equal(t, "2103.00001/1 s", ClaimTable(other).Rows[1][1])
+	assert.Equal(t, strong("2103.00001/1 s"), ClaimTable(other).Rows[1][1])
 }
 
 // A table fits the terminal where its words can wrap; numbers stay whole.

@@ -42,45 +42,60 @@ func (r *Result) Claims() []report.Claim {
 		{
 			Sentence: "The Gi-score and the Pal-score are robust measures of a network's invariance to perturbations.",
 			What:     "rank correlation (Kendall's τ) of the Gi-score under rotation with the angle up to which training examples were turned",
-			Tests: []report.Test{
-				test("Kendall's τ of angle and Gi-score", r.perSeed(r.giOverAngles), report.AtMost, -0.8),
-				test("steps of the angle, over all widths, at which the Pal-score does not rise", r.perSeed(r.palFalls), report.Zero, 0),
+			Parts: []report.ClaimPart{
+				{Statement: "the Gi-score follows the invariance",
+					Test: test("Kendall's τ of angle and Gi-score", r.perSeed(r.giOverAngles), report.AtMost, -0.8)},
+				{Statement: "the Pal-score follows the invariance",
+					Test: test("steps of the angle, over all widths, at which the Pal-score does not rise", r.perSeed(r.palFalls), report.Zero, 0)},
 			},
 			N: c.RotationSample, ComparedWith: "the abstract's words; it gives no number",
 		},
 		{
 			Sentence: "They accurately predict generalization gaps, the difference between accuracy on training and test sets.",
 			What:     "rank correlation (Kendall's τ) of the Gi-score under Gaussian noise with the gap, over the zoo",
-			Tests: []report.Test{
-				of(giName(noiseCurve), "Kendall's τ", tauOf, report.AtLeast, 0.6),
-				of(giName(noiseCurve), "adjusted R²", r2Of, report.AtLeast, 0.6),
-				of(palName(noiseCurve), "Kendall's τ", tauOf, report.AtLeast, 0.6),
-				of(giName(interCurve), "Kendall's τ", tauOf, report.AtLeast, 0.2),
-				top(palName(interCurve)), top(giName(noiseCurve)),
-				test("standard deviation of the gaps: there is something to predict", r.perSeed(func(seed int64) float64 { return stat.StdDev(r.gaps(seed), nil) }), report.AtLeast, 0.04),
-				test("lowest training accuracy in the zoo: its networks have learned", r.perSeed(r.leastTrained), report.AtLeast, 0.9),
+			Parts: []report.ClaimPart{
+				{Statement: "the Gi-score under noise ranks gaps", Test: of(giName(noiseCurve), "Kendall's τ", tauOf, report.AtLeast, 0.6)},
+				{Statement: "the Gi-score under noise explains gaps",
+					Test: of(giName(noiseCurve), "adjusted R²", r2Of, report.AtLeast, 0.6)},
+				{Statement: "the Pal-score under noise ranks gaps",
+					Test: of(palName(noiseCurve), "Kendall's τ", tauOf, report.AtLeast, 0.6)},
+				{Statement: "the Gi-score under mixup ranks gaps", Test: of(giName(interCurve), "Kendall's τ", tauOf, report.AtLeast, 0.2)},
+				{Statement: "the Pal-score under mixup predicts better than chance", Test: top(palName(interCurve))},
+				{Statement: "the Gi-score under noise predicts better than chance", Test: top(giName(noiseCurve))},
+				{Statement: "there is something to predict", Test: test("standard deviation of the gaps",
+					r.perSeed(func(seed int64) float64 { return stat.StdDev(r.gaps(seed), nil) }), report.AtLeast, 0.04)},
+				{Statement: "the networks have learned",
+					Test: test("lowest training accuracy in the zoo", r.perSeed(r.leastTrained), report.AtLeast, 0.9)},
 			},
 			ComparedWith: "the abstract's words; it gives no number",
 		},
 		{
 			Sentence: "They predict gaps better than norms and margins of the network do.",
 			What:     "Kendall's τ of the Gi-score under Gaussian noise minus that of the Frobenius norm",
-			Tests: []report.Test{
-				less(giName(noiseCurve), Frobenius, "Kendall's τ", tauOf, report.AtLeast, 0.3),
-				less(giName(noiseCurve), Spectral, "Kendall's τ", tauOf, report.Above, 0),
-				less(giName(noiseCurve), Margin, "Kendall's τ", tauOf, report.Above, 0),
-				less(palName(interCurve), Frobenius, "CMI", cmiOf, report.Above, 0),
-				less(palName(interCurve), Spectral, "CMI", cmiOf, report.Above, 0),
-				less(palName(interCurve), Margin, "CMI", cmiOf, report.Above, 0),
+			Parts: []report.ClaimPart{
+				{Statement: "the Gi-score predicts better than the Frobenius norm",
+					Test: less(giName(noiseCurve), Frobenius, "Kendall's τ", tauOf, report.AtLeast, 0.3)},
+				{Statement: "the Gi-score predicts better than the spectral norm",
+					Test: less(giName(noiseCurve), Spectral, "Kendall's τ", tauOf, report.Above, 0)},
+				{Statement: "the Gi-score predicts better than the margin",
+					Test: less(giName(noiseCurve), Margin, "Kendall's τ", tauOf, report.Above, 0)},
+				{Statement: "the Pal-score predicts better than the Frobenius norm",
+					Test: less(palName(interCurve), Frobenius, "CMI", cmiOf, report.Above, 0)},
+				{Statement: "the Pal-score predicts better than the spectral norm",
+					Test: less(palName(interCurve), Spectral, "CMI", cmiOf, report.Above, 0)},
+				{Statement: "the Pal-score predicts better than the margin",
+					Test: less(palName(interCurve), Margin, "CMI", cmiOf, report.Above, 0)},
 			},
 			ComparedWith: "common baselines of the field; the abstract names none",
 		},
 		{
 			Sentence: "With intra- and inter-class mixup they beat the previous best measures on a majority of the competition's tasks (abstract of the follow-up, arXiv 2106.04765).",
 			What:     "CMI of the negative Pal-score under inter-class mixup minus that of the competition's winner",
-			Tests: []report.Test{
-				less(palName(interCurve), DaviesBouldin, "CMI", cmiOf, report.Above, 0),
-				less(palName(intraCurve), DaviesBouldin, "CMI", cmiOf, report.Above, 0),
+			Parts: []report.ClaimPart{
+				{Statement: "inter-class mixup beats the winner",
+					Test: less(palName(interCurve), DaviesBouldin, "CMI", cmiOf, report.Above, 0)},
+				{Statement: "intra-class mixup beats the winner",
+					Test: less(palName(intraCurve), DaviesBouldin, "CMI", cmiOf, report.Above, 0)},
 			},
 			ComparedWith: "the follow-up's abstract, on networks of the competition; here on this zoo",
 		},
@@ -94,9 +109,9 @@ func (r *Result) Claims() []report.Claim {
 		}
 		switch {
 		case c.Scale == "smoke":
-			claim.Tests, claim.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
-		case slices.ContainsFunc(claim.Tests, func(t report.Test) bool { return len(t.Values) == 0 }):
-			claim.Tests, claim.Reason = nil, "the run left out a curve that the claim needs"
+			claim.Parts, claim.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
+		case slices.ContainsFunc(claim.Parts, func(p report.ClaimPart) bool { return len(p.Values) == 0 }):
+			claim.Parts, claim.Reason = nil, "the run left out a curve that the claim needs"
 		}
 	}
 	return claims

@@ -23,7 +23,7 @@ func (s Source) Number(claims []report.Claim) []report.Claim {
 		c.ID = fmt.Sprintf("%s/%d", s.Paper, i+1)
 		c.Scale, c.Dataset, c.N, c.Seeds = s.Scale, s.Dataset, s.N, s.Seeds
 		if s.Scale == "smoke" {
-			c.Tests, c.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
+			c.Parts, c.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
 		}
 	}
 	return claims

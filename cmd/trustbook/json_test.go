@@ -162,7 +162,7 @@ func TestReplicateFiles(t *testing.T) {
 	require.NoError(t, json.Compact(&printed, []byte(got.stdout)))
 	require.NoError(t, json.Compact(&saved, claims))
 	require.Equal(t, saved.String(), printed.String())
-	requireKeys(t, got.stdout, "[].id", "[].sentence", "[].verdict", "[].measured", "[].compared_with", "[].interval", "[].seeds", "[].scale", "[].dataset", "[].n")
+	requireKeys(t, got.stdout, "[].id", "[].sentence", "[].verdict", "[].replicated_of", "[].parts", "[].measured", "[].compared_with", "[].interval", "[].seeds", "[].scale", "[].dataset", "[].n")
 
 	result, err := os.ReadFile(filepath.Join(dir, "results", "robust-joint", "result.json"))
 	require.NoError(t, err)
@@ -191,7 +191,8 @@ func TestReplicateFiles(t *testing.T) {
 	require.Equal(t, fine, got.status, got.stderr)
 	requireKeys(t, got.stdout, "[].claims[].verdict")
 	got = trustbook(t, dir, "list")
-	require.Contains(t, got.stdout, "⚪⚪⚪⚪⚪")
+	require.Contains(t, got.stdout, "⬜⬜⬜⬜⬜")
+	require.Contains(t, got.stdout, "5 not tested")
 
 	t.Run("ledger", func(t *testing.T) {
 		for _, args := range [][]string{{"--results", "results"}, {"--results", "results/robust-joint"}, {"results"}, {"--results", "results", "results/robust-joint"}} {
@@ -201,7 +202,7 @@ func TestReplicateFiles(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(dir, "ledger.md"))
 			require.NoError(t, err)
 			require.Contains(t, string(text), "# Replication ledger")
-			require.Contains(t, string(text), "⚪ 5 not tested")
+			require.Contains(t, string(text), "| ⬜&nbsp;1 ⬜&nbsp;2 ⬜&nbsp;3 ⬜&nbsp;4 ⬜&nbsp;5 | 0 | 0 | 0 | 0 | 5 |")
 			require.Contains(t, string(text), "## 2102.11935 · robust/joint")
 			require.Equal(t, string(text), trustbook(t, dir, append([]string{"ledger"}, args...)...).stdout)
 		}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -61,10 +63,19 @@ func newList() *cobra.Command {
 	return c
 }
 
-// verdictLine shows the verdicts of claims, in their order.
+// verdictLine shows the verdicts of claims: their signs in their order, and in words how many there are of each.
 func verdictLine(claims []report.Claim) (line string) {
+	verdicts := []report.Verdict{report.Replicated, report.InPart, report.Contradicted, report.Inconclusive, report.NotTested}
+	counts := make([]int, len(verdicts))
 	for _, claim := range claims {
-		line += claim.Decide().Verdict.Mark()
+		v := claim.Verdict()
+		line += v.Mark()
+		counts[slices.Index(verdicts, v)]++
+	}
+	for i, n := range counts {
+		if n > 0 {
+			line += fmt.Sprintf("\n%d %s", n, verdicts[i])
+		}
 	}
 	return line
 }

@@ -114,7 +114,7 @@ func of[C study.Config[C], R replication](id, slug, title, notebook string, at f
 			if err != nil {
 				return nil, nil, err // and no typed nil
 			}
-			return r, c, nil
+			return r, *study.Field[C](r, "Config"), nil // with what the run found out
 		}, nil
 	}}
 }

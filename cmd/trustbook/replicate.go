@@ -28,7 +28,8 @@ func newReplicate() *cobra.Command {
 		Long: "Replicate a paper, named by arXiv id or slug (see `trustbook list`). The output folder gets\n" +
 			"result.json, claims.json, tables, figures and the self-contained report.html. Stopped or killed, the\n" +
 			"same command goes on where it was, to the same bytes.\n\n" +
-			"Exit status: 0 if every tested claim is replicated, 1 if one is not or the run failed, 2 for wrong use.",
+			"Exit status: 0 if every tested claim is replicated, 1 if one is not, or in part\n" +
+			"only, or the run failed, 2 for wrong use.",
 		Example: "  trustbook replicate robust/joint\n" +
 			"  trustbook replicate 2102.11935 --scale smoke --seeds 1,2 --set epochs=3 --out /tmp/try\n" +
 			"  trustbook replicate robust/vit --model vit.onnx --model resnet.onnx --inputs X.npy --labels Y.npy",
@@ -76,17 +77,17 @@ func newReplicate() *cobra.Command {
 	f.StringVar(&o.labels, "labels", "", "NPY `FILE` with their labels")
 	f.StringVar(&part, "shard", "", "run only `INDEX/COUNT` of the work, such as 2/8, for `trustbook merge`")
 	f.BoolVar(&asJSON, "json", false, "print the claims as JSON")
-	f.BoolVar(&verdictsFine, "any-verdict", false, "exit with status 0 also if a claim is not replicated")
+	f.BoolVar(&verdictsFine, "any-verdict", false, "exit with status 0 also if a tested claim is not replicated")
 	return c
 }
 
-// conclude prints the claims, and says by its error whether one is not replicated.
+// conclude prints the claims, and says by its error whether one was tested and is not replicated in all its parts.
 func conclude(c *cobra.Command, claims []report.Claim, out string, asJSON, verdictsFine bool) error {
 	if err := printClaims(c, claims, out, asJSON); err != nil {
 		return err
 	}
 	for _, claim := range claims {
-		if claim.Decide().Verdict == report.NotReplicated && !verdictsFine {
+		if v := claim.Verdict(); v != report.Replicated && v != report.NotTested && !verdictsFine {
 			return errNotReplicated
 		}
 	}

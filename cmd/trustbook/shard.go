@@ -123,7 +123,7 @@ func newMerge() *cobra.Command {
 	f.StringVar(&out, "out", "", "output `DIR` (default results/PAPER)")
 	f.StringVar(&dataDir, "data-dir", "", "`DIR` that holds the data files (default: the cache)")
 	f.BoolVar(&asJSON, "json", false, "print the claims as JSON")
-	f.BoolVar(&verdictsFine, "any-verdict", false, "exit with status 0 also if a claim is not replicated")
+	f.BoolVar(&verdictsFine, "any-verdict", false, "exit with status 0 also if a tested claim is not replicated")
 	return c
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Exit statuses. What the user gave and must change is wrong use: flags, and the files that `attack` is given. What
 // may pass without a change of the command line is a failure: a missing plugin, a data set that is absent or damaged,
-// a claim that does not replicate, a stop by Ctrl-C.
+// a claim that does not replicate in all its parts, a stop by Ctrl-C.
 const (
 	fine     = 0
 	failed   = 1

@@ -43,44 +43,54 @@ func (r *Result) Claims() []report.Claim {
 		{
 			Sentence: "When: robustifying the meta-update alone is enough, and its robustness survives fine-tuning on clean images.",
 			What:     "robust accuracy after clean fine-tuning, with a robust meta-update minus without",
-			Tests: []report.Test{
-				less(Out, MAML, "robust accuracy", robust, report.AtLeast, 0.15),
-				less(Out, Both, "robust accuracy", robust, report.AtLeast, -0.08),
-				less(Out, In, "robust accuracy", robust, report.AtLeast, 0.08),
-				less(MAML, Out, "accuracy", standard, report.AtMost, 0.18),
-				of(MAML, "accuracy", standard, report.AtLeast, 0.60),
+			Parts: []report.ClaimPart{
+				{Statement: "robust with a robust meta-update", Test: less(Out, MAML, "robust accuracy", robust, report.AtLeast, 0.15)},
+				{Statement: "no less robust than with both updates robust",
+					Test: less(Out, Both, "robust accuracy", robust, report.AtLeast, -0.08)},
+				{Statement: "more robust than with robust fine-tuning alone",
+					Test: less(Out, In, "robust accuracy", robust, report.AtLeast, 0.08)},
+				{Statement: "clean accuracy is kept", Test: less(MAML, Out, "accuracy", standard, report.AtMost, 0.18)},
+				{Statement: "MAML has learned", Test: of(MAML, "accuracy", standard, report.AtLeast, 0.60)},
 				// Not for want of gradients: what follows would show it.
-				{What: "robust accuracy of out that 50 steps and three restarts take away", Values: r.masking(func(m *Masking) float64 { return m.Usual - m.Strong }),
-					Relation: report.AtMost, Threshold: 0.08, Percent: true},
-				{What: "robust accuracy of out under one step minus that under PGD", Values: r.masking(func(m *Masking) float64 { return m.Fast - m.Usual }),
-					Relation: report.AtLeast, Threshold: -0.02, Percent: true},
-				{What: "methods whose attack gained accuracy, or left part of its radius on some image", Values: r.idle(), Relation: report.Zero},
+				{Statement: "a stronger attack takes little more", Test: report.Test{
+					What:   "robust accuracy of out that 50 steps and three restarts take away",
+					Values: r.masking(func(m *Masking) float64 { return m.Usual - m.Strong }), Relation: report.AtMost, Threshold: 0.08, Percent: true}},
+				{Statement: "PGD takes more than one step", Test: report.Test{
+					What:   "robust accuracy of out under one step minus that under PGD",
+					Values: r.masking(func(m *Masking) float64 { return m.Fast - m.Usual }), Relation: report.AtLeast, Threshold: -0.02, Percent: true}},
+				{Statement: "no attack is idle", Test: report.Test{
+					What: "methods whose attack gained accuracy, or left part of its radius on some image", Values: r.idle(), Relation: report.Zero}},
 			},
 		},
 		{
 			Sentence: "Neuron activation maps explain it: what excites neurons of the robust meta-model is structured, and stays so after fine-tuning.",
 			What:     "share of low frequencies in what excites neurons, with a robust meta-update minus without",
-			Tests: []report.Test{
-				{What: "share of low frequencies, out minus MAML", Values: maps("low", func(m *Maps) float64 { return m.LowFrequency }, Out, MAML), Relation: report.Above, Threshold: 0, Percent: true},
-				{What: "cosine of the maps of out before and after fine-tuning", Values: maps("cosine", func(m *Maps) float64 { return m.Cosine }, Out), Relation: report.AtLeast, Threshold: 0.5},
+			Parts: []report.ClaimPart{
+				{Statement: "what excites neurons is structured", Test: report.Test{
+					What:   "share of low frequencies, out minus MAML",
+					Values: maps("low", func(m *Maps) float64 { return m.LowFrequency }, Out, MAML), Relation: report.Above, Percent: true}},
+				{Statement: "it stays so after fine-tuning", Test: report.Test{
+					What:   "cosine of the maps of out before and after fine-tuning",
+					Values: maps("cosine", func(m *Maps) float64 { return m.Cosine }, Out), Relation: report.AtLeast, Threshold: 0.5}},
 			},
 			N: c.Neurons,
 		},
 		{
 			Sentence: "How: the regularizer takes unlabeled data, fast attack generation, and light fine-tuning.",
 			What:     "robust accuracy with fast attacks in training (FGSM) minus that with slow ones (PGD-7)",
-			Tests: []report.Test{
-				less(Out, Slow, "robust accuracy", robust, report.AtLeast, -0.05),
-				less(Trades, MAML, "robust accuracy", robust, report.AtLeast, 0.15),
-				less(Unlabeled, Trades, "robust accuracy", robust, report.AtLeast, -0.03),
-				less(More, Trades, "robust accuracy", robust, report.AtLeast, -0.03),
-				less(ANIL, MAML, "robust accuracy", robust, report.AtLeast, 0.15),
+			Parts: []report.ClaimPart{
+				{Statement: "fast attack generation does", Test: less(Out, Slow, "robust accuracy", robust, report.AtLeast, -0.05)},
+				{Statement: "TRADES makes robust", Test: less(Trades, MAML, "robust accuracy", robust, report.AtLeast, 0.15)},
+				{Statement: "unlabeled data do", Test: less(Unlabeled, Trades, "robust accuracy", robust, report.AtLeast, -0.03)},
+				{Statement: "more unlabeled data do", Test: less(More, Trades, "robust accuracy", robust, report.AtLeast, -0.03)},
+				{Statement: "light fine-tuning does", Test: less(ANIL, MAML, "robust accuracy", robust, report.AtLeast, 0.15)},
 			},
 		},
 		{
 			Sentence: "An auxiliary contrastive task improves the robustness of meta-learning.",
 			What:     "robust accuracy with the contrastive task minus without",
-			Tests:    []report.Test{less(CL, Trades, "robust accuracy", robust, report.Above, 0)},
+			Parts: []report.ClaimPart{{Statement: "more robust with the contrastive task",
+				Test: less(CL, Trades, "robust accuracy", robust, report.Above, 0)}},
 		},
 	}
 	for i := range claims {
@@ -92,9 +102,9 @@ func (r *Result) Claims() []report.Claim {
 		}
 		switch {
 		case c.Scale == "smoke":
-			claim.Tests, claim.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
-		case slices.ContainsFunc(claim.Tests, func(t report.Test) bool { return len(t.Values) == 0 }):
-			claim.Tests, claim.Reason = nil, "the run left out a method that the claim needs"
+			claim.Parts, claim.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
+		case slices.ContainsFunc(claim.Parts, func(p report.ClaimPart) bool { return len(p.Values) == 0 }):
+			claim.Parts, claim.Reason = nil, "the run left out a method that the claim needs"
 		}
 	}
 	return claims

@@ -18,7 +18,7 @@ const sound = `{"nbformat": 4, "nbformat_minor": 5,
   {"cell_type": "code", "id": "c", "metadata": {"tags": ["x"], "execution": {"t": "1"}}, "execution_count": 2, "source": "%%\nshow()",
    "outputs": [
     {"output_type": "stream", "name": "stdout", "text": ["one\n", "two\n"]},
-    {"output_type": "display_data", "metadata": {}, "transient": {"display_id": "7"}, "data": {"text/html": "<b>not replicated</b>", "image/png": "iVBOR/tmp/x="}}]}]}`
+    {"output_type": "display_data", "metadata": {}, "transient": {"display_id": "7"}, "data": {"text/html": "<b>contradicted</b>", "image/png": "iVBOR/tmp/x="}}]}]}`
 
 // spoil replaces one text in the sound notebook.
 func spoil(t *testing.T, old, new string) *Notebook {
@@ -36,7 +36,7 @@ func TestParse(t *testing.T) {
 	assert.Equal(t, "# Title\ntext, see https://example.com/home/x", nb.Cells[0].Source)
 	assert.Equal(t, 2, nb.Cells[2].Count)
 	assert.Equal(t, Output{Type: "stream", Name: "stdout", Text: "one\ntwo\n"}, nb.Cells[2].Outputs[0])
-	assert.Equal(t, "<b>not replicated</b>", nb.Cells[2].Outputs[1].Data["text/html"])
+	assert.Equal(t, "<b>contradicted</b>", nb.Cells[2].Outputs[1].Data["text/html"])
 }
 
 func TestParseErrors(t *testing.T) {
@@ -88,7 +88,7 @@ func TestLint(t *testing.T) {
 		{`"stdout", "text": ["one\n"`, `"stderr", "text": ["\"%foo\" unknown or not implemented\n"`, "unknown"},
 		{`{"output_type": "stream", "name": "stdout", "text": ["one\n", "two\n"]}`,
 			`{"output_type": "error", "ename": "E", "evalue": "boom", "traceback": []}`, "boom"},
-		{"not replicated", "done", "claims"},
+		{"contradicted", "done", "claims"},
 	} {
 		problems := Lint(spoil(t, c.old, c.new), LintOptions{Paper: true})
 		require.NotEmpty(t, problems, "%s", c.new)
@@ -99,7 +99,7 @@ func TestLint(t *testing.T) {
 		assert.Contains(t, strings.Join(all, "\n"), c.want)
 	}
 	assert.NotEmpty(t, Lint(spoil(t, "one", "one"), LintOptions{Size: SizeLimit + 1}))
-	assert.Empty(t, Lint(spoil(t, "not replicated", "done"), LintOptions{}), "only papers have claims")
+	assert.Empty(t, Lint(spoil(t, "contradicted", "done"), LintOptions{}), "only papers have claims")
 }
 
 func TestVerify(t *testing.T) {

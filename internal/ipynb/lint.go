@@ -35,7 +35,7 @@ var (
 	script      = regexp.MustCompile(`(?i)<script\b|<iframe\b`)
 	remote      = regexp.MustCompile(`(?i)\b(?:src|href)\s*=\s*["']?https?://[^"'\s>]+\.(?:js|css|png|jpe?g|gif|svg|woff2?)\b`)
 	setUp       = regexp.MustCompile(`(?m)^\s*(?:!\*?\s*go\s+(?:work|mod|get)\b|%goworkfix|%noautoget|%autoget)`)
-	verdict     = regexp.MustCompile(`\b(?:not )?replicated\b|\bnot tested\b`)
+	verdict     = regexp.MustCompile(`\b(?:replicated|contradicted|inconclusive|not tested)\b`)
 	title       = regexp.MustCompile(`^\s*# \S`)
 )
 

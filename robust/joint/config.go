@@ -29,7 +29,7 @@ type Config struct {
 	LearningRate float64 `json:"learning_rate"` // of Adam; zero: 1e-3
 
 	EpsilonInput  []float64 `json:"epsilon_input"`  // grid of input radii; zero: 0, 0.05, 0.1
-	EpsilonWeight []float64 `json:"epsilon_weight"` // grid of weight radii; zero: 0, 0.002, 0.005, 0.01
+	EpsilonWeight []float64 `json:"epsilon_weight"` // grid of weight radii; zero: 0, 0.002, 0.003, 0.005
 	Steps         int       `json:"steps"`          // of the attacks; zero: 20
 	Restarts      int       `json:"restarts"`       // of the attacks; zero: 1
 
@@ -55,7 +55,7 @@ func Smoke() Config {
 func Paper() Config {
 	return Config{Scale: "paper", Train: 60_000, Test: 10_000, Seeds: []int64{1, 2, 3, 4, 5}, Steps: 100, Restarts: 5,
 		EpsilonInput:  []float64{0, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3},
-		EpsilonWeight: []float64{0, 0.001, 0.002, 0.005, 0.01, 0.02}}
+		EpsilonWeight: []float64{0, 0.001, 0.002, 0.003, 0.005, 0.01}}
 }
 
 // WithDefaults fills in the zero fields.
@@ -85,7 +85,7 @@ func (c Config) WithDefaults() Config {
 		}
 	}
 	orList(&c.EpsilonInput, 0, 0.05, 0.1)
-	orList(&c.EpsilonWeight, 0, 0.002, 0.005, 0.01)
+	orList(&c.EpsilonWeight, 0, 0.002, 0.003, 0.005)
 	orList(&c.CertifyScales, 0.1, 0.3, 1, 3, 10)
 	if c.Progress == nil {
 		c.Progress = report.Silent{}

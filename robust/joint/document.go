@@ -65,7 +65,7 @@ func (r *Result) keys() []report.Key {
 	}
 	return []report.Key{
 		{Label: "AT-x, inputs attacked", Value: percent(r.at(ATx, 0.1, 0)), Note: "accuracy at εx 0.1"},
-		{Label: "AT-x, weights attacked", Value: percent(r.at(ATx, 0, 0.01)), Note: "accuracy at εw 0.01"},
+		{Label: "AT-x, weights attacked", Value: percent(r.at(ATx, 0, judgedWeight)), Note: fmt.Sprintf("accuracy at εw %g", judgedWeight)},
 		{Label: "Reg, certified", Value: percent(r.certifiedOf(Reg)), Note: fmt.Sprintf("at (%g, %g)", r.Config.CertifyInput, r.Config.CertifyWeight)},
 		{Label: "Bounds broken", Value: fmt.Sprint(broken), Note: fmt.Sprintf("of %d perturbations", tried)},
 	}

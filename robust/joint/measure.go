@@ -180,4 +180,3 @@ func undercounts(b *certify.Bounds) (n int) {
 	}
 	return n
 }
-

@@ -16,7 +16,7 @@ func (r *Result) Tables() []*report.Table {
 }
 
 // shown are the pairs of radii of the main table, as far as the grid has them.
-var shown = [][2]float64{{0, 0}, {0, 0.002}, {0, 0.005}, {0, 0.01}, {0.05, 0}, {0.05, 0.002}, {0.05, 0.005}, {0.1, 0}, {0.1, 0.005}}
+var shown = [][2]float64{{0, 0}, {0, 0.002}, {0, 0.003}, {0, 0.005}, {0.05, 0}, {0.05, 0.002}, {0.05, 0.005}, {0.1, 0}, {0.1, 0.005}}
 
 // AccuracyTable shows each model's accuracy under the main pairs of radii.
 func (r *Result) AccuracyTable() *report.Table {

@@ -19,58 +19,67 @@ func (r *Result) Claims() []report.Claim {
 		{
 			Sentence: "Under white-box and transfer attacks, vision transformers are more robust than convolutional networks.",
 			What:     "PGD accuracy of ViT minus CNN",
-			Tests: []report.Test{
-				r.minus(ViT, CNN, "PGD accuracy", r.pgd, report.Above, 0),
-				r.minus(ViT, ResNet, "PGD accuracy", r.pgd, report.Above, 0),
-				r.asymmetry(CNN, ViT),
+			Parts: []report.ClaimPart{
+				{Statement: "more robust than CNN under PGD", Test: r.minus(ViT, CNN, "PGD accuracy", r.pgd, report.Above, 0)},
+				{Statement: "more robust than ResNet under PGD", Test: r.minus(ViT, ResNet, "PGD accuracy", r.pgd, report.Above, 0)},
+				{Statement: "more robust to transfer", Test: r.asymmetry(CNN, ViT)},
 			},
 		},
 		{
 			Sentence: "Features of vision transformers hold less low-level information.",
 			What:     "R² of the image's high frequencies from the blocks' outputs, ViT minus CNN",
-			Tests: []report.Test{
-				plain(r.minus(ViT, CNN, "R² of high frequencies (mean over blocks)", Measured.lowLevel, report.Below, 0)),
-				plain(r.minus(ViT, ResNet, "R² of high frequencies (mean over blocks)", Measured.lowLevel, report.Below, 0)),
+			Parts: []report.ClaimPart{
+				{Statement: "less than CNN",
+					Test: plain(r.minus(ViT, CNN, "R² of high frequencies (mean over blocks)", Measured.lowLevel, report.Below, 0))},
+				{Statement: "less than ResNet",
+					Test: plain(r.minus(ViT, ResNet, "R² of high frequencies (mean over blocks)", Measured.lowLevel, report.Below, 0))},
 			},
 		},
 		{
 			Sentence: "Convolutional or tokens-to-token blocks raise the clean accuracy of vision transformers and lower their robustness.",
 			What:     "PGD accuracy with a convolutional stem minus without",
-			Tests: []report.Test{
-				r.minus(StemViT, ViT, "PGD accuracy", r.pgd, report.Below, 0),
-				r.minus(T2T, ViT, "PGD accuracy", r.pgd, report.Below, 0),
-				r.minus(StemViT, ViT, "clean accuracy", clean, report.Above, 0),
-				r.minus(T2T, ViT, "clean accuracy", clean, report.Above, 0),
+			Parts: []report.ClaimPart{
+				{Statement: "a convolutional stem lowers robustness", Test: r.minus(StemViT, ViT, "PGD accuracy", r.pgd, report.Below, 0)},
+				{Statement: "tokens-to-token lowers robustness", Test: r.minus(T2T, ViT, "PGD accuracy", r.pgd, report.Below, 0)},
+				{Statement: "a convolutional stem raises clean accuracy",
+					Test: r.minus(StemViT, ViT, "clean accuracy", clean, report.Above, 0)},
+				{Statement: "tokens-to-token raises clean accuracy", Test: r.minus(T2T, ViT, "clean accuracy", clean, report.Above, 0)},
 			},
 		},
 		{
 			Sentence: "The larger the share of transformer blocks in a mixed model, the more robust it is; more or wider blocks of a pure transformer do not guarantee it.",
 			What:     "PGD accuracy with transformer blocks only minus with half of them",
-			Tests: []report.Test{
-				r.minus(ViT, Half, "PGD accuracy", r.pgd, report.Above, 0),
-				r.minus(Half, NoTransformer, "PGD accuracy", r.pgd, report.Above, 0),
-				r.notBoth(),
+			Parts: []report.ClaimPart{
+				{Statement: "all blocks are more robust than half of them",
+					Test: r.minus(ViT, Half, "PGD accuracy", r.pgd, report.Above, 0)},
+				{Statement: "half of the blocks are more robust than none",
+					Test: r.minus(Half, NoTransformer, "PGD accuracy", r.pgd, report.Above, 0)},
+				{Statement: "more or wider blocks do not guarantee it", Test: r.notBoth()},
 			},
 		},
 		{
 			Sentence: "Pre-training on larger data does not significantly improve robustness.",
 			What:     "PGD accuracy of ViT with pre-training minus without (a proxy: pre-trained on rendered characters)",
-			Tests:    []report.Test{r.minus(PretrainedViT, ViT, "PGD accuracy", r.pgd, report.AtMost, 0.05)},
+			Parts: []report.ClaimPart{{Statement: "no significant improvement",
+				Test: r.minus(PretrainedViT, ViT, "PGD accuracy", r.pgd, report.AtMost, 0.05)}},
 		},
 		{
 			Sentence: "Adversarial training is also applicable to vision transformers.",
 			What:     "PGD accuracy at the training radius, adversarially trained minus natural ViT",
-			Tests: []report.Test{
-				r.minus(ViTPGD, ViT, "PGD accuracy at the training radius", r.pgdTrained, report.AtLeast, 0.15),
-				r.minus(ViTTRADES, ViT, "PGD accuracy at the training radius", r.pgdTrained, report.AtLeast, 0.15),
+			Parts: []report.ClaimPart{
+				{Statement: "PGD training works",
+					Test: r.minus(ViTPGD, ViT, "PGD accuracy at the training radius", r.pgdTrained, report.AtLeast, 0.15)},
+				{Statement: "TRADES works",
+					Test: r.minus(ViTTRADES, ViT, "PGD accuracy at the training radius", r.pgdTrained, report.AtLeast, 0.15)},
 			},
 		},
 		{
 			Sentence: "Vision transformers are less sensitive to high-frequency perturbations, and what a network learns of low-level features correlates with its robustness to them.",
 			What:     "accuracy lost to the high frequencies of PGD, ViT minus CNN",
-			Tests: []report.Test{
-				r.minus(ViT, CNN, "accuracy lost to high frequencies", r.highLoss, report.Below, 0),
-				r.correlation(),
+			Parts: []report.ClaimPart{
+				{Statement: "less sensitive to high frequencies",
+					Test: r.minus(ViT, CNN, "accuracy lost to high frequencies", r.highLoss, report.Below, 0)},
+				{Statement: "low-level features go with sensitivity to high frequencies", Test: r.correlation()},
 			},
 		},
 	}
@@ -80,11 +89,11 @@ func (r *Result) Claims() []report.Claim {
 		c.Scale, c.Dataset, c.N, c.Seeds = r.Config.Scale, r.Data, r.Config.Test, r.Config.Seeds
 		switch {
 		case len(r.Config.Imported) > 0:
-			c.Tests, c.Reason = nil, "imported networks: how they were built and trained is not known here"
+			c.Parts, c.Reason = nil, "imported networks: how they were built and trained is not known here"
 		case r.Config.Scale == "smoke":
-			c.Tests, c.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
-		case slices.ContainsFunc(c.Tests, func(t report.Test) bool { return len(t.Values) == 0 }):
-			c.Tests, c.Reason = nil, "the run left out a model that the claim needs"
+			c.Parts, c.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
+		case slices.ContainsFunc(c.Parts, func(p report.ClaimPart) bool { return len(p.Values) == 0 }):
+			c.Parts, c.Reason = nil, "the run left out a model that the claim needs"
 		}
 	}
 	return claims

@@ -31,51 +31,60 @@ func (r *Result) Claims() []report.Claim {
 			Sentence: "A formal analysis bounds the pairwise class margins of feed-forward networks with non-negative monotone activations " +
 				"under norm-bounded weight perturbations.",
 			What: "perturbations, random, adversarial and by rounding, that break a bound",
-			Tests: []report.Test{
-				r.broken(),
-				r.each(ours, fmt.Sprintf("median of the fall of the margin under attack, divided by its bound, of %s at %g: the bound is not vacuous", ours, claimCertify),
-					func(m Measured) float64 { return m.Checks[slices.Index(c.VerifyAt, claimCertify)].MedianTightness }, report.AtLeast, 0.1,
-					slices.Contains(c.VerifyAt, claimCertify)),
+			Parts: []report.ClaimPart{
+				{Statement: "no perturbation breaks a bound", Test: r.broken()},
+				{Statement: "the bound is not vacuous",
+					Test: r.each(ours, fmt.Sprintf("median of the fall of the margin under attack, divided by its bound, of %s at %g", ours, claimCertify),
+						func(m Measured) float64 { return m.Checks[slices.Index(c.VerifyAt, claimCertify)].MedianTightness }, report.AtLeast, 0.1,
+						slices.Contains(c.VerifyAt, claimCertify))},
 			},
 			N: c.VerifyImages,
 		},
 		{
 			Sentence: "The same analysis gives a Rademacher complexity that tells about generalization.",
 			What:     "rank correlation (Kendall's τ) of the complexity bound with the generalization gap",
-			Tests: []report.Test{
-				r.perSeed("Kendall's τ between the bound and the gap in cross-entropy, over the factors μ", r.Kendall, report.AtLeast, 0.8),
-				r.perSeed(fmt.Sprintf("gap in cross-entropy at μ=%g minus that at μ=0", c.GapMus[len(c.GapMus)-1]), r.gapChange, report.Below, 0),
+			Parts: []report.ClaimPart{
+				{Statement: "the complexity ranks networks as their gaps do",
+					Test: r.perSeed("Kendall's τ between the bound and the gap in cross-entropy, over the factors μ", r.Kendall, report.AtLeast, 0.8)},
+				{Statement: "holding it down narrows the gap",
+					Test: r.perSeed(fmt.Sprintf("gap in cross-entropy at μ=%g minus that at μ=0", c.GapMus[len(c.GapMus)-1]), r.gapChange, report.Below, 0)},
 			},
 			N: c.GapTest,
 		},
 		{
 			Sentence: "A theory-driven loss trains networks that generalize and are robust against weight perturbations.",
 			What:     "accuracy under weight PGD with the loss and with cross-entropy",
-			Tests: []report.Test{
-				r.difference(ours, ce, underPGD, report.AtLeast, 0.15, r.attackedAt),
-				r.accuracy(ours, underPGD, report.AtLeast, 0.65, r.attackedAt),
-				r.certified(ours, report.AtLeast, 0.85),
-				r.certified(ce, report.AtMost, 0.20),
-				r.accuracy(ours, "clean accuracy", report.AtLeast, 0.91, func(method string) []float64 {
-					return r.values(method, func(m Measured) float64 { return m.Clean })
-				}),
-				r.gapDifference(ours, ce),
+			Parts: []report.ClaimPart{
+				{Statement: "more robust than with cross-entropy",
+					Test: r.difference(ours, ce, underPGD, report.AtLeast, 0.15, r.attackedAt)},
+				{Statement: "robust", Test: r.accuracy(ours, underPGD, report.AtLeast, 0.65, r.attackedAt)},
+				{Statement: "certified robustness", Test: r.certified(ours, report.AtLeast, 0.85)},
+				{Statement: "no certified robustness with cross-entropy", Test: r.certified(ce, report.AtMost, 0.20)},
+				{Statement: "clean accuracy is kept",
+					Test: r.accuracy(ours, "clean accuracy", report.AtLeast, 0.91, func(method string) []float64 {
+						return r.values(method, func(m Measured) float64 { return m.Clean })
+					})},
+				{Statement: "generalizes better", Test: r.gapDifference(ours, ce)},
 			},
 		},
 		{
 			Sentence: "Experiments validate the analysis.",
 			What:     "rank correlation (Kendall's τ) over the layers of what the bound allows and what attacking the layer alone costs",
-			Tests: []report.Test{
-				r.each(ce, "Kendall's τ of "+ce, layerKendall, report.AtLeast, 0.8, true),
-				r.each(ours, "Kendall's τ of "+ours, layerKendall, report.AtLeast, 0.8, true),
+			Parts: []report.ClaimPart{
+				{Statement: "with cross-entropy, layers cost what the bound allows",
+					Test: r.each(ce, "Kendall's τ of "+ce, layerKendall, report.AtLeast, 0.8, true)},
+				{Statement: "with the loss, layers cost what the bound allows",
+					Test: r.each(ours, "Kendall's τ of "+ours, layerKendall, report.AtLeast, 0.8, true)},
 			},
 		},
 		{
 			Sentence: "Sensitivity to weight perturbation matters for model compression.",
 			What:     fmt.Sprintf("accuracy with weights of %d bits, with the loss and with cross-entropy", claimBits),
-			Tests: []report.Test{
-				r.difference(ours, ce, fmt.Sprintf("accuracy with weights of %d bits", claimBits), report.Above, 0, r.roundedAt),
-				r.perSeed("examples with a certificate that rounding misclassifies, over all networks", r.brokenByRounding, report.Zero, 0),
+			Parts: []report.ClaimPart{
+				{Statement: "the loss helps after rounding",
+					Test: r.difference(ours, ce, fmt.Sprintf("accuracy with weights of %d bits", claimBits), report.Above, 0, r.roundedAt)},
+				{Statement: "rounding breaks no certificate",
+					Test: r.perSeed("examples with a certificate that rounding misclassifies, over all networks", r.brokenByRounding, report.Zero, 0)},
 			},
 		},
 	}
@@ -89,9 +98,9 @@ func (r *Result) Claims() []report.Claim {
 		}
 		switch {
 		case c.Scale == "smoke":
-			claim.Tests, claim.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
-		case slices.ContainsFunc(claim.Tests, func(t report.Test) bool { return len(t.Values) == 0 }):
-			claim.Tests, claim.Reason = nil, "the run left out a method, radius or number of bits that the claim needs"
+			claim.Parts, claim.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
+		case slices.ContainsFunc(claim.Parts, func(p report.ClaimPart) bool { return len(p.Values) == 0 }):
+			claim.Parts, claim.Reason = nil, "the run left out a method, radius or number of bits that the claim needs"
 		}
 	}
 	return claims
