@@ -146,10 +146,7 @@ func TestDecideControls(t *testing.T) {
 	fail, open, none, bad := pass, pass, pass, pass
 	fail.Values, open.Values, none.Values, bad.Values = []float64{0.5, 0.51, 0.52}, []float64{0.95, 0.9, 0.8}, nil, []float64{math.NaN(), 1, 1}
 	for want, values := range map[Verdict][]float64{Replicated: {1, 1.1, 1.2}, Contradicted: {-1, -1.1, -1.2}, Inconclusive: {-1, 0, 1}} {
-		p := ClaimPart{Test: Test{Values: values, Relation: Above}}
-		for _, beside := range []Test{pass, fail, open, none, bad, {Values: []float64{1, 2, 3}}} {
-			p.Beside = append(p.Beside, beside)
-		}
+		p := ClaimPart{Test: Test{Values: values, Relation: Above}, Beside: []Test{pass, fail, open, none, bad, {Values: []float64{1, 2, 3}}}}
 		p.Controls = []Test{pass, pass}
 		assert.Equal(t, want, p.Decide().Verdict)
 		for _, control := range []Test{fail, open, none, bad} {
