@@ -228,7 +228,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	assert.Nil(t, found, "another run's")
 
 	// A position that the run cannot have, in a file that is whole: training starts anew as well.
-	c2.Key, c2.Done, c2.Phase = key, false, 7
+	c2.Key, c2.Done, c2.Step = key, false, 700
 	require.NoError(t, c2.write(path))
 	m, p := mlp(t, 1), &counter{}
 	_, err = TrainOrLoad(context.Background(), e, m, train, c, Options{Dir: filepath.Dir(path), Progress: p})
@@ -244,7 +244,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	c := checkpoint{Key: "k", History: History{Loss: []float64{1}}, Variables: []variable{
+	c := checkpoint{Key: "k", Step: 3, Notes: []byte(`{"loss":[1]}`), Variables: []Variable{
 		{Path: "/w", DType: int32(dtypes.Float32), Dims: []int{2, 1}, Bytes: make([]byte, 8)}}}
 	path := filepath.Join(f.TempDir(), "c")
 	if err := c.write(path); err != nil {
@@ -262,7 +262,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for _, v := range c.Variables {
-			if _, err := v.tensor(); err != nil {
+			if _, err := v.Tensor(); err != nil {
 				t.Fatalf("accepted %q %v of type %d, then: %v", v.Path, v.Dims, v.DType, err)
 			}
 		}
