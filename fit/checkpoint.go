@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/gob"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +23,10 @@ type checkpoint struct {
 	Variables []Variable
 }
 
-const magic = "trustbook fit 3\n"
+const (
+	magic    = "trustbook fit 3\n"
+	oldMagic = "trustbook fit 2\n" // of classifiers alone
+)
 
 // write replaces the file in one piece: whatever happens, a reader sees the old one or the new one.
 func (c *checkpoint) write(path string) error {
@@ -52,8 +56,8 @@ func removeLeftovers(path string) {
 	}
 }
 
-// readCheckpoint returns nil where there is no file, and where the file is damaged, of an older format or of another
-// training: it then starts anew and replaces the file, which costs time but never gives a wrong result.
+// readCheckpoint returns nil where there is no file, and where the file is damaged or of another training: it then starts
+// anew and replaces the file, which costs time but never gives a wrong result.
 func readCheckpoint(path, key string) (*checkpoint, error) {
 	data, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
@@ -62,14 +66,19 @@ func readCheckpoint(path, key string) (*checkpoint, error) {
 	if err != nil {
 		return nil, errors.Wrap(err, "reading the checkpoint")
 	}
+	parse := decode
 	body, found := bytes.CutPrefix(data, []byte(magic))
+	if !found {
+		parse = decodeOld
+		body, found = bytes.CutPrefix(data, []byte(oldMagic))
+	}
 	if !found || len(body) < sha256.Size {
 		return nil, nil
 	}
 	if sum := sha256.Sum256(body[sha256.Size:]); !bytes.Equal(sum[:], body[:sha256.Size]) {
 		return nil, nil
 	}
-	c, err := decode(body[sha256.Size:])
+	c, err := parse(body[sha256.Size:])
 	if err != nil || c.Key != key {
 		return nil, nil //nolint:nilerr // what cannot be used is as good as absent: training starts anew
 	}
@@ -82,13 +91,36 @@ func decode(body []byte) (*checkpoint, error) {
 	if err := gob.NewDecoder(bytes.NewReader(body)).Decode(&c); err != nil {
 		return nil, errors.Wrap(err, "decoding the checkpoint")
 	}
+	return &c, c.check()
+}
+
+// decodeOld parses a result of the format before, whose networks may have taken hours. Unfinished training counts as absent.
+func decodeOld(body []byte) (*checkpoint, error) {
+	var old struct {
+		Key       string
+		Done      bool
+		History   History
+		Variables []Variable
+	}
+	if err := gob.NewDecoder(bytes.NewReader(body)).Decode(&old); err != nil || !old.Done {
+		return nil, errors.New("no result of the old format")
+	}
+	notes, err := json.Marshal(old.History)
+	if err != nil {
+		return nil, err
+	}
+	c := &checkpoint{Key: old.Key, Done: true, Notes: notes, Variables: old.Variables}
+	return c, c.check()
+}
+
+func (c *checkpoint) check() error {
 	if c.Step < 0 {
-		return nil, errors.New("checkpoint with a negative position")
+		return errors.New("checkpoint with a negative position")
 	}
 	for _, v := range c.Variables {
 		if err := v.check(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return &c, nil
+	return nil
 }

@@ -135,7 +135,7 @@ func (l *Loop) resume() (done bool, err error) {
 	for _, s := range l.Stretches {
 		total += s.Steps
 	}
-	if c.Step > total || c.Done && c.Step != total {
+	if c.Step > total {
 		return false, nil
 	}
 	if l.Notes != nil {
