@@ -119,7 +119,7 @@ func newBuilder(input []int, classes int, lower, upper float64, seed int64) (*bu
 		return nil, errors.Errorf("nets: pixel bounds [%g, %g]: the lower must be below the upper, both finite", lower, upper)
 	}
 	return &builder{rng: rand.New(rand.NewPCG(uint64(seed), 0x77656967687473)), m: &Model{ // the stream "weights"
-		Store: model.NewStore(), InputShape: slices.Clone(input), Lower: lower, Upper: upper, Classes: classes}}, nil
+		Network: Network{Store: model.NewStore()}, InputShape: slices.Clone(input), Lower: lower, Upper: upper, Classes: classes}}, nil
 }
 
 // weight adds a He-normal variable whose last axis is the output: standard deviation sqrt(2 / fan-in).
