@@ -180,19 +180,20 @@ func centeredConv(x, kernel *Node, stride int) *Node {
 		return Convolve(x, kernel).PaddingPerDim(pads).Strides(stride).Done()
 	}
 	// XLA's convolution is slow over few channels (on CPUs), and a 1x1 convolution is a product of matrices.
-	w := windows{kernel: k[:2], stride: []int{stride, stride}, dilation: []int{1, 1}, pads: pads,
-		out: []int{(d[1]-1)/stride + 1, (d[2]-1)/stride + 1}}
+	w := Windows{Kernel: k[:2], Stride: []int{stride, stride}, Dilation: []int{1, 1}, Pads: pads,
+		Out: []int{(d[1]-1)/stride + 1, (d[2]-1)/stride + 1}}
 	patches := x
 	if k[0] > 1 || stride > 1 {
-		patches = Concatenate(w.views(x, ScalarZero(x.Graph(), x.DType())), -1)
+		patches = Concatenate(w.Views(x, ScalarZero(x.Graph(), x.DType())), -1)
 	}
 	y := MatMul(Reshape(patches, -1, k[0]*k[1]*d[3]), Reshape(kernel, k[0]*k[1]*d[3], k[3]))
-	return Reshape(y, d[0], w.out[0], w.out[1], k[3])
+	return Reshape(y, d[0], w.Out[0], w.Out[1], k[3])
 }
 
 // overlappingMaxPool takes the maximum over 3x3 windows at stride 2, the first centered at the first pixel.
 func overlappingMaxPool(x *Node) *Node {
 	d := x.Shape().Dimensions
-	return windowMaximum(x, windows{kernel: []int{3, 3}, stride: []int{2, 2}, dilation: []int{1, 1}, pads: [][2]int{{1, 1}, {1, 1}},
-		out: []int{(d[1]-1)/2 + 1, (d[2]-1)/2 + 1}})
+	w := Windows{Kernel: []int{3, 3}, Stride: []int{2, 2}, Dilation: []int{1, 1}, Pads: [][2]int{{1, 1}, {1, 1}},
+		Out: []int{(d[1]-1)/2 + 1, (d[2]-1)/2 + 1}}
+	return w.Maximum(x)
 }

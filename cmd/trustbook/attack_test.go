@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustbook/trustbook/internal/testengine"
-	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/nets/onnx"
 	"github.com/trustbook/trustbook/npy"
 	"github.com/trustbook/trustbook/robust"
 )
@@ -22,7 +22,7 @@ func TestAttack(t *testing.T) {
 	const n = 16
 	dir, _ := attackFolder(t)
 	images := blobs(n)
-	m, err := nets.LoadONNX(filepath.Join(dir, "m.onnx"), nets.ONNXOptions{InputShape: []int{1, 28, 28}, Lower: 0, Upper: 1})
+	m, err := onnx.Load(filepath.Join(dir, "m.onnx"), onnx.Options{InputShape: []int{1, 28, 28}, Lower: 0, Upper: 1})
 	require.NoError(t, err)
 	v, err := robust.NewVictim(testengine.Get(t), m, n)
 	require.NoError(t, err)
