@@ -1,3 +1,10 @@
+// Package onnx reads classifiers that other frameworks exported to ONNX, as a [nets.Model] that can be trained, attacked and
+// scored as those built here. Operators are built of GoMLX's, in the version that the file names; what is not known in full
+// is refused. docs/onnx.md tells which files load, and as what.
+//
+//	m, err := onnx.Load("model.onnx", onnx.Options{})
+//	p, err := nets.NewPredictor(eng.Backend(), m, 128)
+//	classes, err := p.Classes(images) // images [n, channels, height, width], as the file has it
 package onnx
 
 import (
@@ -232,7 +239,7 @@ func (g *network) listDense(m *nets.Model) {
 	}
 }
 
-// network is the graph of an ONNX file on its way to a Model.
+// network is the graph of an ONNX file on its way to a nets.Model.
 type network struct {
 	proto          *protos.GraphProto
 	opset, opsetML int                             // of the standard domain and of domainML

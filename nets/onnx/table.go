@@ -290,7 +290,7 @@ func numbers(s string) (all []int) {
 func number(s string) int {
 	n, err := strconv.Atoi(s)
 	if err != nil {
-		panic(fmt.Sprintf("nets: table of operators: %v", err))
+		panic(fmt.Sprintf("onnx: table of operators: %v", err))
 	}
 	return n
 }
