@@ -55,7 +55,8 @@ func (c ResNetConfig) validate() error {
 		return err
 	}
 	if c.SqueezeExcite < 0 || c.SqueezeExcite > slices.Min(c.Channels) {
-		return errors.Errorf("nets: ResNet: SqueezeExcite %d: must be between 0 (none) and the fewest channels, %d", c.SqueezeExcite, slices.Min(c.Channels))
+		return errors.Errorf("nets: ResNet: SqueezeExcite %d: must be between 0 (none) and the fewest channels, %d",
+			c.SqueezeExcite, slices.Min(c.Channels))
 	}
 	return nil
 }
@@ -111,7 +112,8 @@ func NewResNet(c ResNetConfig) (*Model, error) {
 	}
 	maps := b.m.Body
 	b.m.Inspect = func(scope *model.Scope, x *Node) []Feature { return featureMaps(maps, scope, x) }
-	b.m.Body = append(b.m.Body[:len(maps):len(maps)], Stage{Name: "mean", Graph: func(_ *model.Scope, x *Node) *Node { return ReduceMean(x, 1, 2) }})
+	mean := Stage{Name: "mean", Graph: func(_ *model.Scope, x *Node) *Node { return ReduceMean(x, 1, 2) }}
+	b.m.Body = append(b.m.Body[:len(maps):len(maps)], mean)
 	b.m.Features = chain(b.m.Body)
 	b.m.Logits = chain(b.m.Stages())
 	return b.m, b.err
@@ -142,7 +144,8 @@ type residualBlock struct {
 }
 
 func (b *builder) residual(scope string, inputs, outputs, stride, reduction int) residualBlock {
-	r := residualBlock{conv1: b.normalizedConv(scope+"_conv_0", 3, stride, inputs, outputs), conv2: b.normalizedConv(scope+"_conv_1", 3, 1, outputs, outputs),
+	r := residualBlock{conv1: b.normalizedConv(scope+"_conv_0", 3, stride, inputs, outputs),
+		conv2:   b.normalizedConv(scope+"_conv_1", 3, 1, outputs, outputs),
 		project: stride > 1 || inputs != outputs, gate: reduction > 0}
 	if r.gate {
 		inner := outputs / reduction

@@ -53,7 +53,8 @@ func (c ViTConfig) validate() error {
 	if len(c.Input) != 3 {
 		return errors.Errorf("nets: ViT: input shape %v: want height, width, channels", c.Input)
 	}
-	if err := checkSizes("ViT", append(slices.Clone(c.Input), c.Patch, c.Width, c.Depth, c.Heads, c.Classes, c.StemChannels, c.TokenWidth)); err != nil {
+	sizes := append(slices.Clone(c.Input), c.Patch, c.Width, c.Depth, c.Heads, c.Classes, c.StemChannels, c.TokenWidth)
+	if err := checkSizes("ViT", sizes); err != nil {
 		return err
 	}
 	switch {

@@ -12,7 +12,6 @@ import (
 	"go/token"
 	"io"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,11 +52,13 @@ var may = []struct {
 
 // allowed reports whether the package may import the other; both are named without the module.
 func allowed(pkg, other string) bool {
-	if strings.HasPrefix(other, "cmd/") || strings.HasPrefix(other, "internal/") && !strings.HasPrefix(pkg, "internal/") && !strings.HasPrefix(pkg, "cmd/") {
+	library := !strings.HasPrefix(pkg, "internal/") && !strings.HasPrefix(pkg, "cmd/")
+	if strings.HasPrefix(other, "cmd/") || strings.HasPrefix(other, "internal/") && library {
 		return false
 	}
 	for _, rule := range may {
-		if ok, _ := path.Match(rule.pkg, pkg); ok || strings.HasSuffix(rule.pkg, "/*") && strings.HasPrefix(pkg, strings.TrimSuffix(rule.pkg, "*")) {
+		folder, below := strings.CutSuffix(rule.pkg, "*")
+		if pkg == rule.pkg || below && strings.HasPrefix(pkg, folder) {
 			return slices.Contains(rule.imports, "*") || slices.Contains(rule.imports, other)
 		}
 	}

@@ -58,12 +58,13 @@ func (g *network) freeBatch() {
 				dims := t.Dims
 				name := in
 				if g.batch > 1 {
-					row := &protos.TensorProto{DataType: t.DataType, Dims: append([]int64{1}, dims[1:]...), RawData: t.RawData[:len(t.RawData)/int(g.batch)]}
-					name = g.addConstant(row)
+					row := t.RawData[:len(t.RawData)/int(g.batch)]
+					name = g.addConstant(&protos.TensorProto{DataType: t.DataType, Dims: append([]int64{1}, dims[1:]...), RawData: row})
 				}
 				shape, more := g.batchShape(dims[1:])
 				out := g.newName()
-				nodes = append(append(nodes, more...), &protos.NodeProto{OpType: "Expand", Name: out, Input: []string{name, shape}, Output: []string{out}})
+				repeat := &protos.NodeProto{OpType: "Expand", Name: out, Input: []string{name, shape}, Output: []string{out}}
+				nodes = append(append(nodes, more...), repeat)
 				n.Input[i] = out
 			}
 		}

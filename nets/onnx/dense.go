@@ -122,7 +122,8 @@ func (g *network) denseTail(store *model.Store) (layers []nets.DenseLayer, featu
 }
 
 // denseActivations are the operators that a DenseLayer can name.
-var denseActivations = map[string]nets.Activation{"Relu": nets.ActReLU, "Sigmoid": nets.ActSigmoid, "Softplus": nets.ActSoftplus, "Tanh": nets.ActTanh}
+var denseActivations = map[string]nets.Activation{
+	"Relu": nets.ActReLU, "Sigmoid": nets.ActSigmoid, "Softplus": nets.ActSoftplus, "Tanh": nets.ActTanh}
 
 // chained checks that weights are matrices that fit each other, and biases vectors.
 func chained(store *model.Store, layers []nets.DenseLayer) bool {

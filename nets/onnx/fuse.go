@@ -26,8 +26,7 @@ func (g *network) findFusions() {
 		}
 	}
 	for _, pool := range g.proto.Node {
-		if pool.OpType != "MaxPool" || !ints(pool, "kernel_shape", 2) || len(attribute(pool, "kernel_shape").Ints) != 2 || !ints(pool, "strides", 2) ||
-			len(pool.Attribute) != 2+presence(pool, "pads") || (attribute(pool, "pads") != nil && !ints(pool, "pads", 0)) {
+		if !isHalving(pool) {
 			continue
 		}
 		before := g.producer[pool.Input[0]]
@@ -35,9 +34,7 @@ func (g *network) findFusions() {
 		if before != nil && before.OpType == "Relu" && reads[before.Output[0]] == 1 {
 			f.relu, before = true, g.producer[before.Input[0]]
 		}
-		if before == nil || before.OpType != "Conv" || reads[before.Output[0]] != 1 || !ints(before, "kernel_shape", 3) || !ints(before, "pads", 1) ||
-			(attribute(before, "strides") != nil && !ints(before, "strides", 1)) || (attribute(before, "dilations") != nil && !ints(before, "dilations", 1)) ||
-			intOr(before, "group", 1) != 1 || attribute(before, "auto_pad") != nil {
+		if before == nil || reads[before.Output[0]] != 1 || !keepsSize(before) {
 			continue
 		}
 		f.conv = before
@@ -46,6 +43,23 @@ func (g *network) findFusions() {
 			g.fused[g.producer[pool.Input[0]]] = true
 		}
 	}
+}
+
+// isHalving tells whether a node is a 2x2 max-pool without overlap, pads and whatever else there is.
+func isHalving(n *protos.NodeProto) bool {
+	return n.OpType == "MaxPool" && ints(n, "kernel_shape", 2) && len(attribute(n, "kernel_shape").Ints) == 2 && ints(n, "strides", 2) &&
+		len(n.Attribute) == 2+presence(n, "pads") && intsOrNone(n, "pads", 0)
+}
+
+// keepsSize tells whether a node is a 3x3 convolution with stride 1 and a border of one pixel.
+func keepsSize(n *protos.NodeProto) bool {
+	return n.OpType == "Conv" && ints(n, "kernel_shape", 3) && ints(n, "pads", 1) && intsOrNone(n, "strides", 1) &&
+		intsOrNone(n, "dilations", 1) && intOr(n, "group", 1) == 1 && attribute(n, "auto_pad") == nil
+}
+
+// intsOrNone is ints, or true of an attribute that is not given.
+func intsOrNone(n *protos.NodeProto, name string, value int64) bool {
+	return attribute(n, name) == nil || ints(n, name, value)
 }
 
 // ints tells whether an attribute is a list of nothing but value.

@@ -60,7 +60,8 @@ func external(location, offset, length string) func(p *protos.ModelProto) {
 	return func(p *protos.ModelProto) {
 		t := p.Graph.Initializer[0]
 		t.FloatData, t.DataLocation = nil, protos.TensorProto_EXTERNAL
-		t.ExternalData = []*protos.StringStringEntryProto{{Key: "location", Value: location}, {Key: "offset", Value: offset}, {Key: "length", Value: length}}
+		t.ExternalData = []*protos.StringStringEntryProto{
+			{Key: "location", Value: location}, {Key: "offset", Value: offset}, {Key: "length", Value: length}}
 	}
 }
 
@@ -68,7 +69,8 @@ func external(location, offset, length string) func(p *protos.ModelProto) {
 func add(weights *protos.TensorProto, op string, inputs ...string) func(p *protos.ModelProto) {
 	return func(p *protos.ModelProto) {
 		p.Graph.Initializer = append(p.Graph.Initializer, weights)
-		p.Graph.Node = []*protos.NodeProto{node(op, "more", inputs...), node("Add", "sum", "images", "more"), node("MatMul", "logits", "sum", "w")}
+		p.Graph.Node = []*protos.NodeProto{
+			node(op, "more", inputs...), node("Add", "sum", "images", "more"), node("MatMul", "logits", "sum", "w")}
 	}
 }
 
@@ -79,34 +81,38 @@ func TestDamaged(t *testing.T) {
 		change func(p *protos.ModelProto)
 		want   string
 	}{
-		"no graph":             {func(p *protos.ModelProto) { p.Graph = nil }, "holds no graph"},
-		"no nodes":             {func(p *protos.ModelProto) { p.Graph.Node = nil }, "holds no graph"},
-		"own functions":        {func(p *protos.ModelProto) { p.Functions = []*protos.FunctionProto{{Name: "f"}} }, "functions of its own"},
-		"no output":            {func(p *protos.ModelProto) { p.Graph.Output = nil }, "holds no graph"},
-		"unmade output":        {func(p *protos.ModelProto) { p.Graph.Output[0].Name = "x" }, `no node makes the output "x"`},
-		"two inputs":           {func(p *protos.ModelProto) { p.Graph.Input = append(p.Graph.Input, input("more", 0, 4)) }, "has 2 inputs"},
-		"no input":             {func(p *protos.ModelProto) { p.Graph.Input = nil }, "has 0 inputs"},
-		"input of integers":    {func(p *protos.ModelProto) { p.Graph.Input[0].Type.GetTensorType().ElemType = 7 }, "holds INT64"},
-		"open size":            {func(p *protos.ModelProto) { p.Graph.Input[0] = input("images", 0, 0) }, "leaves dimension 1 open: give the input shape"},
-		"huge image":           {func(p *protos.ModelProto) { p.Graph.Input[0] = input("images", 0, 1<<20, 1<<20) }, "1 to 1073741824 values"},
-		"negative size":        {func(p *protos.ModelProto) { p.Graph.Input[0] = input("images", 0, -4) }, "dimension 1 is -4"},
-		"unknown operator":     {func(p *protos.ModelProto) { p.Graph.Node[0].OpType = "Banana" }, `operator Banana (Banana node "logits") is not supported`},
-		"foreign operator":     {func(p *protos.ModelProto) { p.Graph.Node[0].Domain = "com.example" }, "operator com.example.MatMul"},
-		"missing value":        {func(p *protos.ModelProto) { p.Graph.Node[0].Input[1] = "x" }, `reads "x", which no earlier node makes`},
-		"too few inputs":       {func(p *protos.ModelProto) { p.Graph.Node[0].Input = p.Graph.Node[0].Input[:1] }, "has 1 inputs"},
-		"cycle":                {func(p *protos.ModelProto) { p.Graph.Node[0].Input[0] = "logits" }, "no earlier node makes"},
-		"name used twice":      {func(p *protos.ModelProto) { p.Graph.Initializer[0].Name = "images" }, "inputs"},
-		"made twice":           {func(p *protos.ModelProto) { p.Graph.Node = append(p.Graph.Node, p.Graph.Node[0]) }, "a second time"},
-		"weights missing":      {func(p *protos.ModelProto) { p.Graph.Initializer[0].FloatData = nil }, "needs 48 bytes, the file has 0"},
-		"weights too few":      {func(p *protos.ModelProto) { p.Graph.Initializer[0].FloatData = make([]float32, 5) }, "needs 48 bytes, the file has 20"},
-		"weights huge":         {func(p *protos.ModelProto) { p.Graph.Initializer[0].Dims = []int64{1 << 40, 1 << 40} }, "impossible shape"},
-		"weights negative":     {func(p *protos.ModelProto) { p.Graph.Initializer[0].Dims = []int64{-4, -3} }, "impossible shape"},
-		"weights NaN":          {func(p *protos.ModelProto) { p.Graph.Initializer[0].FloatData[2] = float32(math.NaN()) }, "value 2 is NaN"},
-		"weights infinite":     {func(p *protos.ModelProto) { p.Graph.Initializer[0].FloatData[1] = float32(math.Inf(1)) }, "value 1 is +Inf"},
-		"strings":              {func(p *protos.ModelProto) { p.Graph.Initializer[0].DataType = 8 }, "holds STRING"},
-		"do not fit":           {func(p *protos.ModelProto) { p.Graph.Initializer[0] = weight("w", 5, 3) }, ""},
-		"no classes":           {func(p *protos.ModelProto) { p.Graph.Initializer[0] = weight("w", 4, 0) }, ""},
-		"not a classifier":     {func(p *protos.ModelProto) { p.Graph.Input[0] = input("images", 0, 2, 4) }, "want logits float32 [batch, classes]"},
+		"no graph":          {func(p *protos.ModelProto) { p.Graph = nil }, "holds no graph"},
+		"no nodes":          {func(p *protos.ModelProto) { p.Graph.Node = nil }, "holds no graph"},
+		"own functions":     {func(p *protos.ModelProto) { p.Functions = []*protos.FunctionProto{{Name: "f"}} }, "functions of its own"},
+		"no output":         {func(p *protos.ModelProto) { p.Graph.Output = nil }, "holds no graph"},
+		"unmade output":     {func(p *protos.ModelProto) { p.Graph.Output[0].Name = "x" }, `no node makes the output "x"`},
+		"two inputs":        {func(p *protos.ModelProto) { p.Graph.Input = append(p.Graph.Input, input("more", 0, 4)) }, "has 2 inputs"},
+		"no input":          {func(p *protos.ModelProto) { p.Graph.Input = nil }, "has 0 inputs"},
+		"input of integers": {func(p *protos.ModelProto) { p.Graph.Input[0].Type.GetTensorType().ElemType = 7 }, "holds INT64"},
+		"open size": {func(p *protos.ModelProto) { p.Graph.Input[0] = input("images", 0, 0) },
+			"leaves dimension 1 open: give the input shape"},
+		"huge image":    {func(p *protos.ModelProto) { p.Graph.Input[0] = input("images", 0, 1<<20, 1<<20) }, "1 to 1073741824 values"},
+		"negative size": {func(p *protos.ModelProto) { p.Graph.Input[0] = input("images", 0, -4) }, "dimension 1 is -4"},
+		"unknown operator": {func(p *protos.ModelProto) { p.Graph.Node[0].OpType = "Banana" },
+			`operator Banana (Banana node "logits") is not supported`},
+		"foreign operator": {func(p *protos.ModelProto) { p.Graph.Node[0].Domain = "com.example" }, "operator com.example.MatMul"},
+		"missing value":    {func(p *protos.ModelProto) { p.Graph.Node[0].Input[1] = "x" }, `reads "x", which no earlier node makes`},
+		"too few inputs":   {func(p *protos.ModelProto) { p.Graph.Node[0].Input = p.Graph.Node[0].Input[:1] }, "has 1 inputs"},
+		"cycle":            {func(p *protos.ModelProto) { p.Graph.Node[0].Input[0] = "logits" }, "no earlier node makes"},
+		"name used twice":  {func(p *protos.ModelProto) { p.Graph.Initializer[0].Name = "images" }, "inputs"},
+		"made twice":       {func(p *protos.ModelProto) { p.Graph.Node = append(p.Graph.Node, p.Graph.Node[0]) }, "a second time"},
+		"weights missing":  {func(p *protos.ModelProto) { p.Graph.Initializer[0].FloatData = nil }, "needs 48 bytes, the file has 0"},
+		"weights too few": {func(p *protos.ModelProto) { p.Graph.Initializer[0].FloatData = make([]float32, 5) },
+			"needs 48 bytes, the file has 20"},
+		"weights huge":     {func(p *protos.ModelProto) { p.Graph.Initializer[0].Dims = []int64{1 << 40, 1 << 40} }, "impossible shape"},
+		"weights negative": {func(p *protos.ModelProto) { p.Graph.Initializer[0].Dims = []int64{-4, -3} }, "impossible shape"},
+		"weights NaN":      {func(p *protos.ModelProto) { p.Graph.Initializer[0].FloatData[2] = float32(math.NaN()) }, "value 2 is NaN"},
+		"weights infinite": {func(p *protos.ModelProto) { p.Graph.Initializer[0].FloatData[1] = float32(math.Inf(1)) }, "value 1 is +Inf"},
+		"strings":          {func(p *protos.ModelProto) { p.Graph.Initializer[0].DataType = 8 }, "holds STRING"},
+		"do not fit":       {func(p *protos.ModelProto) { p.Graph.Initializer[0] = weight("w", 5, 3) }, ""},
+		"no classes":       {func(p *protos.ModelProto) { p.Graph.Initializer[0] = weight("w", 4, 0) }, ""},
+		"not a classifier": {func(p *protos.ModelProto) { p.Graph.Input[0] = input("images", 0, 2, 4) },
+			"want logits float32 [batch, classes]"},
 		"external: outside":    {external("../w.bin", "0", "48"), "outside the model's folder: refused"},
 		"external: absolute":   {external("/etc/passwd", "0", "48"), "outside the model's folder: refused"},
 		"external: missing":    {external("none.bin", "0", "48"), "keep the file beside the model"},
@@ -124,7 +130,8 @@ func TestDamaged(t *testing.T) {
 		"reshaped":             {add(ints("n", -1, -1), "Reshape", "images", "n"), ""},
 		"reshaped to nothing":  {add(ints("n", 0, 0, 0, 0), "Reshape", "images", "n"), ""},
 		"sliced":               {add(ints("n", 9), "Slice", "images", "n", "n"), ""},
-		"range":                {add(&protos.TensorProto{Name: "n", DataType: 7, RawData: []byte{0, 0, 0, 0, 0, 1, 0, 0}}, "Range", "n", "n", "n"), ""},
+		"range": {add(&protos.TensorProto{Name: "n", DataType: 7, RawData: []byte{0, 0, 0, 0, 0, 1, 0, 0}},
+			"Range", "n", "n", "n"), ""},
 	}
 	// Where the error may be said by the graph's builder, only that it is one line that names the file is asked for.
 	for name, c := range cases {
@@ -169,7 +176,8 @@ func TestWrongFiles(t *testing.T) {
 	good, err := os.ReadFile("testdata/cnn_old.onnx")
 	require.NoError(t, err)
 	path := filepath.Join(dir, "m.onnx")
-	for name, content := range map[string][]byte{"empty": nil, "text": []byte("not a model"), "zip": []byte("PK\x03\x04aaaaaaaa"), "zeros": make([]byte, 100)} {
+	for name, content := range map[string][]byte{
+		"empty": nil, "text": []byte("not a model"), "zip": []byte("PK\x03\x04aaaaaaaa"), "zeros": make([]byte, 100)} {
 		require.NoError(t, os.WriteFile(path, content, 0o600))
 		_, err := onnx.Load(path, onnx.Options{})
 		require.ErrorContains(t, err, "not an ONNX model", name)

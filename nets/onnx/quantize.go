@@ -76,7 +76,8 @@ func (v *values) quantize(n *protos.NodeProto) {
 		dtype = zero.DType()
 		y = add(y, v.alongAxis(n, x, ConvertDType(zero, y.DType())))
 	}
-	ends, ok := map[dtypes.DType][2]float64{dtypes.Uint8: {0, 255}, dtypes.Int8: {-128, 127}, dtypes.Uint16: {0, 65535}, dtypes.Int16: {-32768, 32767}}[dtype]
+	ends, ok := map[dtypes.DType][2]float64{
+		dtypes.Uint8: {0, 255}, dtypes.Int8: {-128, 127}, dtypes.Uint16: {0, 65535}, dtypes.Int16: {-32768, 32767}}[dtype]
 	if !ok {
 		exceptions.Panicf("quantization to %s is not supported", dtype)
 	}

@@ -48,7 +48,8 @@ func readFile(path string) (*protos.ModelProto, error) {
 		return nil, errors.New("not an ONNX model, or truncated: it holds no graph")
 	}
 	if len(p.Functions) > 0 {
-		return nil, errors.Errorf("it defines %d functions of its own: export with inlining (torch.onnx.export(..., optimize=True))", len(p.Functions))
+		return nil, errors.Errorf("it defines %d functions of its own: export with inlining (torch.onnx.export(..., optimize=True))",
+			len(p.Functions))
 	}
 	if len(p.Graph.SparseInitializer) > 0 {
 		return nil, errors.New("it holds sparse weights: not supported")
