@@ -45,7 +45,8 @@ func NewImage(pixels []float32, shape ...int) Image {
 // when the grid is drawn.
 func Difference(perturbed, clean Image) Image {
 	d := Image{Height: clean.Height, Width: clean.Width, Channels: clean.Channels, Diverging: true}
-	if perturbed.Height != d.Height || perturbed.Width != d.Width || perturbed.Channels != d.Channels || len(perturbed.Pixels) != len(clean.Pixels) {
+	if perturbed.Height != d.Height || perturbed.Width != d.Width || perturbed.Channels != d.Channels ||
+		len(perturbed.Pixels) != len(clean.Pixels) {
 		return d
 	}
 	d.Pixels = make([]float32, len(clean.Pixels))
@@ -82,7 +83,8 @@ func (g *Grid) Check() error {
 			where := fmt.Sprintf("grid %q, row %d, column %d", g.Title, i+1, j+1)
 			switch {
 			case m.Height < 1 || m.Width < 1 || m.Height > 4096 || m.Width > 4096 || m.Channels != 1 && m.Channels != 3:
-				return fmt.Errorf("%s: an image of %dx%dx%d cannot be drawn: sides must lie in [1, 4096], channels be 1 or 3", where, m.Height, m.Width, m.Channels)
+				return fmt.Errorf("%s: an image of %dx%dx%d cannot be drawn: sides must lie in [1, 4096], channels be 1 or 3",
+					where, m.Height, m.Width, m.Channels)
 			case len(m.Pixels) != m.Height*m.Width*m.Channels:
 				return fmt.Errorf("%s: %d numbers for an image of %dx%dx%d", where, len(m.Pixels), m.Height, m.Width, m.Channels)
 			case !(m.Range[0] <= m.Range[1]) || math.IsInf(float64(m.Range[1]-m.Range[0]), 0):
@@ -133,7 +135,8 @@ func (g *Grid) PNG() (data []byte, err error) {
 	st := newStyle(&Figure{})
 	l := g.layout(st)
 	if float64(l.w)*float64(l.h) > 1e8 {
-		return nil, fmt.Errorf("grid %q would have %.0f by %.0f pixels: show fewer images or enlarge them less", g.Title, float64(l.w), float64(l.h))
+		return nil, fmt.Errorf("grid %q would have %.0f by %.0f pixels: show fewer images or enlarge them less",
+			g.Title, float64(l.w), float64(l.h))
 	}
 	paper := whiteImage(int(math.Ceil(float64(l.w))), int(math.Ceil(float64(l.h))))
 	canvas := vgimg.NewWith(vgimg.UseImage(paper), vgimg.UseDPI(72))

@@ -62,14 +62,7 @@ func TestAttack(t *testing.T) {
 				"--epsilon", fmt.Sprint(c.epsilon), "--seed", "7", "--out", "adv.npy", "--json"}, c.more...)
 			got := trustbook(t, dir, args...)
 			require.Equal(t, fine, got.status, got.stderr)
-			var out struct {
-				CleanAccuracy  float64 `json:"clean_accuracy"`
-				RobustAccuracy float64 `json:"robust_accuracy"`
-				SuccessRate    float64 `json:"success_rate"`
-				MaxNorm        float64 `json:"max_norm"`
-				Examples       int     `json:"examples"`
-				Seed           int64   `json:"seed"`
-			}
+			var out attackOutput
 			require.NoError(t, json.Unmarshal([]byte(got.stdout), &out))
 			require.Equal(t, 1-2.0/n, out.CleanAccuracy)
 			require.Equal(t, n, out.Examples)
@@ -111,6 +104,16 @@ func TestAttack(t *testing.T) {
 		require.Contains(t, got.stdout, "87.5%")
 		require.Contains(t, got.stdout, "Perturbed images: words.npy")
 	})
+}
+
+// attackOutput is the part of the JSON that is measured again.
+type attackOutput struct {
+	CleanAccuracy  float64 `json:"clean_accuracy"`
+	RobustAccuracy float64 `json:"robust_accuracy"`
+	SuccessRate    float64 `json:"success_rate"`
+	MaxNorm        float64 `json:"max_norm"`
+	Examples       int     `json:"examples"`
+	Seed           int64   `json:"seed"`
 }
 
 // counted returns how many images are right before and after, and the share of attacks that succeed: all images' where they

@@ -51,10 +51,13 @@ func newScore() *cobra.Command {
 		delete(flags.Lookup(name).Annotations, cobra.BashCompOneRequiredFlag)
 	}
 	flags.StringVar(&f.curve, "curve", "", "CSV `FILE` with the header magnitude,accuracy; accuracies from 0 to 1")
-	flags.StringVar(&f.ideal, "ideal", "perfect", "network to compare with: `perfect` (always right) or invariant (keeps its accuracy at magnitude 0)")
+	flags.StringVar(&f.ideal, "ideal", "perfect",
+		"network to compare with: `perfect` (always right) or invariant (keeps its accuracy at magnitude 0)")
 	flags.Float64SliceVar(&f.pal, "pal", []float64{0.6, 0.1}, "top and bottom `FRACTIONS` of the Pal-score")
-	flags.BoolVar(&f.fold, "fold", false, "average accuracies at opposite magnitudes first (the Pal-score of a model's rotation and translation always is so)")
-	flags.StringSliceVar(&f.perturbations, "perturbations", []string{"inter", "intra", "noise"}, "`NAMES` of inter, intra (mixup), noise, rotation, translation")
+	flags.BoolVar(&f.fold, "fold", false,
+		"average accuracies at opposite magnitudes first (the Pal-score of a model's rotation and translation always is so)")
+	flags.StringSliceVar(&f.perturbations, "perturbations", []string{"inter", "intra", "noise"},
+		"`NAMES` of inter, intra (mixup), noise, rotation, translation")
 	flags.IntSliceVar(&f.layers, "layers", []int{0}, "`LAYERS` at which mixup and noise act")
 	flags.IntVar(&f.points, "points", 0, "`NUMBER` of magnitudes (default: 11, one every 10 degrees or pixel)")
 	flags.IntVar(&f.batch, "batch-size", 500, "`NUMBER` of examples in a batch")
