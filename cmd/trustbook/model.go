@@ -104,7 +104,7 @@ func (f *modelFlags) read(o onnx.Options) (m *nets.Model, images *tensors.Tensor
 	}
 	o.InputShape = images.Shape().Dimensions[1:]
 	m, err = onnx.Load(f.model, o)
-	if err != nil && strings.Contains(err.Error(), "given input shape") {
+	if errors.Is(err, onnx.ErrInputShape) {
 		return nil, nil, nil, wrongFile("inputs", f.inputs, fmt.Errorf("images have shape %v, which the model does not take: %w", images.Shape().Dimensions, err))
 	}
 	if err != nil {

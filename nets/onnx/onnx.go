@@ -54,7 +54,7 @@ func Load(path string, o Options) (*nets.Model, error) {
 		err = caught
 	}
 	if err != nil {
-		return nil, errors.Errorf("onnx: loading %s: %s", path, oneLine(err))
+		return nil, &loadError{fmt.Sprintf("onnx: loading %s: %s", path, oneLine(err)), err}
 	}
 	return m, nil
 }
@@ -294,7 +294,7 @@ func (g *network) imageInput(want []int) ([]int, error) {
 		return nil, errors.Errorf("input %q has %d axes: want a batch of images such as [batch, channels, height, width]", in.Name, len(dims))
 	}
 	if len(want) > 0 && len(want) != len(dims)-1 {
-		return nil, errors.Errorf("input %q has %d axes after the batch: input shape %v has %d", in.Name, len(dims)-1, want, len(want))
+		return nil, fmt.Errorf("input %q has %d axes after the batch: %w %v has %d", in.Name, len(dims)-1, ErrInputShape, want, len(want))
 	}
 	g.batch = max(dims[0].GetDimValue(), 0)
 	shape := make([]int, len(dims)-1)
@@ -309,7 +309,7 @@ func (g *network) imageInput(want []int) ([]int, error) {
 		case size == 0:
 			size = int64(want[i])
 		case len(want) > 0 && int64(want[i]) != size:
-			return nil, errors.Errorf("input %q: dimension %d is %d in the file, but the given input shape is %v", in.Name, i+1, size, want)
+			return nil, fmt.Errorf("input %q: dimension %d is %d in the file, but %w is %v", in.Name, i+1, size, ErrInputShape, want)
 		}
 		if size < 1 || size > maxElements || pixels > maxElements/int(size) {
 			return nil, errors.Errorf("input %q: dimension %d is %d: one example must have 1 to %d values", in.Name, i+1, size, maxElements)
@@ -336,6 +336,18 @@ func opsets(p *protos.ModelProto) (standard, ml int) {
 	}
 	return standard, ml
 }
+
+// ErrInputShape tells an [Options.InputShape] that the file does not take from other errors of [Load].
+var ErrInputShape = errors.New("the given input shape")
+
+// loadError is one line for users, with its cause for errors.Is.
+type loadError struct {
+	line  string
+	cause error
+}
+
+func (e *loadError) Error() string { return e.line }
+func (e *loadError) Unwrap() error { return e.cause }
 
 // oneLine keeps an error's first line: what lies below it, a stack or a dump of the graph, helps no user.
 func oneLine(err error) string {
