@@ -11,7 +11,6 @@ import (
 // Document is the run as a report that stands alone.
 func (r *Result) Document() *report.Document {
 	c := r.Config
-	figures, tables := r.Figures(), r.Tables()
 	return &report.Document{
 		Title: "Gi and Pal scores: generalization without a test set",
 		Subtitle: "Yair Schiff, Brian Quanz, Payel Das, Pin-Yu Chen: *Gi and Pal Scores: Deep Neural Network Generalization Statistics*, " +
@@ -26,10 +25,10 @@ func (r *Result) Document() *report.Document {
 			{Title: "Scores", Parts: []report.Part{
 				report.Text("A response curve A(α) is the accuracy on training examples perturbed by α. With t = α as a share of its range, and P(t) = ∫_{0}^{t} A(s) ds,"),
 				report.Formula("Gi = 2 ∫_{0}^{1} (t − P(t)) dt,   Pal = ∫_{0.4}^{1} P(t) dt / ∫_{0}^{0.1} P(t) dt"),
-				report.Text("Gi is 0 for a network that no perturbation confuses, Pal is then 84. Gi and the negative of Pal are to grow with the gap."), figures[0]}},
-			{Title: "Predicting the gap", Parts: []report.Part{figures[1], tables[0], figures[2], tables[1]}},
-			{Title: "Measuring invariance", Parts: []report.Part{figures[3], tables[2]}},
-			{Title: "The zoo", Parts: []report.Part{tables[3]}},
+				report.Text("Gi is 0 for a network that no perturbation confuses, Pal is then 84. Gi and the negative of Pal are to grow with the gap."), r.CurveFigure()}},
+			{Title: "Predicting the gap", Parts: []report.Part{r.GapFigure(), r.MeasureTable(), r.MeasureFigure(), r.VariantTable()}},
+			{Title: "Measuring invariance", Parts: []report.Part{r.RotationFigure(), r.InvarianceTable()}},
+			{Title: "The zoo", Parts: []report.Part{r.ZooTable()}},
 		},
 		Settings: []report.Setting{
 			{Name: "scale", Value: c.Scale}, {Name: "data", Value: fmt.Sprintf("%s, %v training examples, %d test examples", r.Data, c.TrainSizes, c.Test)},
