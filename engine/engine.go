@@ -35,6 +35,10 @@ func (e *Engine) Backend() compute.Backend { return e.backend }
 // Name returns "xla:cpu", "xla:cuda" or "go".
 func (e *Engine) Name() string { return e.name }
 
+// OnCPU reports whether XLA compiles for the CPU, where small pieces of work one after the other can be faster than all
+// at once.
+func (e *Engine) OnCPU() bool { return e.name == "xla:cpu" }
+
 // Plugin returns the path of the PJRT plugin, or "" for the pure-Go backend.
 func (e *Engine) Plugin() string { return e.plugin }
 

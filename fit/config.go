@@ -32,9 +32,7 @@ type Loss struct {
 // CrossEntropy is the mean cross-entropy of the batch.
 func CrossEntropy() Loss {
 	return Loss{Name: "cross-entropy", Build: func(scope *model.Scope, m *nets.Model, images, labels *Node) *Node {
-		logits := m.Logits(scope, images)
-		hot := OneHot(labels, m.Classes, logits.DType())
-		return Neg(ReduceAllMean(ReduceSum(Mul(LogSoftmax(logits, -1), hot), -1)))
+		return ReduceAllMean(nets.CrossEntropy(m.Logits(scope, images), labels))
 	}}
 }
 

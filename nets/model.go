@@ -6,6 +6,7 @@
 package nets
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -103,8 +104,11 @@ func (m *Model) Clone() (*Model, error) {
 	return &c, nil
 }
 
+// ErrOutside tells pixels that the model's bounds do not allow from other bad images.
+var ErrOutside = errors.New("outside the bounds")
+
 // CheckImages reports images that the model cannot take: not float32 [n, InputShape...], none at all, NaN or infinite,
-// or outside the pixel bounds (by more than 1e-6). The error names the first bad value.
+// or outside the pixel bounds by more than 1e-6 ([ErrOutside]). The error names the first bad value.
 func (m *Model) CheckImages(images *tensors.Tensor) error {
 	if images == nil {
 		return errors.Errorf("nets: no images given: want float32 [n%s]", dims(m.InputShape))
@@ -127,7 +131,7 @@ func (m *Model) CheckImages(images *tensors.Tensor) error {
 			if v != v || v-v != 0 {
 				bad = errors.Errorf("nets: image value %g at [%d,%d] is not finite", v, i/size, i%size)
 			} else {
-				bad = errors.Errorf("nets: image value %g at [%d,%d] is outside the bounds [%g, %g]", v, i/size, i%size, m.Lower, m.Upper)
+				bad = fmt.Errorf("nets: image value %g at [%d,%d] is %w [%g, %g]", v, i/size, i%size, ErrOutside, m.Lower, m.Upper)
 			}
 			return
 		}

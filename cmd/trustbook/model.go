@@ -110,7 +110,7 @@ func (f *modelFlags) read(o nets.ONNXOptions) (m *nets.Model, images *tensors.Te
 		return nil, nil, nil, wrongFile("model", f.model, err)
 	}
 	if err := m.CheckImages(images); err != nil {
-		if strings.Contains(err.Error(), "outside the bounds") {
+		if errors.Is(err, nets.ErrOutside) {
 			err = fmt.Errorf("%w: --bounds names others, --scale 1/255 brings 0 to 255 to 0 to 1", err)
 		}
 		return nil, nil, nil, wrongFile("inputs", f.inputs, err)

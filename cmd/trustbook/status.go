@@ -43,7 +43,7 @@ func (e quiet) Unwrap() error { return e.error }
 // openEngine opens a backend; one that does not exist is wrong use, one that is not installed a failure.
 func openEngine(backend string) (*engine.Engine, error) {
 	e, err := engine.Open(backend)
-	if err != nil && strings.HasPrefix(err.Error(), "engine: unknown backend") {
+	if errors.Is(err, engine.ErrUnknown) {
 		return nil, usageError{err}
 	}
 	return e, err

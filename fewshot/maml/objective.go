@@ -4,6 +4,8 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/support/exceptions"
+
+	"github.com/trustbook/trustbook/nets"
 )
 
 // episode are the nodes of a batch, as fewshot.Batch. unlabeled and views may be nil.
@@ -73,7 +75,7 @@ func (o *objective) support(xs, ys *Node) TaskLoss {
 func (o *objective) contrastive(parameters, head []*Node, views *Node) *Node {
 	loss := func(parameters, head []*Node, x *Node) *Node {
 		features, _ := o.model.Forward(parameters, x)
-		return NTXent(project(head, features), o.method.Temperature)
+		return nets.NTXent(project(head, features), o.method.Temperature)
 	}
 	p, h := constants(parameters), constants(head)
 	perturbed := o.attack(views, func(u *Node) *Node { return ReduceAllSum(loss(p, h, u)) })

@@ -1,45 +1,46 @@
-package maml
+package nets
 
 import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// trilinear differentiates a bilinear operation C(x, k), such as a convolution, to any order. With the adjoint v of C it is
+// Bilinear differentiates a bilinear operation C(x, k), such as a convolution, to any order, as losses need that hold
+// gradients themselves: of meta-learning, of marks in gradients. With the adjoint v of C it is
 // all about one trilinear form, <C(x, k), v>: its derivatives are C itself, T(v, k) with respect to x, and K(x, v) with respect
 // to k, and the derivatives of these two are the three again.
 //
 // The gradient of graph.Convolve cannot be differentiated; here only the values of C, T and K are asked of it.
-type trilinear struct {
+type Bilinear struct {
 	value func(x, k *Node) *Node // C
 	x, k  *Node                  // zeros, of the operands' shapes
 }
 
-// newTrilinear tells of an operation on operands of the shapes of x and k.
-func newTrilinear(value func(x, k *Node) *Node, x, k *Node) *trilinear {
-	return &trilinear{value, ZerosLike(x), ZerosLike(k)}
+// NewBilinear tells of an operation on operands of the shapes of x and k.
+func NewBilinear(value func(x, k *Node) *Node, x, k *Node) *Bilinear {
+	return &Bilinear{value, ZerosLike(x), ZerosLike(k)}
 }
 
-// apply is C(x, k).
-func (t *trilinear) apply(x, k *Node) *Node {
+// Apply is C(x, k).
+func (t *Bilinear) Apply(x, k *Node) *Node {
 	return withGradients(t.value(StopGradient(x), StopGradient(k)),
 		gradientOf{x, func(v *Node) *Node { return t.adjointX(v, k) }},
 		gradientOf{k, func(v *Node) *Node { return t.adjointK(x, v) }})
 }
 
 // adjointX is T(v, k).
-func (t *trilinear) adjointX(v, k *Node) *Node {
+func (t *Bilinear) adjointX(v, k *Node) *Node {
 	value := Gradient(ReduceAllSum(Mul(t.value(t.x, StopGradient(k)), StopGradient(v))), t.x)[0]
 	return withGradients(value,
-		gradientOf{v, func(u *Node) *Node { return t.apply(u, k) }},
+		gradientOf{v, func(u *Node) *Node { return t.Apply(u, k) }},
 		gradientOf{k, func(u *Node) *Node { return t.adjointK(u, v) }})
 }
 
 // adjointK is K(x, v).
-func (t *trilinear) adjointK(x, v *Node) *Node {
+func (t *Bilinear) adjointK(x, v *Node) *Node {
 	value := Gradient(ReduceAllSum(Mul(t.value(StopGradient(x), t.k), StopGradient(v))), t.k)[0]
 	return withGradients(value,
 		gradientOf{x, func(u *Node) *Node { return t.adjointX(v, u) }},
-		gradientOf{v, func(u *Node) *Node { return t.apply(x, u) }})
+		gradientOf{v, func(u *Node) *Node { return t.Apply(x, u) }})
 }
 
 // gradientOf is an operand with its gradient, as a function of the adjoint of the result.
