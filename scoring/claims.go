@@ -151,7 +151,8 @@ func (r *Result) judgeable() []report.Test {
 				gaps := r.zooGaps(seed)
 				return stat.StdDev(gaps, nil), len(gaps) > 1
 			})},
-		{What: "lowest training accuracy in the zoo", Values: r.eachSeed(r.leastTrained), Relation: report.AtLeast, Threshold: 0.9, Percent: true},
+		{What: "lowest training accuracy in the zoo", Values: r.eachSeed(r.leastTrained), Relation: report.AtLeast, Threshold: 0.9,
+			Percent: true},
 	}
 }
 
@@ -177,86 +178,77 @@ func signedR2(v Evaluation) float64 {
 	return v.AdjustedR2
 }
 
-// follows tests the rank correlation of the angle up to which examples were turned and a score, over a seed's networks.
-func (r *Result) follows(name string, of func(Curve) (float64, error), relation report.Relation, threshold float64) report.Test {
-	return report.Test{What: "Kendall's τ of angle and " + name, Relation: relation, Threshold: threshold,
-		Values: r.eachSeed(func(seed int64) (float64, bool) {
-			var angles, values []float64
-			for _, v := range r.invariantsOf(seed) {
-				x, err := of(v.Curve)
-				if err != nil {
-					return 0, false
-				}
-				angles, values = append(angles, v.Angle), append(values, x)
-			}
-			tau, err := KendallTauB(angles, values)
-			return tau, err == nil
-		})}
-}
-
 // eachSeed takes one number from each seed; none at all where one seed has none.
 func (r *Result) eachSeed(of func(seed int64) (float64, bool)) []float64 {
 	return study.Values(r.Config.Seeds, of)
 }
 
-func (r *Result) invariantsOf(seed int64) []Invariant {
-	return study.Where(r.Invariants, func(v Invariant) bool { return v.Seed == seed })
+// lowest is the least number of all elements, if there are any and each has one.
+func lowest[T any](all []T, of func(T) (float64, bool)) (float64, bool) {
+	values := study.Values(all, of)
+	if len(values) == 0 {
+		return 0, false
+	}
+	return slices.Min(values), true
 }
 
 // leastTrained is the lowest training accuracy in a seed's zoo.
-func (r *Result) leastTrained(seed int64) (least float64, ok bool) {
-	least = 1
-	for _, m := range r.zoo(seed) {
-		least, ok = min(least, m.TrainAccuracy), true
+func (r *Result) leastTrained(seed int64) (float64, bool) {
+	return lowest(r.zoo(seed), study.Always(func(m Measured) float64 { return m.TrainAccuracy }))
+}
+
+// invariants are a seed's networks of the experiment on invariance.
+func (r *Result) invariants(seed int64) []Invariant {
+	return study.Where(r.Invariants, func(v Invariant) bool { return v.Seed == seed })
+}
+
+// ofCurve takes a number from a network's curve under rotation, if it has that number.
+func ofCurve(of func(Curve) (float64, error)) func(Invariant) (float64, bool) {
+	return func(v Invariant) (float64, bool) {
+		x, err := of(v.Curve)
+		return x, err == nil
 	}
-	return least, ok
+}
+
+// follows tests the rank correlation of the angle up to which examples were turned and a score, over a seed's networks.
+func (r *Result) follows(name string, of func(Curve) (float64, error), relation report.Relation, threshold float64) report.Test {
+	return report.Test{What: "Kendall's τ of angle and " + name, Relation: relation, Threshold: threshold,
+		Values: r.eachSeed(func(seed int64) (float64, bool) {
+			all := r.invariants(seed)
+			angles := study.Values(all, study.Always(func(v Invariant) float64 { return v.Angle }))
+			tau, err := KendallTauB(angles, study.Values(all, ofCurve(of)))
+			return tau, err == nil
+		})}
 }
 
 // upright is the lowest accuracy, of a seed's networks for invariance, on examples that are not turned.
 func (r *Result) upright(seed int64) (float64, bool) {
-	least, all := 1.0, r.invariantsOf(seed)
-	for _, v := range all {
-		a, err := v.Curve.At(0)
-		if err != nil {
-			return 0, false
-		}
-		least = min(least, a)
-	}
-	return least, len(all) > 0
+	return lowest(r.invariants(seed), ofCurve(func(c Curve) (float64, error) { return c.At(0) }))
 }
 
 // confused is the accuracy that some rotation takes from the least invariant networks, the lowest over the widths.
 func (r *Result) confused(seed int64) (float64, bool) {
-	least, found, angle := 1.0, false, slices.Min(r.Config.Angles)
-	for _, v := range r.invariantsOf(seed) {
-		if v.Angle != angle {
-			continue
-		}
-		a, err := v.Curve.At(0)
+	least := study.Where(r.invariants(seed), func(v Invariant) bool { return v.Angle == slices.Min(r.Config.Angles) })
+	return lowest(least, ofCurve(func(c Curve) (float64, error) {
+		a, err := c.At(0)
 		if err != nil {
-			return 0, false
+			return 0, err
 		}
-		least, found = min(least, a-slices.Min(v.Curve.Accuracies)), true
-	}
-	return least, found
+		return a - slices.Min(c.Accuracies), nil
+	}))
 }
 
-// palFalls counts the steps to the next angle, with equal width, at which the Pal-score does not rise; not measured without
-// any step, or where a Pal-score is undefined.
+// palFalls counts the steps to the next angle, with equal width, at which the Pal-score does not rise, if there are any.
 func (r *Result) palFalls(seed int64) (falls float64, ok bool) {
-	last := map[int]float64{}
-	for _, v := range r.invariantsOf(seed) {
-		pal, err := palOf(v.Curve)
-		if err != nil {
-			return 0, false
+	all := r.invariants(seed)
+	pals := study.Values(all, ofCurve(palOf))
+	for i := 1; i < len(pals); i++ {
+		if all[i].Width != all[i-1].Width {
+			continue
 		}
-		if before, found := last[v.Width]; found {
-			ok = true
-			if pal <= before {
-				falls++
-			}
+		if ok = true; pals[i] <= pals[i-1] {
+			falls++
 		}
-		last[v.Width] = pal
 	}
 	return falls, ok
 }

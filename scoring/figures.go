@@ -37,7 +37,8 @@ func AnatomyFigure(c Curve) (*report.Figure, error) {
 	response := report.Panel{Title: "response", X: report.Axis{Label: "magnitude"}, Y: fullAccuracy,
 		Marks: []report.Mark{report.Line{Name: "network", X: c.Magnitudes, Y: c.Accuracies}}}
 	cumulative := report.Panel{Title: "Gi: twice the shaded area", X: share, Y: accuracy, Marks: []report.Mark{
-		report.Line{Name: "network", X: t, Y: p, Low: p, High: ideal, NoPoints: true}, report.Line{Name: "ideal", X: t, Y: ideal, NoPoints: true}}}
+		report.Line{Name: "network", X: t, Y: p, Low: p, High: ideal, NoPoints: true},
+		report.Line{Name: "ideal", X: t, Y: ideal, NoPoints: true}}}
 	bands := report.Panel{Title: "Pal: right area over left", X: share, Y: accuracy,
 		Marks: []report.Mark{report.Line{Name: "network", X: t, Y: p, NoPoints: true}}}
 	for _, part := range []struct {
@@ -68,8 +69,8 @@ func wrongLabels(noise float64) string { return fmt.Sprintf("%g%% of labels wron
 
 // CurveFigure shows the curves of the zoo, by label noise, which shapes the gap most.
 func (r *Result) CurveFigure() *report.Figure {
-	f := row("Response curves of the zoo", "Accuracy on training examples as they are perturbed: mean over all networks with equally noisy labels, "+
-		"and the range from the 5th to the 95th percentile. The more labels are wrong, the larger is the gap.")
+	f := row("Response curves of the zoo", "Accuracy on training examples as they are perturbed: mean over all networks with equally noisy "+
+		"labels, and the range from the 5th to the 95th percentile. The more labels are wrong, the larger is the gap.")
 	for _, name := range r.main() {
 		panel := report.Panel{Title: name, X: report.Axis{Label: "magnitude"}, Y: report.Axis{Label: "accuracy", Percent: true}}
 		for _, noise := range r.Config.LabelNoise {
@@ -119,7 +120,8 @@ func (r *Result) GapFigure() *report.Figure {
 
 // shortNames are the measures of the figure that compares them, for the axis.
 var shortNames = []struct{ measure, short string }{
-	{giName(interCurve), "Gi inter"}, {palName(interCurve), "−Pal inter"}, {giName(intraCurve), "Gi intra"}, {palName(intraCurve), "−Pal intra"},
+	{giName(interCurve), "Gi inter"}, {palName(interCurve), "−Pal inter"},
+	{giName(intraCurve), "Gi intra"}, {palName(intraCurve), "−Pal intra"},
 	{giName(noiseCurve), "Gi noise"}, {palName(noiseCurve), "−Pal noise"}, {Frobenius, "norm"}, {Spectral, "spectral"}, {Margin, "−margin"},
 	{TrainingError, "training"}, {Sharpness, "sharpness"}, {MixupError, "mixup"}, {DaviesBouldin, "DB × mixup"},
 }
@@ -184,5 +186,6 @@ func (r *Result) RotationFigure() *report.Figure {
 		}
 		panels = append(panels, panel)
 	}
-	return row("Invariance that was learned", "Networks that saw their examples turned by random angles, under rotation: means over seeds.", panels...)
+	return row("Invariance that was learned", "Networks that saw their examples turned by random angles, under rotation: means over seeds.",
+		panels...)
 }

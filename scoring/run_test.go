@@ -64,7 +64,7 @@ func TestConfigErrors(t *testing.T) {
 		"stop_loss = -1":                                            func(c *Config) { c.StopLoss = -1 },
 		"the smallest training set has 100":                         func(c *Config) { c.Sample = 101 },
 		"batch_sizes = [200]":                                       func(c *Config) { c.BatchSizes = []int{200} },
-		"sample = -2":                                               func(c *Config) { c.Test, c.Sample, c.Seeds, c.StopLoss = 40, -2, []int64{1, 1}, -1 },
+		"sample = -2":                                               func(c *Config) { c.Sample, c.StopLoss = -2, -1 },
 		"shard 3 of 2":                                              func(c *Config) { c.Shard = study.Shard{Index: 3, Of: 2} },
 		"needs a folder":                                            func(c *Config) { c.Shard = study.Shard{Index: 1, Of: 2} },
 		`perturbation "blur": want inter`:                           func(c *Config) { c.Perturbations = []string{"blur"} },
@@ -76,8 +76,9 @@ func TestConfigErrors(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.Equal(t, 1, strings.Count(err.Error(), "scoring: "), err)
 	}
-	require.ErrorContains(t, Config{Test: 1, Sample: 1, Epochs: 1, Random: 1, RotationEpochs: 1, RotationSample: 1, Seeds: []int64{1}}.Validate(),
-		"train_sizes is empty")
+	empty := tiny().WithDefaults()
+	empty.TrainSizes = nil
+	require.EqualError(t, empty.Validate(), "scoring: train_sizes is empty: give at least one value")
 	// Of several mistakes, the first is told, every time.
 	wrong := tiny()
 	wrong.Widths, wrong.Depths, wrong.Dropouts, wrong.Angles, wrong.Random = []int{0}, []int{-1}, []float64{2}, []float64{math.NaN()}, -1

@@ -32,8 +32,9 @@ func (r *Result) MeasureTable() *report.Table {
 	of := func(number func(Chance) float64) any {
 		return report.Interval(study.Values(r.Chances, study.Always(number)))
 	}
-	t.Rows = append(t.Rows, []any{fmt.Sprintf("best 5 %% of %d random measures", r.Config.Random), of(func(x Chance) float64 { return x.TopTau }),
-		of(func(x Chance) float64 { return x.TopR2 }), of(func(x Chance) float64 { return x.Top })})
+	t.Rows = append(t.Rows, []any{fmt.Sprintf("best 5 %% of %d random measures", r.Config.Random),
+		of(func(x Chance) float64 { return x.TopTau }), of(func(x Chance) float64 { return x.TopR2 }),
+		of(func(x Chance) float64 { return x.Top })})
 	return t
 }
 
@@ -109,51 +110,39 @@ func (r *Result) InvarianceTable() *report.Table {
 // invariance is a score of the networks of a width and angle, over seeds; of nothing where it is undefined for one.
 func (r *Result) invariance(width int, angle float64, score func(Curve) (float64, error)) report.Estimate {
 	some := study.Where(r.Invariants, func(v Invariant) bool { return v.Width == width && v.Angle == angle })
-	return report.Interval(study.Values(some, func(v Invariant) (float64, bool) {
-		x, err := score(v.Curve)
-		return x, err == nil
-	}))
+	return report.Interval(study.Values(some, ofCurve(score)))
 }
 
 // ZooTable averages over the networks with each value of each hyper-parameter.
 func (r *Result) ZooTable() *report.Table {
 	percent := func(name string) report.Column { return report.Column{Name: name, Percent: true} }
 	t := &report.Table{Title: "The zoo",
-		Caption: fmt.Sprintf("Means over all networks that have a setting, with intervals over seeds. %d networks a seed.", len(r.Config.Networks())),
+		Caption: fmt.Sprintf("Means over all networks that have a setting, with intervals over seeds. %d networks a seed.",
+			len(r.Config.Networks())),
 		Columns: []report.Column{{Name: "setting"}, percent("training accuracy"), percent("test accuracy"), percent("gap"),
 			{Name: "epochs", Format: "%.0f"}}}
-	names, values := r.settings()
-	for k, name := range names {
-		for _, value := range values[k] {
+	networks := r.Config.Networks()
+	for k, h := range networks[0].Hyperparameters() {
+		var values []string
+		for _, n := range networks {
+			if v := n.Hyperparameters()[k].Value; !slices.Contains(values, v) {
+				values = append(values, v)
+			}
+		}
+		if len(values) < 2 {
+			continue
+		}
+		for _, value := range values {
 			mean := func(of func(m Measured) float64) any {
 				return report.Interval(r.eachSeed(func(seed int64) (float64, bool) {
 					some := study.Where(r.zoo(seed), func(m Measured) bool { return m.Hyperparameters()[k].Value == value })
 					return stat.Mean(study.Values(some, study.Always(of)), nil), len(some) > 0
 				}))
 			}
-			t.Rows = append(t.Rows, []any{name + " " + value, mean(func(m Measured) float64 { return m.TrainAccuracy }),
-				mean(func(m Measured) float64 { return m.TestAccuracy }), mean(Measured.Gap), mean(func(m Measured) float64 { return float64(m.Epochs) })})
+			t.Rows = append(t.Rows, []any{h.Name + " " + value, mean(func(m Measured) float64 { return m.TrainAccuracy }),
+				mean(func(m Measured) float64 { return m.TestAccuracy }), mean(Measured.Gap),
+				mean(func(m Measured) float64 { return float64(m.Epochs) })})
 		}
 	}
 	return t
-}
-
-// settings are the hyper-parameters of the zoo and, where one has several values, these.
-func (r *Result) settings() (names []string, values [][]string) {
-	for i, n := range r.Config.Networks() {
-		for k, h := range n.Hyperparameters() {
-			if i == 0 {
-				names, values = append(names, h.Name), append(values, nil)
-			}
-			if !slices.Contains(values[k], h.Value) {
-				values[k] = append(values[k], h.Value)
-			}
-		}
-	}
-	for k := range values {
-		if len(values[k]) == 1 {
-			values[k] = nil
-		}
-	}
-	return names, values
 }
