@@ -1,6 +1,7 @@
 package study
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/trustbook/trustbook/report"
@@ -11,7 +12,7 @@ type Source struct {
 	Paper   string // arXiv id
 	Scale   string
 	Dataset string
-	N       int // examples that each number rests on
+	N       int // examples that each number rests on, of claims that do not say so themselves
 	Seeds   []int64
 }
 
@@ -21,7 +22,7 @@ func (s Source) Number(claims []report.Claim) []report.Claim {
 	for i := range claims {
 		c := &claims[i]
 		c.ID = fmt.Sprintf("%s/%d", s.Paper, i+1)
-		c.Scale, c.Dataset, c.N, c.Seeds = s.Scale, s.Dataset, s.N, s.Seeds
+		c.Scale, c.Dataset, c.N, c.Seeds = s.Scale, s.Dataset, cmp.Or(c.N, s.N), s.Seeds
 		if s.Scale == "smoke" {
 			c.Parts, c.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
 		}

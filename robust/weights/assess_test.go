@@ -16,7 +16,7 @@ import (
 func noise(t *testing.T, m *nets.Model, n int) fit.Data {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(41, 42))
-	pixels := make([]float32, n*product(m.InputShape))
+	pixels := make([]float32, n*m.InputShape[0]*m.InputShape[1])
 	for i := range pixels {
 		pixels[i] = rng.Float32()
 	}
