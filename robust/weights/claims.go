@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"gonum.org/v1/gonum/stat"
-
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/study"
 )
@@ -30,7 +28,7 @@ var ours, ce = Name(claimLambda, 0), Name(0, 0)
 func (r *Result) Claims() []report.Claim {
 	c := r.Config
 	learned := []report.Test{r.of(ours, clean, report.AtLeast, 0.80), r.of(ce, clean, report.AtLeast, 0.80)}
-	attacked, certified, rounded, tight := r.attackedAt(), r.certifiedAt(), r.roundedAt(), r.tightness()
+	attacked, certified, rounded, tight := c.attacked(claimEpsilon), c.certified(claimCertify), c.rounded(claimBits), c.tightness(claimCertify)
 	claims := []report.Claim{
 		{
 			Sentence: "A formal analysis bounds the pairwise class margins of feed-forward networks with non-negative monotone activations " +
@@ -48,9 +46,9 @@ func (r *Result) Claims() []report.Claim {
 			Sentence: "The same analysis gives a Rademacher complexity that tells about generalization.",
 			Parts: []report.ClaimPart{{
 				Statement: "a complexity that tells about generalization",
-				Test:      r.overGaps("Kendall's τ between the complexity bound and the gap in cross-entropy, over the factors μ", Kendall, report.Above, 0),
+				Test:      r.overGaps("Kendall's τ of the complexity bound and the gap in cross-entropy, over the factors μ", Kendall, report.Above, 0),
 				Controls: []report.Test{
-					r.overGaps("training accuracy at μ=0, with noisy labels", func(g []GapPoint) float64 { return g[0].TrainAccuracy }, report.AtLeast, 0.60),
+					r.overGaps("training accuracy at μ=0, on noisy labels", func(g []GapPoint) float64 { return g[0].TrainAccuracy }, report.AtLeast, 0.6),
 					r.overGaps("largest minus smallest gap in cross-entropy", rangeOfGaps, report.AtLeast, 0.1)},
 				Beside: []report.Test{r.overGaps("the same τ", Kendall, report.AtLeast, 0.8),
 					r.overGaps(fmt.Sprintf("gap in cross-entropy at μ=%g minus that at μ=0", c.GapMus[len(c.GapMus)-1]),
@@ -62,7 +60,7 @@ func (r *Result) Claims() []report.Claim {
 			Sentence: "A theory-driven loss trains networks that generalize and are robust against weight perturbations.",
 			Parts: []report.ClaimPart{
 				{
-					Statement: "networks that generalize", Test: r.minus(ours, ce, gap, report.Below, 0), Controls: learned,
+					Statement: "networks that generalize", Test: r.minus(ours, ce, c.gap(0), report.Below, 0), Controls: learned,
 					Beside: []report.Test{r.of(ours, clean, report.AtLeast, 0.91), r.minus(ours, ce, clean, "", 0)},
 				},
 				{
@@ -76,12 +74,12 @@ func (r *Result) Claims() []report.Claim {
 		{
 			Sentence: "Experiments validate the analysis.",
 			Parts: []report.ClaimPart{
-				{Statement: "with cross-entropy, attacks cost more on the layers where the bound allows more", Test: r.of(ce, layers, report.Above, 0),
+				{Statement: "with cross-entropy, attacks cost more on the layers where the bound allows more", Test: r.of(ce, layerOrder, report.Above, 0),
 					Controls: []report.Test{learned[1], r.of(ce, layerCost, report.AtLeast, 0.05)},
-					Beside:   []report.Test{r.of(ce, layers, report.AtLeast, 0.8)}},
-				{Statement: "and so they do with the loss", Test: r.of(ours, layers, report.Above, 0),
+					Beside:   []report.Test{r.of(ce, layerOrder, report.AtLeast, 0.8)}},
+				{Statement: "and so they do with the loss", Test: r.of(ours, layerOrder, report.Above, 0),
 					Controls: []report.Test{learned[0], r.of(ours, layerCost, report.AtLeast, 0.05)},
-					Beside:   []report.Test{r.of(ours, layers, report.AtLeast, 0.8)}},
+					Beside:   []report.Test{r.of(ours, layerOrder, report.AtLeast, 0.8)}},
 			},
 		},
 		{
@@ -91,115 +89,23 @@ func (r *Result) Claims() []report.Claim {
 				Test:      r.minus(ours, ce, rounded, report.Above, 0),
 				Controls:  slices.Concat(learned, []report.Test{r.of(ce, lostTo("rounding", rounded), report.AtLeast, 0.05)}),
 				Beside: []report.Test{r.minus(ours, ce, lostTo("rounding", rounded), "", 0),
-					r.broken("examples with a certificate that rounding misclassifies, over all networks (none, by the theorem)", Measured.misrounded)},
+					r.broken("examples with a certificate that rounding misclassifies, over all networks", Measured.misrounded)},
 			}},
 		},
 	}
 	return study.Source{Paper: paperID, Scale: c.Scale, Dataset: r.Data, N: c.Test, Seeds: c.Seeds}.Number(claims)
 }
 
-// quantity is a number that networks have, if it was measured.
-type quantity struct {
-	what  string
-	of    func(Measured) (float64, bool)
-	ratio bool // not a percentage
-}
-
-// The quantities that every run measures.
-var (
-	clean = quantity{what: "clean accuracy", of: study.Always(func(m Measured) float64 { return m.Clean })}
-	gap   = quantity{what: "generalization gap (training minus test accuracy)",
-		of: study.Always(func(m Measured) float64 { return m.CleanTrain - m.Clean })}
-	layerCost = quantity{what: "largest accuracy lost to weight PGD on one layer", of: func(m Measured) (cost float64, ok bool) {
-		for _, l := range m.Layers {
-			cost = max(cost, m.Clean-l.Attacked)
-		}
-		return cost, len(m.Layers) > 0
-	}}
-	// layers compares the order of the layers by their bounds with that by what attacking them costs.
-	layers = quantity{what: "Kendall's τ over the layers between what the bound allows and what attacking the layer costs", ratio: true,
-		of: func(m Measured) (float64, bool) {
-			var bound, cost []float64
-			for _, l := range m.Layers {
-				bound, cost = append(bound, l.Bound), append(cost, m.Clean-l.Attacked)
-			}
-			if len(bound) < 2 {
-				return 0, false
-			}
-			return stat.Kendall(bound, cost, nil), true
-		}}
-	// fall tells whether the attacks on the bounds do anything.
-	fall = quantity{what: "median fall of the margin under attack, divided by its bound, the largest over the radii", ratio: true,
-		of: func(m Measured) (largest float64, ok bool) {
-			for _, v := range m.Checks {
-				largest = max(largest, v.MedianTightness)
-			}
-			return largest, len(m.Checks) > 0
-		}}
-)
-
-// at is a quantity that stands at a place in a list of the measurements; none where the run's settings left it out.
-func at[S comparable](what string, settings []S, setting S, of func(m Measured, i int) float64) quantity {
-	i := slices.Index(settings, setting)
-	return quantity{what: fmt.Sprintf(what, setting), of: func(m Measured) (float64, bool) {
-		if i < 0 {
-			return 0, false
-		}
-		return of(m, i), true
-	}}
-}
-
-func (r *Result) attackedAt() quantity {
-	return at("accuracy under weight PGD at %g", r.Config.Epsilon, claimEpsilon, func(m Measured, i int) float64 { return m.Attacked[i] })
-}
-
-func (r *Result) certifiedAt() quantity {
-	return at("certified accuracy at %g", r.Config.Certify, claimCertify, func(m Measured, i int) float64 { return m.CertifiedBound[i] })
-}
-
-func (r *Result) roundedAt() quantity {
-	return at("accuracy with weights of %d bits", r.Config.Bits, claimBits, func(m Measured, i int) float64 { return m.Bits[i].Rounded })
-}
-
-func (r *Result) tightness() quantity {
-	q := at("median fall of the margin under attack, divided by its bound, at %g", r.Config.VerifyAt, claimCertify,
-		func(m Measured, i int) float64 { return m.Checks[i].MedianTightness })
-	q.ratio = true
-	return q
-}
-
-// lostTo is what an accuracy lacks to the clean one.
-func lostTo(what string, left quantity) quantity {
-	return quantity{what: fmt.Sprintf("accuracy lost to %s (%s)", what, left.what), of: func(m Measured) (float64, bool) {
-		a, ok := left.of(m)
-		return m.Clean - a, ok
-	}}
-}
-
-func (r *Result) values(method string, q quantity) []float64 {
-	return study.Values(r.For(method), q.of)
-}
-
-// of tests a quantity of a method.
-func (r *Result) of(method string, q quantity, relation report.Relation, threshold float64) report.Test {
-	return report.Test{What: q.what + ", " + method, Values: r.values(method, q), Relation: relation, Threshold: threshold, Percent: !q.ratio}
-}
-
-// minus tests the difference of a quantity between two methods, seed by seed.
-func (r *Result) minus(method, other string, q quantity, relation report.Relation, threshold float64) report.Test {
-	return report.Test{What: fmt.Sprintf("%s, %s minus %s", q.what, method, other), Values: study.Minus(r.values(method, q), r.values(other, q)),
-		Relation: relation, Threshold: threshold, Percent: !q.ratio}
-}
-
 // overGaps tests a number of each seed's networks of the experiment on generalization; it takes two at least.
 func (r *Result) overGaps(what string, of func([]GapPoint) float64, relation report.Relation, threshold float64) report.Test {
-	return report.Test{What: what, Relation: relation, Threshold: threshold, Values: study.Values(r.Config.Seeds, func(seed int64) (float64, bool) {
+	values := study.Values(r.Config.Seeds, func(seed int64) (float64, bool) {
 		points := study.Where(r.Gaps, func(g GapPoint) bool { return g.Seed == seed })
 		if len(points) < 2 {
 			return 0, false
 		}
 		return of(points), true
-	})}
+	})
+	return report.Test{What: what, Values: values, Relation: relation, Threshold: threshold}
 }
 
 func rangeOfGaps(points []GapPoint) float64 {
@@ -219,27 +125,4 @@ func (r *Result) broken(what string, of func(Measured) int) report.Test {
 		}
 		return float64(broken), tried > 0
 	})}
-}
-
-// broken counts the perturbations, of those tried, that broke a bound.
-func (m Measured) broken() (n int) {
-	for _, v := range m.Checks {
-		n += v.Margin + v.IBP + v.Loss
-	}
-	return n
-}
-
-func (m Measured) tried() (n int) {
-	for _, v := range m.Checks {
-		n += v.Random + v.Adversarial
-	}
-	return n
-}
-
-// misrounded counts examples with a certificate that rounding misclassifies all the same.
-func (m Measured) misrounded() (n int) {
-	for _, b := range m.Bits {
-		n += b.Broken
-	}
-	return n
 }

@@ -68,9 +68,9 @@ func (r *Result) keys() []report.Key {
 		broken, tried = broken+m.broken(), tried+m.tried()
 	}
 	return []report.Key{
-		{Label: ce + ", weights attacked", Value: percent(r.values(ce, r.attackedAt())), Note: fmt.Sprintf("accuracy at radius %g", claimEpsilon)},
-		{Label: ours + ", weights attacked", Value: percent(r.values(ours, r.attackedAt())), Note: "the paper's loss"},
-		{Label: ours + ", certified", Value: percent(r.values(ours, r.certifiedAt())), Note: fmt.Sprintf("at radius %g", claimCertify)},
+		{Label: ce + ", weights attacked", Value: percent(r.values(ce, r.Config.attacked(claimEpsilon))), Note: fmt.Sprintf("accuracy at radius %g", claimEpsilon)},
+		{Label: ours + ", weights attacked", Value: percent(r.values(ours, r.Config.attacked(claimEpsilon))), Note: "the paper's loss"},
+		{Label: ours + ", certified", Value: percent(r.values(ours, r.Config.certified(claimCertify))), Note: fmt.Sprintf("at radius %g", claimCertify)},
 		{Label: "Bounds broken", Value: fmt.Sprint(broken), Note: fmt.Sprintf("of %d perturbations", tried)},
 	}
 }

@@ -4,23 +4,22 @@ import (
 	"fmt"
 	"slices"
 
-	"gonum.org/v1/gonum/stat"
-
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/study"
 )
 
 // Figures returns the run's figures.
 func (r *Result) Figures() []*report.Figure {
-	return []*report.Figure{r.AttackFigure(), r.TightnessFigure(), r.CertifiedFigure(), r.LayerFigure(), r.BitsFigure(), r.GapFigure(), r.GridFigure()}
+	return []*report.Figure{r.AttackFigure(), r.TightnessFigure(), r.CertifiedFigure(), r.LayerFigure(), r.BitsFigure(),
+		r.GapFigure(), r.GridFigure()}
 }
 
 // line is a method's mean over x, with the interval over seeds.
-func (r *Result) line(name, method string, x []float64, of func(m Measured, i int) float64) report.Line {
-	l := report.Line{Name: name, X: x}
-	for i := range x {
-		e := report.Interval(r.each(method, func(m Measured) float64 { return of(m, i) }))
-		l.Y = append(l.Y, e.Mean)
+func line[X int | float64](r *Result, name, method string, x []X, of func(X) number) report.Line {
+	l := report.Line{Name: name}
+	for _, v := range x {
+		e := report.Interval(r.values(method, of(v)))
+		l.X, l.Y = append(l.X, float64(v)), append(l.Y, e.Mean)
 		if len(r.Config.Seeds) > 1 {
 			l.Low, l.High = append(l.Low, max(0, e.Low)), append(l.High, min(1, e.High))
 		}
@@ -29,24 +28,21 @@ func (r *Result) line(name, method string, x []float64, of func(m Measured, i in
 }
 
 // panel has a line for each of the main methods.
-func (r *Result) panel(title string, xAxis report.Axis, yLabel string, x []float64, of func(m Measured, i int) float64) report.Panel {
+func panel[X int | float64](r *Result, title string, xAxis report.Axis, yLabel string, x []X, of func(X) number) report.Panel {
 	p := report.Panel{Title: title, X: xAxis, Y: report.Axis{Label: yLabel, Min: 0, Max: 1, Percent: true}}
 	for _, method := range r.main() {
-		p.Marks = append(p.Marks, r.line(method, method, x, of))
+		p.Marks = append(p.Marks, line(r, method, method, x, of))
 	}
 	return p
 }
 
 // AttackFigure shows accuracy over the radius, with random perturbations of cross-entropy's networks as control.
 func (r *Result) AttackFigure() *report.Figure {
-	x := append([]float64{0}, r.Config.Epsilon...)
-	from := func(list func(Measured) []float64) func(m Measured, i int) float64 { // radius 0 is no attack
-		return func(m Measured, i int) float64 { return append([]float64{m.Clean}, list(m)...)[i] }
-	}
-	panel := r.panel("", report.Axis{Label: "weight radius"}, "accuracy", x, from(func(m Measured) []float64 { return m.Attacked }))
-	panel.Marks = append(panel.Marks, r.line(ce+", random", ce, x, from(func(m Measured) []float64 { return m.Random })))
-	return &report.Figure{Title: "Accuracy under weight attack", Caption: "Weight PGD, one perturbation for all examples. " +
-		"Random perturbations of the same size do nothing: it is the direction that breaks a network.", Panels: []report.Panel{panel}, PanelHeight: 3.6}
+	radii := append([]float64{0}, r.Config.Epsilon...)
+	p := panel(r, "", report.Axis{Label: "weight radius"}, "accuracy", radii, r.Config.attacked)
+	p.Marks = append(p.Marks, line(r, ce+", random", ce, radii, r.Config.random))
+	return &report.Figure{Title: "Accuracy under weight attack", Caption: "Weight PGD, one perturbation for all examples. Random perturbations of " +
+		"the same size do nothing: it is the direction that breaks a network.", Panels: []report.Panel{p}, PanelHeight: 3.6}
 }
 
 // TightnessFigure counts how much of the bound an attack on each example reaches, in the first seed.
@@ -69,8 +65,8 @@ func (r *Result) TightnessFigure() *report.Figure {
 func (r *Result) CertifiedFigure() *report.Figure {
 	x, y := report.Axis{Label: "weight radius", Log: true}, "certified accuracy"
 	return &report.Figure{Title: "Certified accuracy", PanelHeight: 3, Panels: []report.Panel{
-		r.panel("margin bound", x, y, r.Config.Certify, func(m Measured, i int) float64 { return m.CertifiedBound[i] }),
-		r.panel("intervals", x, y, r.Config.Certify, func(m Measured, i int) float64 { return m.CertifiedIBP[i] }),
+		panel(r, "margin bound", x, y, r.Config.Certify, r.Config.certified),
+		panel(r, "intervals", x, y, r.Config.Certify, r.Config.intervals),
 	}, Caption: "Share of test examples whose prediction no weight perturbation inside the radius can change."}
 }
 
@@ -82,8 +78,8 @@ func (r *Result) LayerFigure() *report.Figure {
 		b, c := report.Line{Name: method}, report.Line{Name: method}
 		for k := range len(r.Config.Hidden) + 1 {
 			b.X, c.X = append(b.X, float64(k+1)), append(c.X, float64(k+1))
-			b.Y = append(b.Y, stat.Mean(r.each(method, func(m Measured) float64 { return m.Layers[k].Bound }), nil))
-			c.Y = append(c.Y, stat.Mean(r.each(method, func(m Measured) float64 { return m.Clean - m.Layers[k].Attacked }), nil))
+			b.Y = append(b.Y, r.mean(method, layer(k, func(l Layer) float64 { return l.Bound })))
+			c.Y = append(c.Y, r.mean(method, lostTo("layer", layer(k, func(l Layer) float64 { return l.Attacked }))))
 		}
 		bound.Marks, cost.Marks = append(bound.Marks, b), append(cost.Marks, c)
 	}
@@ -94,15 +90,10 @@ func (r *Result) LayerFigure() *report.Figure {
 
 // BitsFigure holds rounding against the worst perturbation of the same size.
 func (r *Result) BitsFigure() *report.Figure {
-	var bits []float64
-	for _, b := range r.Config.Bits {
-		bits = append(bits, float64(b))
-	}
-	x := report.Axis{Label: "bits"}
+	c, x := r.Config, report.Axis{Label: "bits"}
 	return &report.Figure{Title: "Rounding and the worst perturbation of its size", PanelHeight: 2.8, Columns: 3, Width: 8, Panels: []report.Panel{
-		r.panel("rounded", x, "accuracy", bits, func(m Measured, i int) float64 { return m.Bits[i].Rounded }),
-		r.panel("attacked", x, "accuracy", bits, func(m Measured, i int) float64 { return m.Bits[i].Attacked }),
-		r.panel("certified", x, "accuracy", bits, func(m Measured, i int) float64 { return m.Bits[i].Certified }),
+		panel(r, "rounded", x, "accuracy", c.Bits, c.rounded), panel(r, "attacked", x, "accuracy", c.Bits, c.roundedAttacked),
+		panel(r, "certified", x, "accuracy", c.Bits, c.roundedCertified),
 	}, Caption: "Rounding to a number of bits moves each weight by at most half a step. " +
 		"Left: what it does. Middle: what weight PGD does inside the same radii. Right: what is certified inside them."}
 }
@@ -117,22 +108,21 @@ func (r *Result) GapFigure() *report.Figure {
 		}
 		panel.Marks = append(panel.Marks, points)
 	}
-	return &report.Figure{Title: "The complexity bound ranks networks by their gap", Panels: []report.Panel{panel}, PanelHeight: 3.4, Width: 6,
-		Caption: "One point a seed and factor μ of the norms. The bound's value is vacuous; its order is not."}
+	return &report.Figure{Title: "The complexity bound ranks networks by their gap", PanelHeight: 3.4, Width: 6,
+		Panels: []report.Panel{panel}, Caption: "One point a seed and factor μ of the norms. The bound's value is vacuous; its order is not."}
 }
 
 // GridFigure shows both factors.
 func (r *Result) GridFigure() *report.Figure {
 	c := r.Config
-	attack, certify := len(c.Epsilon)/2, 0
+	attack, certify := c.Epsilon[len(c.Epsilon)/2], c.Certify[0]
 	f := &report.Figure{Title: "Both factors of the loss", PanelHeight: 2.4, Columns: 3, Width: 8,
 		Caption: fmt.Sprintf("Means over seeds: accuracy without attack, under weight PGD at %g, certified at %g by the margin bound.",
-			c.Epsilon[attack], c.Certify[certify])}
+			attack, certify)}
 	for _, kind := range []struct {
 		title string
 		of    number
-	}{{"clean", func(m Measured) float64 { return m.Clean }}, {"attacked", func(m Measured) float64 { return m.Attacked[attack] }},
-		{"certified", func(m Measured) float64 { return m.CertifiedBound[certify] }}} {
+	}{{"clean", clean}, {"attacked", c.attacked(attack)}, {"certified", c.certified(certify)}} {
 		heat := report.Heat{Label: "accuracy", Min: 0, Max: 1, Percent: true, Format: "%.0f"}
 		for _, mu := range c.Mus {
 			heat.X = append(heat.X, fmt.Sprintf("%g", mu))
@@ -141,11 +131,12 @@ func (r *Result) GridFigure() *report.Figure {
 			heat.Y = append(heat.Y, fmt.Sprintf("%g", lambda))
 			var row []float64
 			for _, mu := range c.Mus {
-				row = append(row, stat.Mean(r.each(Name(lambda, mu), kind.of), nil))
+				row = append(row, r.mean(Name(lambda, mu), kind.of))
 			}
 			heat.Z = append(heat.Z, row)
 		}
-		f.Panels = append(f.Panels, report.Panel{Title: kind.title, X: report.Axis{Label: "μ"}, Y: report.Axis{Label: "λ"}, Marks: []report.Mark{heat}})
+		f.Panels = append(f.Panels, report.Panel{Title: kind.title, X: report.Axis{Label: "μ"}, Y: report.Axis{Label: "λ"},
+			Marks: []report.Mark{heat}})
 	}
 	return f
 }

@@ -8,12 +8,9 @@ import (
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/ml/model"
 	"gonum.org/v1/gonum/stat"
 
-	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fit"
-	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/study"
 )
@@ -86,7 +83,7 @@ func (s *Study) gap(ctx context.Context, mu float64) (study.Piece[[]GapPoint], e
 			return nil, err
 		}
 		for _, job := range jobs {
-			g, err := s.point(job)
+			g, err := s.point(ctx, job)
 			if err != nil {
 				return nil, err
 			}
@@ -99,7 +96,7 @@ func (s *Study) gap(ctx context.Context, mu float64) (study.Piece[[]GapPoint], e
 }
 
 // point measures the generalization gap of a trained network.
-func (s *Study) point(job fit.Job) (p GapPoint, err error) {
+func (s *Study) point(ctx context.Context, job fit.Job) (p GapPoint, err error) {
 	p.Seed = job.Config.Seed
 	few, err := s.Data.Test.Take(s.Config.GapTest, 0)
 	if err != nil {
@@ -107,60 +104,44 @@ func (s *Study) point(job fit.Job) (p GapPoint, err error) {
 	}
 	images, _ := few.Tensors()
 	test := fit.Data{Images: images, Labels: Noisy(few.Labels, job.Model.Classes, s.Config.GapNoise, -1-p.Seed)}
-	if s.loss == nil {
-		if s.loss, err = newLoss(s.e, job.Model, 500); err != nil {
+	if s.losses == nil {
+		if s.losses, err = NewAssessor(s.e, job.Model, 500); err != nil {
 			return p, err
 		}
 	}
-	if err := s.loss.net.CopyWeights(job.Model); err != nil {
+	if err := s.losses.Net.CopyWeights(job.Model); err != nil {
 		return p, err
 	}
-	if p.TrainLoss, p.TrainAccuracy, err = s.loss.on(job.Train); err != nil {
+	if p.TrainLoss, p.TrainAccuracy, err = s.losses.losses(ctx, job.Train); err != nil {
 		return p, err
 	}
-	if p.TestLoss, p.TestAccuracy, err = s.loss.on(test); err != nil {
+	if p.TestLoss, p.TestAccuracy, err = s.losses.losses(ctx, test); err != nil {
 		return p, err
 	}
 	p.Norms, p.Complexity, err = complexity(job.Model, len(job.Train.Labels))
 	return p, err
 }
 
-// loss measures cross-entropy and accuracy of networks of one architecture.
-type loss struct {
-	net    *nets.Model
-	victim *robust.Victim // for its batches
-	exec   *model.Exec
-}
-
-func newLoss(e *engine.Engine, like *nets.Model, batch int) (*loss, error) {
-	net, err := like.Clone()
-	if err != nil {
-		return nil, err
-	}
-	v, err := robust.NewVictim(e, net, batch)
-	if err != nil {
-		return nil, err
-	}
-	exec, err := model.NewExec(e.Backend(), net.Store, func(scope *model.Scope, images, labels *Node) []*Node {
-		logits := net.Logits(scope, images)
-		return []*Node{robust.CrossEntropy.Graph(logits, labels, false), ArgMax(logits, -1)}
+// losses returns the mean cross-entropy and the accuracy of an assessor's network on examples.
+func (a *Assessor) losses(ctx context.Context, d fit.Data) (mean, accuracy float64, err error) {
+	step, err := a.victim.Compile("weights/losses", func(o *robust.Oracle, args []*Node) []*Node {
+		logits := o.Logits(args[0])
+		return []*Node{robust.CrossEntropy.Graph(logits, args[1], false), ArgMax(logits, -1)}
 	})
-	return &loss{net: net, victim: v, exec: exec}, err
-}
-
-// on returns the mean cross-entropy and the accuracy.
-func (l *loss) on(d fit.Data) (mean, accuracy float64, err error) {
+	if err != nil {
+		return 0, 0, err
+	}
 	flat, err := tensors.CopyFlatData[float32](d.Images)
 	if err != nil {
 		return 0, 0, err
 	}
 	var predicted []int32
-	for rows := range l.victim.Batches(robust.Rows(len(d.Labels))) {
-		out, err := l.exec.Call(l.victim.Images(flat, rows), l.victim.Ints(d.Labels, rows))
+	for rows := range a.victim.Batches(robust.Rows(len(d.Labels))) {
+		out, err := step.Call(ctx, nil, a.victim.Images(flat, rows), a.victim.Ints(d.Labels, rows))
 		if err != nil {
 			return 0, 0, err
 		}
-		losses, err := tensors.CopyFlatData[float32](out[0])
+		each, err := tensors.CopyFlatData[float32](out[0])
 		if err != nil {
 			return 0, 0, err
 		}
@@ -169,7 +150,7 @@ func (l *loss) on(d fit.Data) (mean, accuracy float64, err error) {
 			return 0, 0, err
 		}
 		for i := range rows {
-			mean += float64(losses[i]) / float64(len(d.Labels))
+			mean += float64(each[i]) / float64(len(d.Labels))
 		}
 		predicted = append(predicted, classes[:len(rows)]...)
 	}

@@ -93,11 +93,7 @@ func (s *Study) test() fit.Data { return fit.Data{Images: s.Data.Images, Labels:
 // attack moves the weights, all together and layer by layer.
 func (s *Study) attack(ctx context.Context, g *gauge, r *Measured) error {
 	c, test := s.Config, s.test()
-	train, err := s.Data.Draw(c.Train, r.Seed)
-	if err != nil {
-		return err
-	}
-	seen, err := spread(train, len(test.Labels))
+	seen, err := s.trainedOn(r.Seed)
 	accuracy := func(by robust.Attack, d fit.Data, radii ...float64) (a float64) {
 		if err == nil {
 			a, err = g.Accuracy(ctx, by, d, radii, r.Seed)
@@ -174,21 +170,19 @@ func (s *Study) round(ctx context.Context, g *gauge, r *Measured) error {
 	return nil
 }
 
-// spread takes n examples, evenly spread over d.
-func spread(d fit.Data, n int) (few fit.Data, err error) {
-	flat, err := tensors.CopyFlatData[float32](d.Images)
+// trainedOn are as many of a seed's training examples as there are test examples, evenly spread.
+func (s *Study) trainedOn(seed int64) (fit.Data, error) {
+	train, err := s.Data.Pool.Take(s.Config.Train, seed)
 	if err != nil {
-		return few, err
+		return fit.Data{}, err
 	}
-	size := len(flat) / len(d.Labels)
-	var pixels []float32
-	for i := range n {
-		at := i * len(d.Labels) / n
-		pixels = append(pixels, flat[at*size:(at+1)*size]...)
-		few.Labels = append(few.Labels, d.Labels[at])
+	var rows []int
+	for i := range s.Config.Test {
+		rows = append(rows, i*s.Config.Train/s.Config.Test)
 	}
-	few.Images = tensors.FromFlatDataAndDimensions(pixels, append([]int{n}, d.Images.Shape().Dimensions[1:]...)...)
-	return few, nil
+	few := train.Subset(rows)
+	images, _ := few.Tensors()
+	return fit.Data{Images: images, Labels: few.Labels}, nil
 }
 
 // InfNorms are ||W^k||_∞ of the dense layers at the end of a network: the largest sum of |weights| into one output.

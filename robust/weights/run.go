@@ -30,9 +30,9 @@ type Study struct {
 	Config Config    // with all defaults filled in
 	Data   *fit.Sets // training pool and test examples
 
-	e     *engine.Engine
-	gauge *gauge // made when first needed, as is loss
-	loss  *loss
+	e      *engine.Engine
+	gauge  *gauge    // made when first needed
+	losses *Assessor // of the experiment on generalization, likewise
 }
 
 // Open checks the configuration and loads its data.

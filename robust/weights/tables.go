@@ -2,10 +2,9 @@ package weights
 
 import (
 	"fmt"
-	"slices"
+	"math"
 
 	"gonum.org/v1/gonum/floats"
-	"gonum.org/v1/gonum/stat"
 
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/study"
@@ -13,8 +12,8 @@ import (
 
 // Tables returns the run's tables, means over seeds with 95 % intervals.
 func (r *Result) Tables() []*report.Table {
-	return []*report.Table{r.AccuracyTable(), r.GapUnderAttackTable(), r.CertifiedTable(), r.BoundTable(), r.LayerTable(), r.BitsTable(),
-		r.GapTable(), r.MethodTable()}
+	return []*report.Table{r.AccuracyTable(), r.GapUnderAttackTable(), r.CertifiedTable(), r.BoundTable(), r.LayerTable(),
+		r.BitsTable(), r.GapTable(), r.MethodTable()}
 }
 
 // main are the methods that figures and small tables show: cross-entropy, the bound alone at each factor, and adversarial
@@ -26,76 +25,73 @@ func (r *Result) main() (names []string) {
 	return append(names, ATw)
 }
 
-// number is one that each network has.
-type number func(Measured) float64
-
-// each takes a number from every network of a method.
-func (r *Result) each(method string, of number) []float64 {
-	return study.Values(r.For(method), study.Always(of))
+// column is a column of a table, and the number that it shows.
+type column struct {
+	report.Column
+	number
 }
 
-// row adds a row of the means of a method's networks to a table.
-func (r *Result) row(t *report.Table, method string, more []any, of ...number) {
-	row := append([]any{method}, more...)
-	for _, f := range of {
-		row = append(row, report.Interval(r.each(method, f)))
-	}
-	t.Rows = append(t.Rows, row)
+func percent(n number, format string, args ...any) column {
+	return column{report.Column{Name: fmt.Sprintf(format, args...), Percent: true, Best: report.Highest}, n}
 }
 
-// rows adds a row for each method.
-func (r *Result) rows(t *report.Table, of []number) *report.Table {
-	for _, m := range r.Config.Methods() {
-		r.row(t, m.Name, nil, of...)
+// rows adds rows to a table, one for each of the methods, of means over its networks; cells stand before them.
+func (r *Result) rows(t *report.Table, methods []string, cells []any, columns []column) *report.Table {
+	for _, method := range methods {
+		row := append([]any{method}, cells...)
+		for _, c := range columns {
+			row = append(row, report.Interval(r.values(method, c.number)))
+		}
+		t.Rows = append(t.Rows, row)
 	}
 	return t
 }
 
-func percent(format string, args ...any) report.Column {
-	return report.Column{Name: fmt.Sprintf(format, args...), Percent: true, Best: report.Highest}
+// table has a row for each method.
+func (r *Result) table(title, caption string, columns []column) *report.Table {
+	t := &report.Table{Title: title, Caption: caption, Columns: []report.Column{{Name: "model"}}}
+	for _, c := range columns {
+		t.Columns = append(t.Columns, c.Column)
+	}
+	var names []string
+	for _, m := range r.Config.Methods() {
+		names = append(names, m.Name)
+	}
+	return r.rows(t, names, nil, columns)
 }
 
 // AccuracyTable shows what attacks on weights leave of each method's accuracy.
 func (r *Result) AccuracyTable() *report.Table {
-	c, last := r.Config, len(r.Config.Epsilon)-1
-	t := &report.Table{Title: "Accuracy under weight attack",
-		Caption: fmt.Sprintf("One perturbation of all weights for the %d test examples, each weight by at most the radius; weight PGD, %d steps. "+
-			"Random: the worst of %d random corners at the largest radius.", c.Test, c.Steps, c.Draws),
-		Columns: []report.Column{{Name: "model"}, percent("clean")}}
-	of := []number{func(m Measured) float64 { return m.Clean }}
-	for i, epsilon := range c.Epsilon {
-		t.Columns, of = append(t.Columns, percent("PGD %g", epsilon)), append(of, func(m Measured) float64 { return m.Attacked[i] })
+	c := r.Config
+	columns := []column{percent(clean, "clean")}
+	for _, epsilon := range c.Epsilon {
+		columns = append(columns, percent(c.attacked(epsilon), "PGD %g", epsilon))
 	}
-	t.Columns = append(t.Columns, percent("random %g", c.Epsilon[last]))
-	return r.rows(t, append(of, func(m Measured) float64 { return m.Random[last] }))
+	last := c.Epsilon[len(c.Epsilon)-1]
+	return r.table("Accuracy under weight attack", fmt.Sprintf("One perturbation of all weights for the %d test examples, each weight by at most "+
+		"the radius; weight PGD, %d steps. Random: the worst of %d random corners at the largest radius.", c.Test, c.Steps, c.Draws),
+		append(columns, percent(c.random(last), "random %g", last)))
 }
 
 // GapUnderAttackTable shows the generalization gap of each method, without and under attacks on weights.
 func (r *Result) GapUnderAttackTable() *report.Table {
-	t := &report.Table{Title: "Generalization gap under weight attack",
-		Caption: fmt.Sprintf("Accuracy on %d of the training examples minus that on as many test examples, each set with a perturbation of its own.",
-			r.Config.Test),
-		Columns: []report.Column{{Name: "model"}, {Name: "no attack", Percent: true, Best: report.Lowest}}}
-	of := []number{func(m Measured) float64 { return m.CleanTrain - m.Clean }}
-	for i, epsilon := range r.Config.Epsilon {
-		t.Columns = append(t.Columns, report.Column{Name: fmt.Sprintf("PGD %g", epsilon), Percent: true})
-		of = append(of, func(m Measured) float64 { return m.AttackedTrain[i] - m.Attacked[i] })
+	c := r.Config
+	columns := []column{{report.Column{Name: "no attack", Percent: true, Best: report.Lowest}, c.gap(0)}}
+	for _, epsilon := range c.Epsilon {
+		columns = append(columns, column{report.Column{Name: fmt.Sprintf("PGD %g", epsilon), Percent: true}, c.gap(epsilon)})
 	}
-	return r.rows(t, of)
+	return r.table("Generalization gap under weight attack", fmt.Sprintf("Accuracy on %d of the training examples minus that on as many test "+
+		"examples, each set with a perturbation of its own.", c.Test), columns)
 }
 
 // CertifiedTable shows each method's certified accuracy.
 func (r *Result) CertifiedTable() *report.Table {
-	t := &report.Table{Title: "Certified accuracy",
-		Caption: "Share of test examples whose right prediction no perturbation of all weights inside the radius can change: by the margin bound, " +
-			"and by intervals.",
-		Columns: []report.Column{{Name: "model"}}}
-	var of []number
-	for i, epsilon := range r.Config.Certify {
-		t.Columns = append(t.Columns, percent("bound %g", epsilon), percent("intervals %g", epsilon))
-		of = append(of, func(m Measured) float64 { return m.CertifiedBound[i] }, func(m Measured) float64 { return m.CertifiedIBP[i] })
+	var columns []column
+	for _, epsilon := range r.Config.Certify {
+		columns = append(columns, percent(r.Config.certified(epsilon), "bound %g", epsilon), percent(r.Config.intervals(epsilon), "intervals %g", epsilon))
 	}
-	return r.rows(t, of)
+	return r.table("Certified accuracy", "Share of test examples whose right prediction no perturbation of all weights inside the radius can "+
+		"change: by the margin bound, and by intervals.", columns)
 }
 
 // BoundTable shows what attacks on the bounds reached.
@@ -107,14 +103,16 @@ func (r *Result) BoundTable() *report.Table {
 		Columns: []report.Column{{Name: "model"}, {Name: "median tightness", Format: "%.3f", Best: report.Highest},
 			{Name: "largest tightness", Format: "%.3f"}, {Name: "broken"}, {Name: "tried"}}}
 	for _, method := range r.Config.Methods() {
-		row := []any{method.Name, "–", "–", "–", 0}
-		if found := r.For(method.Name); len(found) > 0 {
-			broken, tried := 0, 0
-			for _, m := range found {
-				broken, tried = broken+m.broken()+m.misrounded(), tried+m.tried()
+		largest, broken, tried := math.NaN(), 0, 0
+		for i, m := range r.For(method.Name) {
+			if v := m.Checks[0].MaxTightness; i == 0 || v > largest {
+				largest = v
 			}
-			row = []any{method.Name, stat.Mean(r.each(method.Name, func(m Measured) float64 { return m.Checks[0].MedianTightness }), nil),
-				slices.Max(r.each(method.Name, func(m Measured) float64 { return m.Checks[0].MaxTightness })), broken, tried}
+			broken, tried = broken+m.broken()+m.misrounded(), tried+m.tried()
+		}
+		row := []any{method.Name, r.mean(method.Name, r.Config.tightness(at[0])), largest, "–", "–"}
+		if tried > 0 {
+			row[3], row[4] = broken, tried
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -130,8 +128,9 @@ func (r *Result) LayerTable() *report.Table {
 			{Name: "certified", Percent: true}, {Name: "attacked", Percent: true}}}
 	for _, method := range r.main() {
 		for k := range len(r.Config.Hidden) + 1 {
-			r.row(t, method, []any{k + 1}, func(m Measured) float64 { return m.Norms[k] }, func(m Measured) float64 { return m.Layers[k].Bound },
-				func(m Measured) float64 { return m.Layers[k].Certified }, func(m Measured) float64 { return m.Layers[k].Attacked })
+			norm := number{of: study.Always(func(m Measured) float64 { return m.Norms[k] })}
+			r.rows(t, []string{method}, []any{k + 1}, []column{{number: norm}, {number: layer(k, func(l Layer) float64 { return l.Bound })},
+				{number: layer(k, func(l Layer) float64 { return l.Certified })}, {number: layer(k, func(l Layer) float64 { return l.Attacked })}})
 		}
 	}
 	return t
@@ -140,14 +139,14 @@ func (r *Result) LayerTable() *report.Table {
 // BitsTable shows what rounding the weights does.
 func (r *Result) BitsTable() *report.Table {
 	t := &report.Table{Title: "Rounded weights",
-		Caption: "Accuracy with every weight matrix rounded to so many bits, under weight PGD inside the radii that rounding cannot leave, and certified " +
-			"inside them.",
+		Caption: "Accuracy with every weight matrix rounded to so many bits, under weight PGD inside the radii that rounding cannot leave, and " +
+			"certified inside them.",
 		Columns: []report.Column{{Name: "model"}, {Name: "bits"}, {Name: "rounded", Percent: true}, {Name: "attacked", Percent: true},
 			{Name: "certified", Percent: true}}}
 	for _, method := range r.main() {
-		for i, bits := range r.Config.Bits {
-			r.row(t, method, []any{bits}, func(m Measured) float64 { return m.Bits[i].Rounded },
-				func(m Measured) float64 { return m.Bits[i].Attacked }, func(m Measured) float64 { return m.Bits[i].Certified })
+		for _, bits := range r.Config.Bits {
+			r.rows(t, []string{method}, []any{bits}, []column{{number: r.Config.rounded(bits)}, {number: r.Config.roundedAttacked(bits)},
+				{number: r.Config.roundedCertified(bits)}})
 		}
 	}
 	return t
@@ -161,7 +160,7 @@ func (r *Result) GapTable() *report.Table {
 			"accuracy the other way round. The complexity bound is far above 1: it ranks networks, and says nothing about one.",
 			c.GapTrain, 100*c.GapNoise, c.GapEpochs),
 		Columns: []report.Column{{Name: "μ"}, {Name: "gap in cross-entropy"}, {Name: "gap in accuracy", Percent: true},
-			percent("test accuracy"), {Name: "product of norms"}, {Name: "complexity bound"}}}
+			{Name: "test accuracy", Percent: true, Best: report.Highest}, {Name: "product of norms"}, {Name: "complexity bound"}}}
 	for _, mu := range c.GapMus {
 		points := study.Where(r.Gaps, func(g GapPoint) bool { return g.Mu == mu })
 		row := []any{fmt.Sprintf("%g", mu)}
