@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 
+	"gonum.org/v1/gonum/stat"
+
 	"github.com/trustbook/trustbook/report"
 )
 
@@ -59,6 +61,14 @@ func Minus(a, b []float64) []float64 {
 		d[i] = a[i] - b[i]
 	}
 	return d
+}
+
+// Percent writes the mean of accuracies, "–" where there are none.
+func Percent(values []float64) string {
+	if len(values) == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f%%", 100*stat.Mean(values, nil))
 }
 
 // Where returns the elements for which the condition holds, in their order.

@@ -110,7 +110,9 @@ func TestAssessBadInput(t *testing.T) {
 		"give a model": func() (*Assessment, error) {
 			return Assess(t.Context(), testengine.Quick(t), nil, d, AssessConfig{Epsilon: 1})
 		},
-		"Epsilon = 0: must be finite and > 0": func() (*Assessment, error) { return Assess(t.Context(), testengine.Quick(t), m, d, AssessConfig{}) },
+		"Epsilon = 0: must be finite and > 0": func() (*Assessment, error) {
+			return Assess(t.Context(), testengine.Quick(t), m, d, AssessConfig{})
+		},
 		"Epsilon = -1": func() (*Assessment, error) {
 			return Assess(t.Context(), testengine.Quick(t), m, d, AssessConfig{Epsilon: -1})
 		},

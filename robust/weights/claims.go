@@ -74,9 +74,9 @@ func (r *Result) Claims() []report.Claim {
 		{
 			Sentence: "Experiments validate the analysis.",
 			Parts: []report.ClaimPart{
-				{Statement: "with cross-entropy, attacks cost more on the layers where the bound allows more", Test: r.of(ce, layerOrder, report.Above, 0),
-					Controls: []report.Test{learned[1], r.of(ce, layerCost, report.AtLeast, 0.05)},
-					Beside:   []report.Test{r.of(ce, layerOrder, report.AtLeast, 0.8)}},
+				{Statement: "with cross-entropy, attacks cost more on the layers where the bound allows more",
+					Test: r.of(ce, layerOrder, report.Above, 0), Controls: []report.Test{learned[1], r.of(ce, layerCost, report.AtLeast, 0.05)},
+					Beside: []report.Test{r.of(ce, layerOrder, report.AtLeast, 0.8)}},
 				{Statement: "and so they do with the loss", Test: r.of(ours, layerOrder, report.Above, 0),
 					Controls: []report.Test{learned[0], r.of(ours, layerCost, report.AtLeast, 0.05)},
 					Beside:   []report.Test{r.of(ours, layerOrder, report.AtLeast, 0.8)}},

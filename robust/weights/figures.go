@@ -41,14 +41,14 @@ func (r *Result) AttackFigure() *report.Figure {
 	radii := append([]float64{0}, r.Config.Epsilon...)
 	p := panel(r, "", report.Axis{Label: "weight radius"}, "accuracy", radii, r.Config.attacked)
 	p.Marks = append(p.Marks, line(r, ce+", random", ce, radii, r.Config.random))
-	return &report.Figure{Title: "Accuracy under weight attack", Caption: "Weight PGD, one perturbation for all examples. Random perturbations of " +
-		"the same size do nothing: it is the direction that breaks a network.", Panels: []report.Panel{p}, PanelHeight: 3.6}
+	return &report.Figure{Title: "Accuracy under weight attack", Panels: []report.Panel{p}, PanelHeight: 3.6, Caption: "Weight PGD, one " +
+		"perturbation for all examples. Random perturbations of the same size do nothing: it is the direction that breaks a network."}
 }
 
 // TightnessFigure counts how much of the bound an attack on each example reaches, in the first seed.
 func (r *Result) TightnessFigure() *report.Figure {
 	at := max(0, slices.Index(r.Config.VerifyAt, claimCertify))
-	panel := report.Panel{X: report.Axis{Label: "fall of the margin / bound", Min: 0, Max: 1}, Y: report.Axis{Label: "examples", Percent: true}}
+	panel := report.Panel{X: report.Axis{Label: "fall of the margin / bound", Max: 1}, Y: report.Axis{Label: "examples", Percent: true}}
 	for _, method := range []string{ce, Name(r.Config.Lambdas[len(r.Config.Lambdas)-1], 0)} {
 		for _, m := range r.For(method) {
 			if m.Seed == r.Config.Seeds[0] {
@@ -56,9 +56,9 @@ func (r *Result) TightnessFigure() *report.Figure {
 			}
 		}
 	}
-	return &report.Figure{Title: "How tight the bound is", Caption: fmt.Sprintf("PGD with a weight perturbation for each test example of its own, "+
-		"at radius %g. No example passes 1. Training with the bound makes it several times tighter.", r.Config.VerifyAt[at]),
-		Panels: []report.Panel{panel}, PanelHeight: 3}
+	return &report.Figure{Title: "How tight the bound is", Panels: []report.Panel{panel}, PanelHeight: 3,
+		Caption: fmt.Sprintf("PGD with a weight perturbation for each test example of its own, at radius %g. No example passes 1. Training with "+
+			"the bound makes it several times tighter.", r.Config.VerifyAt[at])}
 }
 
 // CertifiedFigure shows certified accuracy over the radius, by both bounds.
@@ -83,19 +83,20 @@ func (r *Result) LayerFigure() *report.Figure {
 		}
 		bound.Marks, cost.Marks = append(bound.Marks, b), append(cost.Marks, c)
 	}
-	return &report.Figure{Title: "Which layer matters", Caption: fmt.Sprintf("Left: mean bound on the worst class's margin if only this layer's weights "+
-		"move by %g. Right: accuracy lost to weight PGD on this layer alone at %g.", r.Config.LayerCertify, r.Config.LayerEpsilon),
-		Panels: []report.Panel{bound, cost}, PanelHeight: 3}
+	return &report.Figure{Title: "Which layer matters", Panels: []report.Panel{bound, cost}, PanelHeight: 3,
+		Caption: fmt.Sprintf("Left: mean bound on the worst class's margin if only this layer's weights move by %g. Right: accuracy lost to "+
+			"weight PGD on this layer alone at %g.", r.Config.LayerCertify, r.Config.LayerEpsilon)}
 }
 
 // BitsFigure holds rounding against the worst perturbation of the same size.
 func (r *Result) BitsFigure() *report.Figure {
 	c, x := r.Config, report.Axis{Label: "bits"}
-	return &report.Figure{Title: "Rounding and the worst perturbation of its size", PanelHeight: 2.8, Columns: 3, Width: 8, Panels: []report.Panel{
-		panel(r, "rounded", x, "accuracy", c.Bits, c.rounded), panel(r, "attacked", x, "accuracy", c.Bits, c.roundedAttacked),
-		panel(r, "certified", x, "accuracy", c.Bits, c.roundedCertified),
-	}, Caption: "Rounding to a number of bits moves each weight by at most half a step. " +
-		"Left: what it does. Middle: what weight PGD does inside the same radii. Right: what is certified inside them."}
+	return &report.Figure{Title: "Rounding and the worst perturbation of its size", PanelHeight: 2.8, Columns: 3, Width: 8,
+		Panels: []report.Panel{
+			panel(r, "rounded", x, "accuracy", c.Bits, c.rounded), panel(r, "attacked", x, "accuracy", c.Bits, c.roundedAttacked),
+			panel(r, "certified", x, "accuracy", c.Bits, c.roundedCertified),
+		}, Caption: "Rounding to a number of bits moves each weight by at most half a step. " +
+			"Left: what it does. Middle: what weight PGD does inside the same radii. Right: what is certified inside them."}
 }
 
 // GapFigure holds the complexity bound against the generalization gap.

@@ -143,8 +143,9 @@ func (r *Result) of(method string, n number, relation report.Relation, threshold
 
 // minus tests the difference of a number between two methods, seed by seed.
 func (r *Result) minus(method, other string, n number, relation report.Relation, threshold float64) report.Test {
-	return report.Test{What: fmt.Sprintf("%s, %s minus %s", n.what, method, other), Values: study.Minus(r.values(method, n), r.values(other, n)),
-		Relation: relation, Threshold: threshold, Percent: !n.ratio}
+	t := r.of(method+" minus "+other, n, relation, threshold)
+	t.Values = study.Minus(r.values(method, n), r.values(other, n))
+	return t
 }
 
 // broken counts the perturbations, of those tried, that broke a bound.

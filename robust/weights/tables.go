@@ -68,8 +68,8 @@ func (r *Result) AccuracyTable() *report.Table {
 		columns = append(columns, percent(c.attacked(epsilon), "PGD %g", epsilon))
 	}
 	last := c.Epsilon[len(c.Epsilon)-1]
-	return r.table("Accuracy under weight attack", fmt.Sprintf("One perturbation of all weights for the %d test examples, each weight by at most "+
-		"the radius; weight PGD, %d steps. Random: the worst of %d random corners at the largest radius.", c.Test, c.Steps, c.Draws),
+	return r.table("Accuracy under weight attack", fmt.Sprintf("One perturbation of all weights for the %d test examples, each weight by at "+
+		"most the radius; weight PGD, %d steps. Random: the worst of %d random corners at the largest radius.", c.Test, c.Steps, c.Draws),
 		append(columns, percent(c.random(last), "random %g", last)))
 }
 
@@ -86,9 +86,9 @@ func (r *Result) GapUnderAttackTable() *report.Table {
 
 // CertifiedTable shows each method's certified accuracy.
 func (r *Result) CertifiedTable() *report.Table {
-	var columns []column
-	for _, epsilon := range r.Config.Certify {
-		columns = append(columns, percent(r.Config.certified(epsilon), "bound %g", epsilon), percent(r.Config.intervals(epsilon), "intervals %g", epsilon))
+	c, columns := r.Config, []column(nil)
+	for _, epsilon := range c.Certify {
+		columns = append(columns, percent(c.certified(epsilon), "bound %g", epsilon), percent(c.intervals(epsilon), "intervals %g", epsilon))
 	}
 	return r.table("Certified accuracy", "Share of test examples whose right prediction no perturbation of all weights inside the radius can "+
 		"change: by the margin bound, and by intervals.", columns)
@@ -98,8 +98,9 @@ func (r *Result) CertifiedTable() *report.Table {
 func (r *Result) BoundTable() *report.Table {
 	at := r.Config.VerifyAt
 	t := &report.Table{Title: "Attacks on the bounds",
-		Caption: fmt.Sprintf("%d test examples at each of %d radii from %g to %g: random perturbations, and PGD with a perturbation for each example "+
-			"of its own. Tightness: fall of the margin divided by its bound, at the first radius.", r.Config.VerifyImages, len(at), at[0], at[len(at)-1]),
+		Caption: fmt.Sprintf("%d test examples at each of %d radii from %g to %g: random perturbations, and PGD with a perturbation for each "+
+			"example of its own. Tightness: fall of the margin divided by its bound, at the first radius.",
+			r.Config.VerifyImages, len(at), at[0], at[len(at)-1]),
 		Columns: []report.Column{{Name: "model"}, {Name: "median tightness", Format: "%.3f", Best: report.Highest},
 			{Name: "largest tightness", Format: "%.3f"}, {Name: "broken"}, {Name: "tried"}}}
 	for _, method := range r.Config.Methods() {
@@ -122,8 +123,8 @@ func (r *Result) BoundTable() *report.Table {
 // LayerTable shows what moving one layer's weights does.
 func (r *Result) LayerTable() *report.Table {
 	t := &report.Table{Title: "One layer at a time",
-		Caption: fmt.Sprintf("Only one layer's weights move: its norm, the mean bound on the worst class's margin and the certified accuracy at %g, "+
-			"and accuracy under weight PGD at %g.", r.Config.LayerCertify, r.Config.LayerEpsilon),
+		Caption: fmt.Sprintf("Only one layer's weights move: its norm, the mean bound on the worst class's margin and the certified accuracy at "+
+			"%g, and accuracy under weight PGD at %g.", r.Config.LayerCertify, r.Config.LayerEpsilon),
 		Columns: []report.Column{{Name: "model"}, {Name: "layer"}, {Name: "norm", Format: "%.1f"}, {Name: "bound", Format: "%.3f"},
 			{Name: "certified", Percent: true}, {Name: "attacked", Percent: true}}}
 	for _, method := range r.main() {
@@ -156,8 +157,8 @@ func (r *Result) BitsTable() *report.Table {
 func (r *Result) GapTable() *report.Table {
 	c := r.Config
 	t := &report.Table{Title: "Norms and generalization",
-		Caption: fmt.Sprintf("%d training examples, %.0f %% of all labels random, %d epochs. Gaps: cross-entropy on test minus on training examples, "+
-			"accuracy the other way round. The complexity bound is far above 1: it ranks networks, and says nothing about one.",
+		Caption: fmt.Sprintf("%d training examples, %.0f %% of all labels random, %d epochs. Gaps: cross-entropy on test minus on training "+
+			"examples, accuracy the other way round. The complexity bound is far above 1: it ranks networks, and says nothing about one.",
 			c.GapTrain, 100*c.GapNoise, c.GapEpochs),
 		Columns: []report.Column{{Name: "μ"}, {Name: "gap in cross-entropy"}, {Name: "gap in accuracy", Percent: true},
 			{Name: "test accuracy", Percent: true, Best: report.Highest}, {Name: "product of norms"}, {Name: "complexity bound"}}}
