@@ -141,6 +141,7 @@ func TestNotMeasuredIsNotTested(t *testing.T) {
 	for i, v := range verdicts(t, r) {
 		require.Equal(t, report.NotTested, v, "claim %d", i+1)
 	}
+	require.Empty(t, r.Claims()[0].Parts[0].Values, "no network, no count")
 	for _, table := range r.Tables() {
 		require.NoError(t, table.Check(), table.Title)
 		require.NotContains(t, table.Markdown(), "NaN")

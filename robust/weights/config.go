@@ -129,7 +129,8 @@ func (c Config) checkLists() error {
 	for _, s := range []struct {
 		name string
 		list []float64
-	}{{"lambdas", c.Lambdas}, {"mus", c.Mus}, {"gap_mus", c.GapMus}, {"epsilon", c.Epsilon}, {"certify", c.Certify}, {"verify_at", c.VerifyAt}} {
+	}{{"lambdas", c.Lambdas}, {"mus", c.Mus}, {"gap_mus", c.GapMus}, {"epsilon", c.Epsilon}, {"certify", c.Certify},
+		{"verify_at", c.VerifyAt}} {
 		for i, v := range s.list {
 			if i > 0 && v <= s.list[i-1] {
 				return errors.Errorf("%s = %v: must grow", s.name, s.list)

@@ -15,8 +15,8 @@ func (r *Result) Document() *report.Document {
 		Subtitle: "Yu-Lin Tsai, Chia-Yi Hsu, Chia-Mu Yu, Pin-Yu Chen: *Formalizing Generalization and Robustness of Neural Networks to Weight " +
 			"Perturbations*, [arXiv 2103.02200](https://arxiv.org/abs/2103.02200)",
 		Lead: report.Textf("Weights move: they are rounded, they drift, they are tampered with. The paper bounds what that can do to the "+
-			"margins of a network, ties the same quantities to generalization, and trains with them. Here %d networks (%d ways to train, %d seeds) are "+
-			"attacked, rounded and certified on %s.\n\nWe could read the paper's abstract and first page only: the formulas and settings below "+
+			"margins of a network, ties the same quantities to generalization, and trains with them. Here %d networks (%d ways to train, %d seeds) "+
+			"are attacked, rounded and certified on %s.\n\nWe could read the paper's abstract and first page only: the formulas and settings below "+
 			"are our operationalization of its claims.",
 			len(r.Models), len(c.Methods()), len(c.Seeds), r.Data),
 		Keys:   r.keys(),
