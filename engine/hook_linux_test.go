@@ -121,8 +121,8 @@ func TestProgramsComputeTheSameBits(t *testing.T) {
 	assert.Positive(t, size)
 }
 
-// TestProgramsTogether compiles the same and other programs from many goroutines, gives some back, and closes and opens
-// clients of the same folder meanwhile.
+// TestProgramsTogether compiles the same and other programs from many goroutines, on three clients of
+// one folder, and gives programs and clients back meanwhile.
 func TestProgramsTogether(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "programs")
 	e := openKept(t, dir)
@@ -132,11 +132,9 @@ func TestProgramsTogether(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	for worker := range 6 {
+		mine, err := OpenWith("xla:"+e.Plugin()+[]string{"", ",tf32=false"}[worker%2], Options{Programs: dir})
+		require.NoError(t, err)
 		all.Go(func() {
-			mine, err := OpenWith("xla:"+e.Plugin()+[]string{"", ",tf32=false"}[worker%2], Options{Programs: dir})
-			if !assert.NoError(t, err) {
-				return
-			}
 			defer mine.Close()
 			for round := range 3 {
 				for name := range programs {
