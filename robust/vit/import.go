@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/nets/onnx"
 	"github.com/trustbook/trustbook/npy"
 	"github.com/trustbook/trustbook/robust"
 )
@@ -26,7 +27,7 @@ func (s *Study) load() error {
 		if s.networks[in.Name] != nil {
 			return errors.Errorf("two networks are named %q: give each its own name", in.Name)
 		}
-		net, err := nets.LoadONNX(in.Path, nets.ONNXOptions{InputShape: shape[1:]})
+		net, err := onnx.Load(in.Path, onnx.Options{InputShape: shape[1:]})
 		if err != nil {
 			return err
 		}

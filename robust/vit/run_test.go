@@ -179,7 +179,7 @@ func TestBadConfig(t *testing.T) {
 
 // The user's own networks go through the same study.
 func TestImported(t *testing.T) {
-	const folder = "../../nets/testdata/"
+	const folder = "../../nets/onnx/testdata/"
 	c := Smoke()
 	c.Imported = []Imported{{Name: "new", Path: folder + "cnn_new.onnx"}, {Name: "old", Path: folder + "cnn_old.onnx"}}
 	c.Images, c.Labels = folder+"cnn_new_x.npy", folder+"cnn_new_y.npy"
