@@ -2,16 +2,12 @@ package vit
 
 import (
 	"cmp"
-	"context"
-	"fmt"
-	"strings"
-
-	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"
+	"github.com/trustbook/trustbook/study"
 )
 
 // Model is one kind of network and how it is trained.
@@ -51,8 +47,8 @@ func Models() []Model {
 	}
 	vit := func(change func(*nets.ViTConfig)) func(Config, []int, int, int64) (*nets.Model, error) {
 		return func(c Config, shape []int, classes int, seed int64) (*nets.Model, error) {
-			v := nets.ViTConfig{Input: shape, Patch: c.patchOf(shape), Width: c.Width, Depth: c.Depth, Heads: c.Heads, MLPRatio: 2, MeanPool: true,
-				Classes: classes, Seed: seed}
+			v := nets.ViTConfig{Input: shape, Patch: c.patchOf(shape), Width: c.Width, Depth: c.Depth, Heads: c.Heads, MLPRatio: 2,
+				MeanPool: true, Classes: classes, Seed: seed}
 			change(&v)
 			return nets.NewViT(v)
 		}
@@ -77,7 +73,8 @@ func Models() []Model {
 			build: vit(func(v *nets.ViTConfig) { v.ConvBlocks = (v.Depth + 1) / 2 })},
 		{Name: NoTransformer, About: "all blocks convolutional, on the same patches", arch: NoTransformer, slow: true,
 			build: vit(func(v *nets.ViTConfig) { v.ConvBlocks = v.Depth })},
-		{Name: PretrainedViT, About: "ViT, first trained on rendered characters of four scripts", arch: ViT, build: plain, slow: true, pretrain: true},
+		{Name: PretrainedViT, About: "ViT, first trained on rendered characters of four scripts", arch: ViT, build: plain, slow: true,
+			pretrain: true},
 		{Name: CNNPGD, About: "CNN, adversarially trained with PGD", arch: CNN, build: cnn, loss: pgd},
 		{Name: CNNTRADES, About: "CNN, trained with TRADES, beta 6", arch: CNN, build: cnn, loss: trades},
 		{Name: ViTPGD, About: "ViT, adversarially trained with PGD", arch: ViT, build: plain, slow: true, loss: pgd},
@@ -86,23 +83,16 @@ func Models() []Model {
 }
 
 // modelsNamed picks models by name, in the order of Models.
-func modelsNamed(names []string) (picked []Model, err error) {
-	wanted := map[string]bool{}
-	for _, n := range names {
-		wanted[n] = true
+func modelsNamed(names []string) ([]Model, error) {
+	return study.Pick("model", names, Models(), func(m Model) string { return m.Name })
+}
+
+// modelOf is the model of a name; one that is nothing but named, as imported ones are, for other names.
+func modelOf(name string) Model {
+	if found, err := modelsNamed([]string{name}); err == nil {
+		return found[0]
 	}
-	var known []string
-	for _, m := range Models() {
-		known = append(known, m.Name)
-		if wanted[m.Name] {
-			picked = append(picked, m)
-			delete(wanted, m.Name)
-		}
-	}
-	for n := range wanted {
-		return nil, errors.Errorf("vit: model %q: want some of %s", n, strings.Join(known, "; "))
-	}
-	return picked, nil
+	return Model{Name: name}
 }
 
 // inner is the attack of adversarial training.
@@ -144,73 +134,6 @@ func (c Config) fitting(epochs int, loss fit.Loss, warmUp int, seed int64) fit.C
 	if warmUp > 0 {
 		phases = append([]fit.Phase{{Epochs: warmUp, Loss: fit.CrossEntropy()}}, phases...)
 	}
-	return fit.Config{BatchSize: c.BatchSize, LearningRate: c.LearningRate, WeightDecay: c.WeightDecay, Cosine: true, WarmUpSteps: 100, Seed: seed,
-		Phases: phases}
-}
-
-// plan returns an untrained network, its training examples and how to train it.
-func (s *study) plan(m Model, seed int64) (*nets.Model, fit.Data, fit.Config, error) {
-	net, err := m.build(s.c, s.data.Pool.Shape, s.data.Pool.Classes, seed)
-	if err != nil {
-		return nil, fit.Data{}, fit.Config{}, err
-	}
-	train, err := s.data.Draw(s.c.Train, seed)
-	if m.loss != nil {
-		return net, train, s.c.fitting(m.epochs(s.c), m.loss(s.c), max(1, m.epochs(s.c)/2), seed), err
-	}
-	return net, train, s.c.fitting(m.epochs(s.c), fit.CrossEntropy(), 0, seed), err
-}
-
-// key identifies a network by all that it depends on, without training it.
-func (s *study) key(m Model, seed int64) (string, error) {
-	if key, ok := s.keys[m.Name]; ok {
-		return key, nil
-	}
-	net, train, cfg, err := s.plan(m, seed)
-	if err != nil {
-		return "", err
-	}
-	key, err := fit.Key(net, s.e.Name(), train, cfg)
-	if m.pretrain {
-		key = fit.Hash(key, "pretrained", s.c.Pretrain, scripts)
-	}
-	return key, err
-}
-
-// network returns the trained network of a model and seed. The first time, it trains those of all seeds together.
-func (s *study) network(ctx context.Context, m Model, seed int64) (*nets.Model, error) {
-	if m.build == nil {
-		return s.networks[m.Name], nil
-	}
-	if net := s.networks[label("train", m.Name, seed)]; net != nil {
-		return net, nil
-	}
-	var jobs []fit.Job
-	for _, seed := range s.c.Seeds {
-		net, train, cfg, err := s.plan(m, seed)
-		if err != nil {
-			return nil, err
-		}
-		jobs = append(jobs, fit.Job{Model: net, Train: train, Config: cfg, Options: fit.Options{Dir: s.c.Dir}})
-	}
-	if m.pretrain {
-		if err := s.pretrain(ctx, m, jobs); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := fit.TrainAll(ctx, s.e, jobs, s.c.Progress, s.title("train", m)); err != nil {
-		return nil, err
-	}
-	for i, seed := range s.c.Seeds {
-		s.networks[label("train", m.Name, seed)] = jobs[i].Model
-	}
-	return s.networks[label("train", m.Name, seed)], nil
-}
-
-// title names a task for all seeds.
-func (s *study) title(what string, m Model) string {
-	if n := len(s.c.Seeds); n > 1 {
-		return fmt.Sprintf("%s %s, %d seeds", what, m.Name, n)
-	}
-	return label(what, m.Name, s.c.Seeds[0])
+	return fit.Config{BatchSize: c.BatchSize, LearningRate: c.LearningRate, WeightDecay: c.WeightDecay, Cosine: true, WarmUpSteps: 100,
+		Seed: seed, Phases: phases}
 }
