@@ -110,8 +110,9 @@ func coverage(t *testing.T, maker *nets.Network) (modes int, near float64) {
 	for i := range noise {
 		noise[i] = float32(rng.NormFloat64())
 	}
-	out, err := model.CallOnce(testengine.Get(t).Backend(), maker.Store, func(scope *model.Scope, z *Node) *Node { return forward(scope, maker, z) },
-		tensors.FromFlatDataAndDimensions(noise, n, noiseSize))
+	generate := func(scope *model.Scope, z *Node) *Node { return forward(scope, maker, z) }
+	z := tensors.FromFlatDataAndDimensions(noise, n, noiseSize)
+	out, err := model.CallOnce(testengine.Get(t).Backend(), maker.Store, generate, z)
 	require.NoError(t, err)
 	var counts [ringModes]int
 	points := tensors.MustCopyFlatData[float32](out)
