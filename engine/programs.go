@@ -22,19 +22,19 @@ func programsFolder(setting string) (string, error) {
 		setting = os.Getenv(ProgramsEnv)
 	}
 	switch setting {
-	case "", "off":
-		return "", nil
+	case "off":
+		setting = ""
 	case "on":
-		cache, err := os.UserCacheDir()
-		if err == nil {
-			setting = filepath.Join(cache, "trustbook", "programs")
-		}
 		if dir := os.Getenv("TRUSTBOOK_CACHE"); dir != "" {
-			setting, err = filepath.Join(dir, "programs"), nil
+			setting = filepath.Join(dir, "programs")
+		} else if cache, err := os.UserCacheDir(); err == nil {
+			setting = filepath.Join(cache, "trustbook", "programs")
+		} else {
+			setting = ""
 		}
-		if err != nil {
-			return "", nil
-		}
+	}
+	if setting == "" {
+		return "", nil
 	}
 	dir, err := filepath.Abs(setting)
 	if err != nil {
