@@ -1,8 +1,3 @@
-// Package nets has the networks: MLP and CNN built here, and whatever a user imports from ONNX, all as a [Model].
-//
-//	m, err := nets.NewCNN(nets.CNNConfig{Seed: 1})
-//	p, err := nets.NewPredictor(eng.Backend(), m, 128)
-//	classes, err := p.Classes(images) // images [n, 28, 28, 1]
 package nets
 
 import (
@@ -20,10 +15,7 @@ import (
 // Model is a classifier that can be trained, attacked and scored: weights, the graph that uses them, and what its
 // inputs look like.
 type Model struct {
-	// Name tells the architecture, for tables and error messages.
-	Name string
-	// Store holds the weights.
-	Store *model.Store
+	Network
 	// Logits builds the graph from images [batch, InputShape...] to logits [batch, Classes]. It is called with the
 	// root scope of Store (or of a clone of it), may be called several times in one graph, and panics on error as
 	// GoMLX graph functions do.
@@ -38,11 +30,6 @@ type Model struct {
 	Lower, Upper float64
 	// Classes is the number of logits.
 	Classes int
-	// WeightPaths are the store's paths of the trainable weights, in the order of the network.
-	WeightPaths []string
-	// StatePaths are the store's paths of what training moves without gradients: the running means and variances of batch
-	// normalization. They are saved, loaded and copied along with the weights.
-	StatePaths []string
 	// Dense lists the dense layers at the end of the network, up to the logits; nil if there is none. Bounds that hold
 	// for such layers read it.
 	Dense []DenseLayer
@@ -66,34 +53,7 @@ type DenseLayer struct {
 	Activation   Activation
 }
 
-// Weights returns the trainable weights in the order of WeightPaths.
-func (m *Model) Weights() []*model.Variable {
-	weights := make([]*model.Variable, len(m.WeightPaths))
-	for i, path := range m.WeightPaths {
-		weights[i] = m.Store.GetVariable(path)
-	}
-	return weights
-}
-
-// variables are the weights and the state, which together make the trained model.
-func (m *Model) variables() []*model.Variable {
-	all := m.Weights()
-	for _, path := range m.StatePaths {
-		all = append(all, m.Store.GetVariable(path))
-	}
-	return all
-}
-
-// NumParameters counts the trainable values.
-func (m *Model) NumParameters() int {
-	n := 0
-	for _, w := range m.Weights() {
-		n += w.Shape().Size()
-	}
-	return n
-}
-
-// Clone returns a model with a copy of the weights, so that one can be changed without the other.
+// Clone returns a model with a copy of its whole store, so that one can be changed without the other.
 func (m *Model) Clone() (*Model, error) {
 	store, err := m.Store.Clone()
 	if err != nil {
@@ -160,27 +120,6 @@ func dims(shape []int) string {
 	return s
 }
 
-// CopyWeights gives m the weights and state of another model of the same architecture. Compiled graphs of m go on working, with
-// the new weights.
-func (m *Model) CopyWeights(from *Model) error {
-	sources, targets := from.variables(), m.variables()
-	if len(sources) != len(targets) {
-		return errors.Errorf("nets: copying %d weight tensors of %s into %s, which has %d", len(sources), from.Name, m.Name, len(targets))
-	}
-	for i, s := range sources {
-		if !s.Shape().Equal(targets[i].Shape()) {
-			return errors.Errorf("nets: copying weight %s of shape %s into %s of shape %s", s.Path(), s.Shape(), targets[i].Path(), targets[i].Shape())
-		}
-		value, err := s.Value()
-		if err != nil {
-			return err
-		}
-		if value, err = value.LocalClone(); err != nil {
-			return err
-		}
-		if err := targets[i].SetValue(value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// CopyWeights gives m the weights and state of another model of the same architecture. Compiled graphs of m go on
+// working, with the new weights.
+func (m *Model) CopyWeights(from *Model) error { return m.Network.CopyWeights(&from.Network) }

@@ -122,17 +122,3 @@ func (o *objective) build(parameters []*Node, own int, b episode) measures {
 	}
 	return m
 }
-
-// Adam's constants (Kingma and Ba, arXiv 1412.6980).
-const (
-	beta1, beta2 = 0.9, 0.999
-	adamEpsilon  = 1e-8
-)
-
-// adam is one update of a parameter; first and second are its moments, unbias1 and unbias2 are 1/(1 - β^t).
-func adam(parameter, gradient, first, second, unbias1, unbias2 *Node, rate float64) (p, m, v *Node) {
-	m = Add(MulScalar(first, beta1), MulScalar(gradient, 1-beta1))
-	v = Add(MulScalar(second, beta2), MulScalar(Square(gradient), 1-beta2))
-	step := Div(Mul(m, unbias1), AddScalar(Sqrt(Mul(v, unbias2)), adamEpsilon))
-	return Sub(parameter, MulScalar(step, rate)), m, v
-}
