@@ -32,12 +32,13 @@ var scores = []score{{"Gi-score", giName}, {"Pal-score", palName}}
 // give no number, and the papers' tables were not to be had: thresholds are the direction, 0, where nothing else is said.
 func (r *Result) Claims() []report.Claim {
 	const words = "the abstract's words; it gives no number"
+	c := r.Config
 	claims := []report.Claim{
 		{
 			Sentence: "The Gi-score and the Pal-score are robust measures of a network's invariance to perturbations.",
 			What: "rank correlation (Kendall's τ) of each score under rotation with the angle up to which training examples were " +
 				"turned, over networks",
-			Parts: r.invarianceParts(), ComparedWith: words,
+			Parts: r.invarianceParts(), ComparedWith: words, N: c.RotationSample,
 		},
 		{
 			Sentence: "They accurately predict generalization gaps, the difference between accuracy on training and test sets.",
@@ -57,10 +58,7 @@ func (r *Result) Claims() []report.Claim {
 			Parts: r.winnerParts(), ComparedWith: "the follow-up's abstract, on networks of the competition; here on this zoo",
 		},
 	}
-	c := r.Config
-	claims = study.Source{Paper: paperID, Scale: c.Scale, Dataset: r.Data, N: len(c.Networks()), Seeds: c.Seeds}.Number(claims)
-	claims[0].N = c.RotationSample
-	return claims
+	return study.Source{Paper: paperID, Scale: c.Scale, Dataset: r.Data, N: len(c.Networks()), Seeds: c.Seeds}.Number(claims)
 }
 
 // invarianceParts ask whether each score follows the invariance that training taught.

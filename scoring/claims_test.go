@@ -64,6 +64,7 @@ func TestClaimsTurnOutEachWay(t *testing.T) {
 	good, bad := Evaluation{Tau: 0.8, AdjustedR2: 0.8, CMI: 20}, Evaluation{Tau: 0.2, AdjustedR2: 0.2, CMI: 2}
 	as := told{noise: good, inter: good, intra: good, others: bad, gap: 0.1, trained: 0.99, learns: 0.004}
 	require.Equal(t, []string{"replicated", "replicated", "replicated", "replicated"}, verdicts(t, synthetic(as)))
+	require.Equal(t, []int{200, 48}, []int{synthetic(as).Claims()[0].N, synthetic(as).Claims()[1].N}, "examples, then networks")
 
 	other := as
 	other.noise, other.inter, other.intra, other.others, other.learns = bad, bad, bad, good, -0.004

@@ -70,28 +70,22 @@ func (c Config) WithDefaults() Config {
 	c.Scale, c.Dataset = cmp.Or(c.Scale, "quick"), cmp.Or(c.Dataset, "mnist")
 	c.Test, c.Sample, c.Epochs, c.StopLoss = cmp.Or(c.Test, 5_000), cmp.Or(c.Sample, 1_000), cmp.Or(c.Epochs, 120), cmp.Or(c.StopLoss, 0.02)
 	c.Random, c.RotationEpochs, c.RotationSample = cmp.Or(c.Random, 200), cmp.Or(c.RotationEpochs, 20), cmp.Or(c.RotationSample, 200)
-	orList(&c.TrainSizes, 2_000)
-	orList(&c.LabelNoise, 0, 0.1, 0.25)
-	orList(&c.Widths, 64, 256)
-	orList(&c.Depths, 1, 3)
-	orList(&c.Dropouts, 0, 0.2)
-	orList(&c.WeightDecays, 0, 0.1)
-	orList(&c.BatchSizes, 64)
-	orList(&c.LearningRates, 1e-3)
-	orList(&c.Layers, 0, 1)
-	orList(&c.Angles, 0, 15, 30, 60, 90)
-	orList(&c.Seeds, 1, 2, 3, 4, 5)
-	orList(&c.Perturbations, "inter", "intra", "noise")
+	study.Default(&c.TrainSizes, 2_000)
+	study.Default(&c.LabelNoise, 0, 0.1, 0.25)
+	study.Default(&c.Widths, 64, 256)
+	study.Default(&c.Depths, 1, 3)
+	study.Default(&c.Dropouts, 0, 0.2)
+	study.Default(&c.WeightDecays, 0, 0.1)
+	study.Default(&c.BatchSizes, 64)
+	study.Default(&c.LearningRates, 1e-3)
+	study.Default(&c.Layers, 0, 1)
+	study.Default(&c.Angles, 0, 15, 30, 60, 90)
+	study.Default(&c.Seeds, 1, 2, 3, 4, 5)
+	study.Default(&c.Perturbations, "inter", "intra", "noise")
 	if c.Progress == nil {
 		c.Progress = report.Silent{}
 	}
 	return c
-}
-
-func orList[T any](have *[]T, want ...T) {
-	if len(*have) == 0 {
-		*have = want
-	}
 }
 
 // Validate reports what cannot work, before anything runs.

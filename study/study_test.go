@@ -116,6 +116,23 @@ func TestDoAll(t *testing.T) {
 	require.Equal(t, 3, done[0])
 }
 
+// weights is a display that notes the weights of tasks.
+type weights struct {
+	report.Silent
+	all []float64
+}
+
+func (w *weights) Weigh(tasks float64) { w.all = append(w.all, tasks) }
+
+// TestWeigh: a display that weighs tasks is told, others and none are left alone.
+func TestWeigh(t *testing.T) {
+	w := &weights{}
+	for _, p := range []report.Progress{w, report.Silent{}, nil} {
+		Weigh(p, 0.25)
+	}
+	require.Equal(t, []float64{0.25}, w.all)
+}
+
 func TestShardValidate(t *testing.T) {
 	require.NoError(t, Shard{}.Validate(""))
 	require.NoError(t, Shard{Merge: true}.Validate(""))
