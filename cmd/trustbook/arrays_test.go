@@ -39,7 +39,7 @@ func rawArray(t *testing.T, path, code string, fortran bool, values any, shape .
 func TestArraysAsPeopleHaveThem(t *testing.T) {
 	const n, side, classes = 6, 6, 3
 	dir := t.TempDir()
-	model, err := os.ReadFile(filepath.Join(home, "nets", "testdata", "mlp_new.onnx"))
+	model, err := os.ReadFile(filepath.Join(home, "nets", "onnx", "testdata", "mlp_new.onnx"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "m.onnx"), model, 0o600))
 	at := func(name string) string { return filepath.Join(dir, name) }

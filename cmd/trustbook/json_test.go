@@ -133,7 +133,7 @@ func notesIn(t *testing.T, text string) []any {
 // What is to be known of a model stands in the JSON of all three commands and in their text: here that it ends in a softmax.
 func TestNotes(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(home, "nets", "testdata", "sdpa_new")
+	path := filepath.Join(home, "nets", "onnx", "testdata", "sdpa_new")
 	args := []string{"--model", path + ".onnx", "--inputs", path + "_x.npy", "--labels", path + "_y.npy", "--bounds", "-9,9", "--backend", "go"}
 	for _, c := range [][]string{{"attack", "--attack", "fgsm", "--epsilon", "0.1"},
 		{"weights", "--epsilon", "0.001", "--steps", "1", "--draws", "1", "--bits", "8"},
