@@ -36,16 +36,18 @@ var may = []struct {
 	{"datasets", []string{"report"}}, // for the interface of progress bars
 	{"kernel", []string{"engine"}},
 	{"fit", []string{"engine", "datasets", "nets", "report"}},
+	{"study", []string{"report", "fit"}},
 	{"robust", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"robust/attack", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
 	{"robust/certify", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
 	{"fewshot", []string{"engine", "datasets", "nets", "report", "fit"}},
 	// The papers: everything above, and no other paper; maml trains against attacks.
-	{"robust/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "robust", "robust/attack", "robust/certify"}},
-	{"scoring", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "robust", "robust/attack"}},
-	{"creativity", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "robust", "robust/attack"}},
-	{"watermark", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "robust", "robust/attack"}},
-	{"fewshot/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "fewshot", "robust", "robust/attack"}},
+	{"robust/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack",
+		"robust/certify"}},
+	{"scoring", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack"}},
+	{"creativity", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack"}},
+	{"watermark", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack"}},
+	{"fewshot/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "fewshot", "robust", "robust/attack"}},
 	{"cmd/*", []string{"*"}},
 	{"internal/*", []string{"*"}},
 }
