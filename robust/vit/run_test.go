@@ -58,6 +58,7 @@ func TestRepeats(t *testing.T) {
 			}
 		}
 	}
+	require.Len(t, r.Gallery.Looks, 2)
 	showable(t, r)
 }
 
