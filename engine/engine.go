@@ -35,6 +35,10 @@ func (e *Engine) Backend() compute.Backend { return e.backend }
 // Name returns "xla:cpu", "xla:cuda" or "go".
 func (e *Engine) Name() string { return e.name }
 
+// OnCPU reports whether XLA compiles for the CPU, where small pieces of work one after the other can be faster than all
+// at once.
+func (e *Engine) OnCPU() bool { return e.name == "xla:cpu" }
+
 // Plugin returns the path of the PJRT plugin, or "" for the pure-Go backend.
 func (e *Engine) Plugin() string { return e.plugin }
 
@@ -62,6 +66,15 @@ func (e *Engine) Description() string {
 		plural = ""
 	}
 	return fmt.Sprintf("%s, PJRT %s, %d device%s", e.name, e.version, n, plural)
+}
+
+// Programs counts the programs that were compiled, and those that were found compiled, by all engines that share the
+// client. Both are 0 where nothing is kept: for the pure-Go backend and CUDA.
+func (e *Engine) Programs() Programs {
+	if e.shared.counts == nil {
+		return Programs{}
+	}
+	return e.shared.counts.programs()
 }
 
 // Close gives the engine back. The client behind it is destroyed when the last engine that shares it is closed;

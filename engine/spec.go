@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,7 +19,12 @@ type spec struct {
 	kind    Kind   // CPU, CUDA, or "" for the best that is there
 	path    string // an explicit plugin, made absolute
 	options string // go-xla's options after the first comma, such as "tf32=true"
+
+	programs string // the folder of compiled programs, "" for none
 }
+
+// ErrUnknown tells a backend that does not exist from one that is not installed.
+var ErrUnknown = errors.New("unknown backend")
 
 // parseSpec reads "", "go", "xla", "xla:cpu", "xla:cuda" or "xla:<path of a plugin>", the xla forms with
 // optional ",option=value" parts. An empty text stands for GOMLX_BACKEND, and where that is empty too for "xla".
@@ -32,7 +38,7 @@ func parseSpec(text string, getenv func(string) string) (spec, error) {
 	if asked == "" {
 		return spec{}, nil
 	}
-	wrong := fmt.Errorf("engine: unknown backend %q%s: use one of %s", asked, from, strings.Join(Specs, ", "))
+	wrong := fmt.Errorf("engine: %w %q%s: use one of %s", ErrUnknown, asked, from, strings.Join(Specs, ", "))
 	name, rest, hasPlugin := strings.Cut(asked, ":")
 	if !hasPlugin {
 		name, rest, _ = strings.Cut(asked, ",")

@@ -1,18 +1,12 @@
 package fit
 
 import (
-	"math"
-	"time"
-
-	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
-	"github.com/gomlx/gomlx/ml/train/optimizer"
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/nets"
-	"github.com/trustbook/trustbook/report"
 )
 
 // LossFn builds a scalar training loss in the graph from images [batch, InputShape...] and labels int32 [batch].
@@ -32,9 +26,7 @@ type Loss struct {
 // CrossEntropy is the mean cross-entropy of the batch.
 func CrossEntropy() Loss {
 	return Loss{Name: "cross-entropy", Build: func(scope *model.Scope, m *nets.Model, images, labels *Node) *Node {
-		logits := m.Logits(scope, images)
-		hot := OneHot(labels, m.Classes, logits.DType())
-		return Neg(ReduceAllMean(ReduceSum(Mul(LogSoftmax(logits, -1), hot), -1)))
+		return ReduceAllMean(nets.CrossEntropy(m.Logits(scope, images), labels))
 	}}
 }
 
@@ -42,36 +34,6 @@ func CrossEntropy() Loss {
 type Phase struct {
 	Epochs int // zero skips the phase
 	Loss   Loss
-}
-
-// Optimizer names the update rule.
-type Optimizer string
-
-const (
-	// Adam is Adam with moments 0.9 and 0.999 and epsilon 1e-8 (Kingma and Ba, arXiv 1412.6980), as in PyTorch.
-	Adam Optimizer = "adam"
-	// SGD is plain gradient descent with a constant rate.
-	SGD Optimizer = "sgd"
-)
-
-// gradientOptimizer is an optimizer of GoMLX that takes gradients which the caller built.
-type gradientOptimizer interface {
-	optimizer.Interface
-	UpdateGraphWithGradients(scope *model.Scope, gradients []*Node, lossDType dtypes.DType)
-}
-
-// optimizer builds the update rule of a phase with so many steps.
-func (c Config) optimizer(steps int) gradientOptimizer {
-	var o gradientOptimizer
-	if c.Optimizer == SGD { // GoMLX's own default divides the rate by the root of the step
-		o = optimizer.StochasticGradientDescent().WithDecay(false).WithLearningRate(c.LearningRate)
-	} else {
-		o = optimizer.Adam().LearningRate(c.LearningRate).Betas(0.9, 0.999).Epsilon(1e-8).WeightDecay(c.WeightDecay).Done().(gradientOptimizer)
-	}
-	if c.Cosine {
-		o = cosine{gradientOptimizer: o, rate: c.LearningRate, warmUp: min(c.WarmUpSteps, steps), steps: steps}
-	}
-	return o
 }
 
 // Config says how to train.
@@ -97,14 +59,9 @@ type Data struct {
 	Checksum string
 }
 
-// Options are what does not change the result.
-type Options struct {
-	Dir      string          // where checkpoints and results are kept; "": nowhere
-	Progress report.Progress // nil shows nothing; it counts steps, one task a phase
-	Label    string          // of the progress; "": "train " and the model's name
-	// CheckpointEvery is the time between checkpoints, which fall between steps; zero: 2 s, negative: after every step.
-	// Where writing one takes long, the time grows so that no more than a tenth goes into it.
-	CheckpointEvery time.Duration
+// rule is how each phase trains.
+func (c Config) rule() Rule {
+	return Rule{Optimizer: c.Optimizer, LearningRate: c.LearningRate, WeightDecay: c.WeightDecay, Cosine: c.Cosine, WarmUpSteps: c.WarmUpSteps}
 }
 
 func (c Config) withDefaults() Config {
@@ -118,19 +75,6 @@ func (c Config) withDefaults() Config {
 		c.Optimizer = Adam
 	}
 	return c
-}
-
-func (o Options) withDefaults(m *nets.Model) Options {
-	if o.Progress == nil {
-		o.Progress = report.Silent{}
-	}
-	if o.Label == "" {
-		o.Label = "train " + m.Name
-	}
-	if o.CheckpointEvery == 0 {
-		o.CheckpointEvery = 2 * time.Second
-	}
-	return o
 }
 
 // validate expects the defaults to be filled in.
@@ -148,23 +92,14 @@ func (c Config) validate(m *nets.Model, train Data) error {
 	if epochs == 0 {
 		return errors.New("fit: the phases have no epochs: give at least 1")
 	}
-	if !(c.LearningRate > 0) || math.IsInf(c.LearningRate, 1) {
-		return errors.Errorf("fit: LearningRate = %g: must be finite and > 0", c.LearningRate)
-	}
-	if c.Optimizer != Adam && c.Optimizer != SGD {
-		return errors.Errorf("fit: Optimizer = %q: want %q or %q", c.Optimizer, Adam, SGD)
+	if err := c.rule().validate(); err != nil {
+		return errors.WithMessage(err, "fit")
 	}
 	if len(m.WeightPaths) == 0 {
 		return errors.Errorf("fit: %s has no weights to train", m.Name)
 	}
-	if !(c.WeightDecay >= 0) || math.IsInf(c.WeightDecay, 1) || c.WeightDecay > 0 && c.Optimizer != Adam {
-		return errors.Errorf("fit: WeightDecay = %g with %q: must be finite and >= 0, and 0 without %q", c.WeightDecay, c.Optimizer, Adam)
-	}
 	if !(c.StopLoss >= 0) {
 		return errors.Errorf("fit: StopLoss = %g: must be >= 0", c.StopLoss)
-	}
-	if c.WarmUpSteps < 0 || c.WarmUpSteps > 0 && !c.Cosine {
-		return errors.Errorf("fit: WarmUpSteps = %d: must be >= 0, and 0 without Cosine", c.WarmUpSteps)
 	}
 	for i, w := range m.Weights() {
 		if w == nil || !w.HasValue() {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -42,25 +43,30 @@ func Key(m *nets.Model, backend string, train Data, c Config) (string, error) {
 		}
 		parts = append(parts, sum)
 	}
-	trained := map[string]bool{}
-	for _, path := range m.WeightPaths {
-		trained[path] = true
+	sums, err := storeSums(m.Store, m.WeightPaths...)
+	if err != nil {
+		return "", errors.WithMessagef(err, "fit: %s", m.Name)
 	}
-	for v := range m.Store.IterVariables() {
-		if isRandomState(v) { // training seeds its own
+	return Hash(append(parts, sums...)...), nil
+}
+
+// storeSums identifies what is in a store, and which of it is trained, but for random states: training seeds its own.
+func storeSums(store *model.Store, trained ...string) (parts []any, err error) {
+	for v := range store.IterVariables() {
+		if isRandomState(v) {
 			continue
 		}
 		value, err := v.Value()
 		if err != nil {
-			return "", errors.WithMessagef(err, "fit: %s", m.Name)
+			return nil, err
 		}
 		sum, err := tensorSum(value)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		parts = append(parts, v.Path(), trained[v.Path()], sum)
+		parts = append(parts, v.Path(), slices.Contains(trained, v.Path()), sum)
 	}
-	return Hash(parts...), nil
+	return parts, nil
 }
 
 func isRandomState(v *model.Variable) bool { return v.Name() == model.RNGStateVariableName }

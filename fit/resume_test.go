@@ -3,6 +3,8 @@ package fit
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/gob"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -228,7 +230,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	assert.Nil(t, found, "another run's")
 
 	// A position that the run cannot have, in a file that is whole: training starts anew as well.
-	c2.Key, c2.Done, c2.Phase = key, false, 7
+	c2.Key, c2.Done, c2.Step = key, false, 700
 	require.NoError(t, c2.write(path))
 	m, p := mlp(t, 1), &counter{}
 	_, err = TrainOrLoad(context.Background(), e, m, train, c, Options{Dir: filepath.Dir(path), Progress: p})
@@ -243,8 +245,51 @@ func TestDamagedCheckpoint(t *testing.T) {
 	require.ErrorContains(t, err, "checkpoint", "what cannot be read is an error")
 }
 
+// A network that was finished in the format before is loaded; what was under way counts as absent.
+func TestOldFormat(t *testing.T) {
+	e := testengine.Get(t)
+	train, c := twoPhases()
+	m, dir := mlp(t, 1), t.TempDir()
+	initial := weights(t, m)
+	key, err := Key(m, e.Name(), train, c)
+	require.NoError(t, err)
+	trained, err := InStore(mlp(t, 7).Store).Collect() // anything
+	require.NoError(t, err)
+	old := struct {
+		Key                string
+		Done               bool
+		Phase, Epoch, Step int
+		History            History
+		Variables          []Variable
+	}{key, true, 2, 0, 0, History{Loss: []float64{3, 2}, TrainAccuracy: []float64{0.5, 0.25}}, trained}
+	write := func() {
+		var body bytes.Buffer
+		require.NoError(t, gob.NewEncoder(&body).Encode(old))
+		sum := sha256.Sum256(body.Bytes())
+		data := append(append([]byte("trustbook fit 2\n"), sum[:]...), body.Bytes()...)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "fit-"+key+".bin"), data, 0o644))
+	}
+	write()
+	p := &counter{}
+	h, err := TrainOrLoad(t.Context(), e, m, train, c, Options{Dir: dir, Progress: p})
+	require.NoError(t, err)
+	require.Empty(t, p.tasks)
+	require.Equal(t, &old.History, h)
+	require.Equal(t, weights(t, mlp(t, 7)), weights(t, m))
+
+	old.Done = false
+	write()
+	m = mlp(t, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	p = &counter{each: func(int) { cancel() }}
+	_, err = TrainOrLoad(ctx, e, m, train, c, Options{Dir: dir, Progress: p})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, 0, p.first)
+	require.Equal(t, initial, weights(t, m))
+}
+
 func FuzzDecode(f *testing.F) {
-	c := checkpoint{Key: "k", History: History{Loss: []float64{1}}, Variables: []variable{
+	c := checkpoint{Key: "k", Step: 3, Notes: []byte(`{"loss":[1]}`), Variables: []Variable{
 		{Path: "/w", DType: int32(dtypes.Float32), Dims: []int{2, 1}, Bytes: make([]byte, 8)}}}
 	path := filepath.Join(f.TempDir(), "c")
 	if err := c.write(path); err != nil {
@@ -259,10 +304,12 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		c, err := decode(body)
 		if err != nil {
-			return
+			if c, err = decodeOld(body); err != nil {
+				return
+			}
 		}
 		for _, v := range c.Variables {
-			if _, err := v.tensor(); err != nil {
+			if _, err := v.Tensor(); err != nil {
 				t.Fatalf("accepted %q %v of type %d, then: %v", v.Path, v.Dims, v.DType, err)
 			}
 		}

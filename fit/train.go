@@ -1,13 +1,11 @@
 package fit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
-	"time"
 
-	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -33,104 +31,181 @@ func Train(ctx context.Context, e *engine.Engine, m *nets.Model, train Data, c C
 
 // TrainOrLoad trains the model in place, or loads the weights if the same run (see [Key]) was finished in o.Dir before.
 //
-// A run that was stopped or killed goes on from its last checkpoint to the same weights. When ctx is done, it saves a
-// checkpoint and returns an error that wraps ctx's. A loss or weight that is NaN or infinite ends the training with an
-// error that names epoch and step. After an error the model's weights are those that it came with, so that the same
-// call goes on where the last one stopped. A checkpoint that is damaged or of another run is ignored and replaced.
-// Runs with the same key may not write to one folder at the same time.
+// A run that was stopped or killed goes on from its last checkpoint to the same weights, as [Loop.Run] says. A loss or
+// weight that is NaN or infinite ends the training with an error that names epoch and step. After an error the model's
+// weights are those that it came with, so that the same call goes on where the last one stopped.
 func TrainOrLoad(ctx context.Context, e *engine.Engine, m *nets.Model, train Data, c Config, o Options) (*History, error) {
-	c, o = c.withDefaults(), o.withDefaults(m)
+	c = c.withDefaults()
 	if err := c.validate(m, train); err != nil {
 		return nil, err
 	}
-	r := &run{e: e, c: c, o: o, train: train, at: &checkpoint{}}
+	r := &run{e: e, c: c, train: train, given: m, phase: -1, steps: len(train.Labels) / c.BatchSize}
+	l := &Loop{Kind: "fit", Name: m.Name, Notes: &r.history, Step: r.step, Check: r.check, Finish: r.strip}
+	r.loop = l
 	if o.Dir != "" {
 		key, err := Key(m, e.Name(), train, c)
 		if err != nil {
 			return nil, err
 		}
-		r.path = filepath.Join(o.Dir, "fit-"+key+".bin")
-		found, err := readCheckpoint(r.path, key)
-		if err != nil {
-			return nil, err
-		}
-		if found != nil && !found.fits(c, len(train.Labels)/c.BatchSize) {
-			found = nil
-		}
-		if found != nil && found.Done {
-			return &found.History, found.deliver(m.Store)
-		}
-		removeLeftovers(r.path)
-		if r.at.Key = key; found != nil {
-			r.at, r.resumed = found, true
-		}
+		l.Key = key
 	}
-	if err := r.all(ctx, m); err != nil {
-		return nil, errors.WithMessagef(err, "fit: %s", m.Name)
+	for i, p := range c.Phases {
+		s := Stretch{Steps: p.Epochs * r.steps}
+		if n := len(c.Phases); n > 1 {
+			s.Name = fmt.Sprintf("phase %d/%d", i+1, n)
+		}
+		l.Stretches = append(l.Stretches, s)
 	}
-	return &r.at.History, r.at.deliver(m.Store)
+	var err error
+	if r.m, err = m.Clone(); err != nil {
+		return nil, err
+	}
+	defer r.close()
+	l.State = InStore(r.m.Store)
+	o.Label = cmp.Or(o.Label, "train "+m.Name)
+	if err := l.Run(ctx, o); err != nil {
+		return nil, err
+	}
+	return &r.history, errors.WithMessagef(deliver(r.m.Store, m.Store), "fit: %s", m.Name)
 }
 
 // run is a training on its way. It works on a copy of the model, so that the model changes only when all is well.
 type run struct {
 	e       *engine.Engine
 	c       Config
-	o       Options
 	train   Data
-	path    string // of the checkpoint, or ""
-	at      *checkpoint
-	resumed bool          // at holds the variables of a phase that is under way
-	saved   time.Time     // when the last checkpoint was
-	cost    time.Duration // of writing it
+	given   *nets.Model
+	m       *nets.Model // the copy, with the variables of the current phase
+	loop    *Loop
+	history History
+	steps   int // in an epoch
 
-	m              *nets.Model // the copy, with the variables of the current phase
+	phase          int // that exec is compiled for; -1: none yet
+	exec           *model.Exec
+	order          []int32 // of the examples, in the current epoch
 	images, labels *tensors.Tensor
 	validation     *evaluator
 }
 
-// all runs the phases that are left. At its end, r.at is the result.
-func (r *run) all(ctx context.Context, m *nets.Model) (err error) {
-	if err := ctx.Err(); err != nil {
-		return err
+func (r *run) close() {
+	if r.exec != nil {
+		r.exec.Finalize()
 	}
-	if r.m, err = m.Clone(); err != nil {
-		return err
+	if r.images != nil {
+		r.images.FinalizeAll()
 	}
-	defer func() { r.m.Store.Finalize() }()
-	if r.images, err = r.train.Images.OnDeviceClone(r.e.Backend(), 0); err != nil {
-		return err
+	if r.validation != nil {
+		r.validation.close()
 	}
-	defer r.images.FinalizeAll()
-	r.labels = tensors.FromFlatDataAndDimensions(r.train.Labels, len(r.train.Labels))
-	defer r.labels.FinalizeAll()
-	r.saved = time.Now()
-	for ; r.at.Phase < len(r.c.Phases); r.at.Phase++ {
-		if r.c.Phases[r.at.Phase].Epochs == 0 {
-			continue
-		}
-		if err := r.phase(ctx, m); err != nil {
-			return err
-		}
-		r.at.Epoch, r.resumed = 0, false
-	}
-	if err := r.strip(m); err != nil {
-		return err
-	}
-	if err := r.at.collect(r.m.Store); err != nil {
-		return err
-	}
-	r.at.Done = true
-	if r.path == "" {
-		return nil
-	}
-	return r.at.write(r.path)
+	r.m.Store.Finalize()
 }
 
-// strip takes away what training added to the copy's store: optimizer, sums, random state.
-func (r *run) strip(m *nets.Model) error {
+// Where the training keeps what it adds to the store.
+const (
+	fitPath     = "/fit"
+	correctPath = "/fit/correct" // int64: examples of the epoch that were right when their batch came up
+)
+
+// resetSums begins an epoch.
+func (r *run) resetSums() error {
+	if err := tally(fitPath).reset(r.m.Store); err != nil {
+		return err
+	}
+	return putScalar(r.m.Store, correctPath, int64(0))
+}
+
+// place tells the phase of a step, and the step within it.
+func (r *run) place(i int) (phase, step int) {
+	for phase := range r.c.Phases {
+		if n := r.c.Phases[phase].Epochs * r.steps; i >= n {
+			i -= n
+			continue
+		}
+		return phase, i
+	}
+	return len(r.c.Phases), i
+}
+
+// step makes a step, and ends an epoch with its last.
+func (r *run) step(_ context.Context, i int) error {
+	phase, at := r.place(i)
+	if phase != r.phase {
+		if err := r.begin(phase, at > 0); err != nil {
+			return err
+		}
+	}
+	in := at % r.steps
+	if in == 0 || r.order == nil {
+		r.order = Permutation(len(r.train.Labels), r.c.Seed, len(r.history.Loss))
+	}
+	from := in * r.c.BatchSize
+	if _, err := r.exec.Call(r.images, r.labels, r.order[from:from+r.c.BatchSize]); err != nil {
+		return errors.WithMessagef(err, "loss %s", r.c.Phases[phase].Loss.Name)
+	}
+	if in < r.steps-1 {
+		return nil
+	}
+	if err := r.endEpoch(); err != nil {
+		return err
+	}
+	if r.history.Loss[len(r.history.Loss)-1] < r.c.StopLoss {
+		r.loop.SkipTo(i - at + r.c.Phases[phase].Epochs*r.steps)
+	}
+	return nil
+}
+
+// begin compiles a phase, and makes the copy's store ready for it: with a fresh rule and stream of random numbers, unless
+// it was resumed from amid the phase.
+func (r *run) begin(phase int, resumed bool) (err error) {
+	store, p := r.m.Store, r.c.Phases[phase]
+	if r.exec != nil {
+		r.exec.Finalize()
+	}
+	if r.images == nil {
+		if r.images, err = r.train.Images.OnDeviceClone(r.e.Backend(), 0); err != nil {
+			return err
+		}
+		r.labels = tensors.FromFlatDataAndDimensions(r.train.Labels, len(r.train.Labels))
+	}
+	if !resumed {
+		if err := r.strip(); err != nil {
+			return err
+		}
+		if err := store.SetRNGStateFromSeed(r.c.Seed*1_000_003 + int64(phase)); err != nil {
+			return err
+		}
+		if err := r.resetSums(); err != nil {
+			return err
+		}
+		for v := range store.IterVariables() {
+			v.SetTrainable(false)
+		}
+		for _, w := range r.m.Weights() {
+			w.SetTrainable(true)
+		}
+		if err := r.c.rule().Begin(store.Scope(fitPath), r.m.Weights()); err != nil {
+			return err
+		}
+	}
+	r.phase = phase
+	r.exec, err = model.NewExec(r.e.Backend(), store, func(_ *model.Scope, images, labels, rows *Node) {
+		stepGraph(r.m, p.Loss, r.c.rule(), p.Epochs*r.steps, pick(images, rows), pick(labels, rows))
+	})
+	if err != nil {
+		return err
+	}
+	r.exec.WithName("training step")
+	if r.c.Validation != nil && r.validation == nil {
+		r.validation, err = newEvaluator(r.e, r.m, *r.c.Validation)
+	}
+	return err
+}
+
+// strip takes away what training added to the copy's store: rule, sums, random state.
+func (r *run) strip() error {
 	var added []string
 	for v := range r.m.Store.IterVariables() {
-		if isRandomState(v) || m.Store.GetVariable(v.Path()) == nil {
+		if isRandomState(v) || r.given.Store.GetVariable(v.Path()) == nil {
 			added = append(added, v.Path())
 		}
 	}
@@ -142,106 +217,22 @@ func (r *run) strip(m *nets.Model) error {
 	return nil
 }
 
-// begin makes the copy's store ready for the phase: as saved, or with a fresh optimizer and stream of random numbers.
-func (r *run) begin(m *nets.Model) error {
-	store := r.m.Store
-	if r.resumed {
-		if err := r.at.restore(store); err != nil {
-			return err
-		}
-	} else {
-		if err := r.strip(m); err != nil {
-			return err
-		}
-		if err := store.SetRNGStateFromSeed(r.c.Seed*1_000_003 + int64(r.at.Phase)); err != nil {
-			return err
-		}
-		if err := (sums{}).set(store); err != nil {
-			return err
-		}
-		for v := range store.IterVariables() {
-			v.SetTrainable(false)
-		}
-	}
-	for _, path := range r.m.WeightPaths {
-		v := store.GetVariable(path)
-		if v == nil {
-			return errors.Errorf("checkpoint without weight %s", path)
-		}
-		v.SetTrainable(true)
-	}
-	return nil
-}
-
-// phase runs what is left of the current phase.
-func (r *run) phase(ctx context.Context, m *nets.Model) error {
-	if err := r.begin(m); err != nil {
+// endEpoch moves the epoch's sums to the history.
+func (r *run) endEpoch() error {
+	if err := r.check(); err != nil {
 		return err
 	}
-	phase := r.c.Phases[r.at.Phase]
-	steps := len(r.train.Labels) / r.c.BatchSize
-	update := r.c.optimizer(phase.Epochs * steps)
-	step, err := model.NewExec(r.e.Backend(), r.m.Store, func(scope *model.Scope, images, labels, rows *Node) {
-		stepGraph(scope, r.m, phase.Loss, update, pick(images, rows), pick(labels, rows))
-	})
+	loss, _, err := tally(fitPath).mean(r.m.Store)
 	if err != nil {
 		return err
 	}
-	step.WithName("training step")
-	defer step.Finalize()
-	if r.c.Validation != nil {
-		if r.validation, err = newEvaluator(r.e, r.m, *r.c.Validation); err != nil {
-			return err
-		}
-		defer r.validation.close()
-	}
-	label := r.o.Label
-	if n := len(r.c.Phases); n > 1 {
-		label = fmt.Sprintf("%s, phase %d/%d", label, r.at.Phase+1, n)
-	}
-	r.o.Progress.Begin(label, r.at.Epoch*steps+r.at.Step, phase.Epochs*steps)
-	defer r.o.Progress.End()
-	for r.at.Epoch < phase.Epochs {
-		if err := r.epoch(ctx, step, steps); err != nil {
-			return err
-		}
-		if loss := r.at.History.Loss; loss[len(loss)-1] < r.c.StopLoss {
-			r.o.Progress.Advance((phase.Epochs - r.at.Epoch) * steps)
-			return nil
-		}
-	}
-	return nil
-}
-
-// epoch runs what is left of the current epoch.
-func (r *run) epoch(ctx context.Context, step *model.Exec, steps int) error {
-	order := Permutation(len(r.train.Labels), r.c.Seed, len(r.at.History.Loss))
-	for r.at.Step < steps {
-		if err := ctx.Err(); err != nil {
-			if saveErr := r.save(); saveErr != nil {
-				return saveErr
-			}
-			return err
-		}
-		from := r.at.Step * r.c.BatchSize
-		if _, err := step.Call(r.images, r.labels, order[from:from+r.c.BatchSize]); err != nil {
-			return errors.WithMessagef(err, "loss %s", r.c.Phases[r.at.Phase].Loss.Name)
-		}
-		r.at.Step++
-		r.o.Progress.Advance(1)
-		if every := r.o.CheckpointEvery; every < 0 || time.Since(r.saved) >= max(every, 10*r.cost) {
-			if err := r.save(); err != nil {
-				return err
-			}
-		}
-	}
-	s, err := r.check()
+	correct, err := scalar[int64](r.m.Store, correctPath)
 	if err != nil {
 		return err
 	}
-	h := &r.at.History
-	h.Loss = append(h.Loss, s.loss/float64(steps))
-	h.TrainAccuracy = append(h.TrainAccuracy, float64(s.correct)/float64(steps*r.c.BatchSize))
+	h := &r.history
+	h.Loss = append(h.Loss, loss)
+	h.TrainAccuracy = append(h.TrainAccuracy, float64(correct)/float64(r.steps*r.c.BatchSize))
 	if r.validation != nil {
 		accuracy, err := r.validation.accuracy()
 		if err != nil {
@@ -249,66 +240,21 @@ func (r *run) epoch(ctx context.Context, step *model.Exec, steps int) error {
 		}
 		h.Accuracy = append(h.Accuracy, accuracy)
 	}
-	r.at.Epoch, r.at.Step = r.at.Epoch+1, 0
-	return sums{}.set(r.m.Store)
+	return r.resetSums()
 }
 
-// check reads the epoch's sums and reports a loss or weight that is not finite.
-func (r *run) check() (sums, error) {
-	s, err := readSums(r.m.Store)
-	if err != nil {
-		return s, err
+// check reports a loss that was not finite.
+func (r *run) check() error {
+	if r.phase < 0 {
+		return nil // found on disk, and not gone on with
 	}
-	where := fmt.Sprintf("in epoch %d of phase %d", r.at.Epoch+1, r.at.Phase+1)
-	const advice = "lower the learning rate, or look at the loss"
-	if s.bad != 0 {
-		return s, errors.Errorf("the loss is not finite at step %d %s: %s", s.bad, where, advice)
-	}
-	for _, w := range r.m.Weights() {
-		value, err := w.Value()
-		if err != nil {
-			return s, err
-		}
-		if !finite(value) {
-			return s, errors.Errorf("weight %s is not finite after step %d %s: %s", w.Path(), s.step, where, advice)
-		}
-	}
-	return s, nil
-}
-
-// finite reports whether a weight holds no NaN or infinity; types other than float32 are taken on trust until the loss
-// shows it.
-func finite(t *tensors.Tensor) bool {
-	if t.DType() != dtypes.Float32 {
-		return true
-	}
-	ok := true
-	err := tensors.ConstFlatData(t, func(values []float32) {
-		for _, v := range values {
-			ok = ok && v-v == 0
-		}
-	})
-	return ok && err == nil
-}
-
-// save writes a checkpoint, of finite weights only.
-func (r *run) save() error {
-	if r.path == "" {
-		return nil
-	}
-	begun := time.Now()
-	if _, err := r.check(); err != nil {
+	_, bad, err := tally(fitPath).mean(r.m.Store)
+	if err != nil || bad == 0 {
 		return err
 	}
-	if err := r.at.collect(r.m.Store); err != nil {
-		return err
-	}
-	if err := r.at.write(r.path); err != nil {
-		return err
-	}
-	r.saved = time.Now()
-	r.cost = r.saved.Sub(begun)
-	return nil
+	_, last := r.place(r.loop.next - 1)
+	return errors.Errorf("the loss is not finite at step %d in epoch %d of phase %d: lower the learning rate, or look at the loss",
+		bad, last/r.steps+1, r.phase+1)
 }
 
 // Permutation is the order of n examples in an epoch, which counts from 0 over all phases: a function of its arguments

@@ -1,11 +1,7 @@
-// Package nets has the networks: MLP and CNN built here, and whatever a user imports from ONNX, all as a [Model].
-//
-//	m, err := nets.NewCNN(nets.CNNConfig{Seed: 1})
-//	p, err := nets.NewPredictor(eng.Backend(), m, 128)
-//	classes, err := p.Classes(images) // images [n, 28, 28, 1]
 package nets
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -19,10 +15,7 @@ import (
 // Model is a classifier that can be trained, attacked and scored: weights, the graph that uses them, and what its
 // inputs look like.
 type Model struct {
-	// Name tells the architecture, for tables and error messages.
-	Name string
-	// Store holds the weights.
-	Store *model.Store
+	Network
 	// Logits builds the graph from images [batch, InputShape...] to logits [batch, Classes]. It is called with the
 	// root scope of Store (or of a clone of it), may be called several times in one graph, and panics on error as
 	// GoMLX graph functions do.
@@ -37,11 +30,6 @@ type Model struct {
 	Lower, Upper float64
 	// Classes is the number of logits.
 	Classes int
-	// WeightPaths are the store's paths of the trainable weights, in the order of the network.
-	WeightPaths []string
-	// StatePaths are the store's paths of what training moves without gradients: the running means and variances of batch
-	// normalization. They are saved, loaded and copied along with the weights.
-	StatePaths []string
 	// Dense lists the dense layers at the end of the network, up to the logits; nil if there is none. Bounds that hold
 	// for such layers read it.
 	Dense []DenseLayer
@@ -65,34 +53,7 @@ type DenseLayer struct {
 	Activation   Activation
 }
 
-// Weights returns the trainable weights in the order of WeightPaths.
-func (m *Model) Weights() []*model.Variable {
-	weights := make([]*model.Variable, len(m.WeightPaths))
-	for i, path := range m.WeightPaths {
-		weights[i] = m.Store.GetVariable(path)
-	}
-	return weights
-}
-
-// variables are the weights and the state, which together make the trained model.
-func (m *Model) variables() []*model.Variable {
-	all := m.Weights()
-	for _, path := range m.StatePaths {
-		all = append(all, m.Store.GetVariable(path))
-	}
-	return all
-}
-
-// NumParameters counts the trainable values.
-func (m *Model) NumParameters() int {
-	n := 0
-	for _, w := range m.Weights() {
-		n += w.Shape().Size()
-	}
-	return n
-}
-
-// Clone returns a model with a copy of the weights, so that one can be changed without the other.
+// Clone returns a model with a copy of its whole store, so that one can be changed without the other.
 func (m *Model) Clone() (*Model, error) {
 	store, err := m.Store.Clone()
 	if err != nil {
@@ -103,8 +64,11 @@ func (m *Model) Clone() (*Model, error) {
 	return &c, nil
 }
 
+// ErrOutside tells pixels that the model's bounds do not allow from other bad images.
+var ErrOutside = errors.New("outside the bounds")
+
 // CheckImages reports images that the model cannot take: not float32 [n, InputShape...], none at all, NaN or infinite,
-// or outside the pixel bounds (by more than 1e-6). The error names the first bad value.
+// or outside the pixel bounds by more than 1e-6 ([ErrOutside]). The error names the first bad value.
 func (m *Model) CheckImages(images *tensors.Tensor) error {
 	if images == nil {
 		return errors.Errorf("nets: no images given: want float32 [n%s]", dims(m.InputShape))
@@ -127,7 +91,7 @@ func (m *Model) CheckImages(images *tensors.Tensor) error {
 			if v != v || v-v != 0 {
 				bad = errors.Errorf("nets: image value %g at [%d,%d] is not finite", v, i/size, i%size)
 			} else {
-				bad = errors.Errorf("nets: image value %g at [%d,%d] is outside the bounds [%g, %g]", v, i/size, i%size, m.Lower, m.Upper)
+				bad = fmt.Errorf("nets: image value %g at [%d,%d] is %w [%g, %g]", v, i/size, i%size, ErrOutside, m.Lower, m.Upper)
 			}
 			return
 		}
@@ -156,27 +120,6 @@ func dims(shape []int) string {
 	return s
 }
 
-// CopyWeights gives m the weights and state of another model of the same architecture. Compiled graphs of m go on working, with
-// the new weights.
-func (m *Model) CopyWeights(from *Model) error {
-	sources, targets := from.variables(), m.variables()
-	if len(sources) != len(targets) {
-		return errors.Errorf("nets: copying %d weight tensors of %s into %s, which has %d", len(sources), from.Name, m.Name, len(targets))
-	}
-	for i, s := range sources {
-		if !s.Shape().Equal(targets[i].Shape()) {
-			return errors.Errorf("nets: copying weight %s of shape %s into %s of shape %s", s.Path(), s.Shape(), targets[i].Path(), targets[i].Shape())
-		}
-		value, err := s.Value()
-		if err != nil {
-			return err
-		}
-		if value, err = value.LocalClone(); err != nil {
-			return err
-		}
-		if err := targets[i].SetValue(value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// CopyWeights gives m the weights and state of another model of the same architecture. Compiled graphs of m go on
+// working, with the new weights.
+func (m *Model) CopyWeights(from *Model) error { return m.Network.CopyWeights(&from.Network) }

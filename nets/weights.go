@@ -21,14 +21,14 @@ import (
 // SaveWeights writes the weights and state as one .npz archive that numpy.load reads: an array for each of WeightPaths
 // and StatePaths, named as the path without its leading slash ("dense_0/weights"), in the same order. Equal weights give equal bytes.
 // The file appears whole or not at all.
-func (m *Model) SaveWeights(path string) error {
+func (n *Network) SaveWeights(path string) error {
 	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
 	if err != nil {
 		return errors.WithMessage(err, "nets: saving weights")
 	}
 	defer f.Cleanup()
 	archive := zip.NewWriter(f)
-	for _, w := range m.variables() {
+	for _, w := range n.variables() {
 		value, err := w.Value()
 		if err != nil {
 			return errors.WithMessagef(err, "nets: saving weight %s", w.Path())
@@ -51,15 +51,15 @@ func (m *Model) SaveWeights(path string) error {
 	return errors.WithMessage(f.CloseAtomicallyReplace(), "nets: saving weights")
 }
 
-// LoadWeights gives m the weights that SaveWeights wrote, or numpy.savez with the same names. Every array must be there,
+// LoadWeights gives n the weights that SaveWeights wrote, or numpy.savez with the same names. Every array must be there,
 // be float32 in C order, have the weight's shape and hold finite values only, and no other array may be there; else
 // there is an error of one line and no weight has changed.
-func (m *Model) LoadWeights(path string) error {
-	values, err := m.readWeights(path)
+func (n *Network) LoadWeights(path string) error {
+	values, err := n.readWeights(path)
 	if err != nil {
 		return errors.Errorf("nets: loading weights from %s: %s", path, err)
 	}
-	for i, w := range m.variables() {
+	for i, w := range n.variables() {
 		if err := w.SetValue(values[i]); err != nil {
 			return errors.WithMessagef(err, "nets: loading weight %s", w.Path())
 		}
@@ -67,7 +67,7 @@ func (m *Model) LoadWeights(path string) error {
 	return nil
 }
 
-func (m *Model) readWeights(path string) ([]*tensors.Tensor, error) {
+func (n *Network) readWeights(path string) ([]*tensors.Tensor, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, errors.New("no such file, or not readable")
@@ -92,15 +92,15 @@ func (m *Model) readWeights(path string) ([]*tensors.Tensor, error) {
 		}
 		entries[name] = e
 	}
-	weights := m.variables()
+	weights := n.variables()
 	values := make([]*tensors.Tensor, len(weights))
 	for i, w := range weights {
 		name := arrayName(w.Path())
 		if entries[name] == nil {
-			return nil, errors.Errorf("it has no array %q, which %s needs", name, m.Name)
+			return nil, errors.Errorf("it has no array %q, which %s needs", name, n.Name)
 		}
 		if dtype := w.Shape().DType; dtype != dtypes.Float32 {
-			return nil, errors.Errorf("weight %q of %s is %s: only float32 weights can be loaded", name, m.Name, dtype)
+			return nil, errors.Errorf("weight %q of %s is %s: only float32 weights can be loaded", name, n.Name, dtype)
 		}
 		if values[i], err = readWeight(entries[name], w.Shape().Dimensions); err != nil {
 			return nil, errors.WithMessagef(err, "array %q", name)
@@ -109,7 +109,7 @@ func (m *Model) readWeights(path string) ([]*tensors.Tensor, error) {
 	}
 	for _, e := range archive.File {
 		if name := strings.TrimSuffix(e.Name, ".npy"); entries[name] != nil {
-			return nil, errors.Errorf("array %q is not one of the %d weights of %s", name, len(weights), m.Name)
+			return nil, errors.Errorf("array %q is not one of the %d weights of %s", name, len(weights), n.Name)
 		}
 	}
 	return values, nil

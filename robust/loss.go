@@ -7,6 +7,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/support/exceptions"
 	"github.com/pkg/errors"
+
+	"github.com/trustbook/trustbook/nets"
 )
 
 // Loss is what a gradient attack climbs, for each example.
@@ -68,7 +70,7 @@ func (l Loss) Graph(logits, classes *Node, targeted bool) *Node {
 	var loss *Node
 	switch l {
 	case CrossEntropy:
-		loss = Neg(ReduceSum(Mul(LogSoftmax(logits, -1), hot), -1))
+		loss = nets.CrossEntropy(logits, classes)
 	default:
 		others := Sub(logits, MulScalar(hot, 1e30)) // the class itself out of the maximum
 		loss = Sub(ReduceMax(others, -1), ReduceSum(Mul(logits, hot), -1))

@@ -51,7 +51,7 @@ func NewVictim(e *engine.Engine, m *nets.Model, batch int) (*Victim, error) {
 // work on each example by itself.
 func (v *Victim) Shrink() (restore func()) {
 	before := v.Batch
-	if fast := v.Model.GradientBatch; fast > 0 && v.Engine.Name() == "xla:cpu" {
+	if fast := v.Model.GradientBatch; fast > 0 && v.Engine.OnCPU() {
 		v.Batch = min(v.Batch, fast)
 	}
 	return func() { v.Batch = before }

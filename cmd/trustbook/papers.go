@@ -29,6 +29,8 @@ type paper struct {
 	id, slug, title string
 	notebook        string // "" until there is one
 	imports         bool   // whether it studies a user's ONNX models
+	// settings returns the configuration of a scale, with all defaults.
+	settings func(scale string) (any, error)
 	// plan checks the options before anything is opened or read, and returns the run.
 	plan func(ctx context.Context, o runOptions) (runner, error)
 }
@@ -85,7 +87,11 @@ func findPaper(name string) (paper, error) {
 // of makes a paper of the functions of its package; known checks the name of its data set.
 func of[C study.Config[C], R replication](id, slug, title, notebook string, at func(scale string) (C, error),
 	run func(ctx context.Context, e *engine.Engine, c C) (R, error), known func(ctx context.Context, dataset string) error) paper {
-	return paper{id: id, slug: slug, title: title, notebook: notebook, plan: func(ctx context.Context, o runOptions) (runner, error) {
+	settings := func(scale string) (any, error) {
+		c, err := at(scale)
+		return c.WithDefaults(), err
+	}
+	return paper{id: id, slug: slug, title: title, notebook: notebook, settings: settings, plan: func(ctx context.Context, o runOptions) (runner, error) {
 		c, err := scaled(at, o)
 		if err != nil {
 			return nil, err

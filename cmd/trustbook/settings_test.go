@@ -6,12 +6,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/trustbook/trustbook/fewshot/maml"
-	"github.com/trustbook/trustbook/robust/joint"
-	"github.com/trustbook/trustbook/robust/vit"
-	"github.com/trustbook/trustbook/robust/weights"
-	"github.com/trustbook/trustbook/scoring"
 )
 
 // No setting of any paper takes a number that cannot be meant, or takes nothing for its default.
@@ -54,18 +48,7 @@ func settingsOf(t *testing.T, p paper) (config map[string]any) {
 
 func smallest(t *testing.T, p paper) any {
 	t.Helper()
-	switch p.slug {
-	case "robust/joint":
-		return joint.Smoke().WithDefaults()
-	case "robust/weights":
-		return weights.Smoke().WithDefaults()
-	case "robust/vit":
-		return vit.Smoke().WithDefaults()
-	case "scoring":
-		return scoring.Smoke().WithDefaults()
-	case "fewshot/maml":
-		return maml.Smoke().WithDefaults()
-	}
-	t.Fatalf("no settings known of %s", p.slug)
-	return nil
+	c, err := p.settings("smoke")
+	require.NoError(t, err)
+	return c
 }

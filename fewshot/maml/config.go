@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustbook/trustbook/fewshot"
 	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/study"
 )
 
 // Config sizes the replication. The zero value is the quick scale: minutes on two cores.
@@ -48,6 +49,7 @@ type Config struct {
 	NeuronSteps  int       `json:"neuron_steps"`  // zero: 300
 
 	Dir      string          `json:"-"` // finished work is kept here and found again; zero: nothing is kept
+	Shard    study.Shard     `json:"-"` // what to do of the work; zero: all
 	Progress report.Progress `json:"-"` // nil shows nothing
 }
 
@@ -136,6 +138,9 @@ func (c Config) WithDefaults() Config {
 
 // Validate reports what cannot work, before anything runs.
 func (c Config) Validate() error {
+	if err := study.First("maml", c.Shard.Validate(c.Dir), study.Seeds(c.Seeds)); err != nil {
+		return err
+	}
 	for _, n := range []struct {
 		name         string
 		value, least int
@@ -151,11 +156,6 @@ func (c Config) Validate() error {
 	}
 	if !slices.Contains(fewshot.Names, c.Dataset) {
 		return errors.Errorf("maml: dataset %q: want one of %v", c.Dataset, fewshot.Names)
-	}
-	for i, s := range c.Seeds {
-		if slices.Contains(c.Seeds[:i], s) {
-			return errors.Errorf("maml: seed %d is given twice: an interval over seeds needs different ones", s)
-		}
 	}
 	for i, name := range c.Methods {
 		if !slices.Contains(MethodNames, name) || slices.Contains(c.Methods[:i], name) {

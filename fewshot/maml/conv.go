@@ -10,6 +10,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
+
+	"github.com/trustbook/trustbook/nets"
 )
 
 // Conv is the convolutional network of few-shot learning: blocks of a 3x3 convolution, an activation and batch
@@ -134,7 +136,7 @@ func (c *Conv) convolve(x, kernel *Node) *Node {
 	if d[4] <= fewChannels || d[2]*d[3] <= fewPixels {
 		value = c.product
 	}
-	return newTrilinear(value, x, kernel).apply(x, kernel)
+	return nets.NewBilinear(value, x, kernel).Apply(x, kernel)
 }
 
 // Up to so many input channels, or pixels, a product of patches is faster than XLA's own convolution, on CPUs.

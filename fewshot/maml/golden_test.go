@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustbook/trustbook/internal/testengine"
+	"github.com/trustbook/trustbook/nets"
 )
 
 // eval builds a graph and runs it once.
@@ -189,7 +190,7 @@ func TestTrilinearSecondOrder(t *testing.T) {
 	for _, c := range []*Conv{{}, {Pool: true}} {
 		x, kernel, a, b := random(rng, 1, 2, 7, 6, 5), random(rng, 1, 45, 4), random(rng, 1, 2, 7, 6, 5), random(rng, 1, 45, 4)
 		of := func(value func(x, kernel *Node) *Node) func(x, kernel *Node) *Node {
-			return func(x, kernel *Node) *Node { return newTrilinear(value, x, kernel).apply(x, kernel) }
+			return func(x, kernel *Node) *Node { return nets.NewBilinear(value, x, kernel).Apply(x, kernel) }
 		}
 		got := eval(t, func(args []*Node) (all []*Node) {
 			for _, convolve := range []func(x, kernel *Node) *Node{c.product, of(c.product), of(c.native)} {
@@ -327,7 +328,7 @@ func TestLossesGolden(t *testing.T) {
 	require.InDelta(t, 0.0713578301, got[0][0], 1e-9)
 	require.InDelta(t, 0, got[1][0], 1e-12)
 	for temperature, want := range map[float64]float64{0.5: 0.4301902771, 0.1: 0.0637798397} {
-		got := eval(t, func(args []*Node) []*Node { return []*Node{NTXent(args[0], temperature)} }, [][][]float64{{{1, 0}, {0, 1}, {.8, .6}, {-.6, .8}}})
+		got := eval(t, func(args []*Node) []*Node { return []*Node{nets.NTXent(args[0], temperature)} }, [][][]float64{{{1, 0}, {0, 1}, {.8, .6}, {-.6, .8}}})
 		require.InDelta(t, want, got[0][0], 1e-9)
 	}
 	got = eval(t, func(args []*Node) []*Node { return []*Node{SquaredError(args[0], args[1])} }, [][][]float64{{{1}, {2}}, {{0}, {0}}}, [][][]float64{{{0}, {0}}, {{3}, {1}}})

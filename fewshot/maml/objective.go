@@ -4,6 +4,8 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/support/exceptions"
+
+	"github.com/trustbook/trustbook/nets"
 )
 
 // episode are the nodes of a batch, as fewshot.Batch. unlabeled and views may be nil.
@@ -73,7 +75,7 @@ func (o *objective) support(xs, ys *Node) TaskLoss {
 func (o *objective) contrastive(parameters, head []*Node, views *Node) *Node {
 	loss := func(parameters, head []*Node, x *Node) *Node {
 		features, _ := o.model.Forward(parameters, x)
-		return NTXent(project(head, features), o.method.Temperature)
+		return nets.NTXent(project(head, features), o.method.Temperature)
 	}
 	p, h := constants(parameters), constants(head)
 	perturbed := o.attack(views, func(u *Node) *Node { return ReduceAllSum(loss(p, h, u)) })
@@ -119,18 +121,4 @@ func (o *objective) build(parameters []*Node, own int, b episode) measures {
 		m.objective = Add(m.objective, MulScalar(ReduceAllMean(o.contrastive(start, ForTasks(head, tasks), b.views)), gamma))
 	}
 	return m
-}
-
-// Adam's constants (Kingma and Ba, arXiv 1412.6980).
-const (
-	beta1, beta2 = 0.9, 0.999
-	adamEpsilon  = 1e-8
-)
-
-// adam is one update of a parameter; first and second are its moments, unbias1 and unbias2 are 1/(1 - β^t).
-func adam(parameter, gradient, first, second, unbias1, unbias2 *Node, rate float64) (p, m, v *Node) {
-	m = Add(MulScalar(first, beta1), MulScalar(gradient, 1-beta1))
-	v = Add(MulScalar(second, beta2), MulScalar(Square(gradient), 1-beta2))
-	step := Div(Mul(m, unbias1), AddScalar(Sqrt(Mul(v, unbias2)), adamEpsilon))
-	return Sub(parameter, MulScalar(step, rate)), m, v
 }

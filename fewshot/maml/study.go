@@ -13,6 +13,7 @@ import (
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fewshot"
 	"github.com/trustbook/trustbook/fit"
+	"github.com/trustbook/trustbook/study"
 )
 
 // Measured is one method with one seed.
@@ -75,17 +76,21 @@ func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
 		return nil, err
 	}
 	defer s.evaluator.Close()
+	if s.work, err = study.NewWork(s.c.Dir, s.c.Shard, s.c.Progress); err != nil {
+		return nil, study.First("maml", err)
+	}
 	r := &Result{Config: s.c, Backend: e.Name(), Shape: s.train.Shape, Data: fmt.Sprintf("%s: %d classes to train on, %d to test", s.train.Name, len(s.train.Classes), len(s.test.Classes))}
 	for _, name := range s.c.Methods {
 		if err := s.method(ctx, name, r); err != nil {
-			return nil, errors.WithMessagef(err, "maml: %s", name)
+			return nil, errors.WithMessage(err, "maml")
 		}
 	}
-	return r, nil
+	return r, study.First("maml", s.work.Finish())
 }
 
-// study is a run on its way.
-type study struct {
+// running is a run on its way.
+type running struct {
+	work        *study.Work
 	e           *engine.Engine
 	c           Config
 	train, test *fewshot.ClassSet
@@ -110,8 +115,8 @@ func Load(ctx context.Context, c Config) (train, test *fewshot.ClassSet, net *Co
 	return train, test, net, err
 }
 
-func open(ctx context.Context, e *engine.Engine, c Config) (*study, error) {
-	s := &study{e: e, c: c.WithDefaults()}
+func open(ctx context.Context, e *engine.Engine, c Config) (*running, error) {
+	s := &running{e: e, c: c.WithDefaults()}
 	var err error
 	if s.train, s.test, s.net, err = Load(ctx, c); err != nil {
 		return nil, err
@@ -178,12 +183,12 @@ func trainWith(ctx context.Context, t *Trainer, name string, seed int64, train *
 }
 
 // testTasks are the same for all methods of a seed.
-func (s *study) testTasks(seed int64) (*fewshot.Sampler, error) {
+func (s *running) testTasks(seed int64) (*fewshot.Sampler, error) {
 	return fewshot.NewSampler(s.test, s.c.testEpisodes(seed))
 }
 
 // method measures a method with all seeds.
-func (s *study) method(ctx context.Context, name string, r *Result) error {
+func (s *running) method(ctx context.Context, name string, r *Result) error {
 	t, err := NewTrainer(s.e, s.net, s.c.Method(name))
 	if err != nil {
 		return err
@@ -212,36 +217,43 @@ func (s *study) method(ctx context.Context, name string, r *Result) error {
 		if err != nil {
 			return err
 		}
-		m, err := remember(s, k, 2, func() (Measured, error) {
+		label, group := study.Label(name, seed), len(s.c.Seeds)*slices.Index(s.c.Methods, name)+i
+		var found []Measured
+		err = study.Do(s.work, &found, study.Piece[Measured]{Name: label, Key: k, Group: group, Tasks: 2, Do: func() (Measured, error) {
 			meta, err := model(seed)
 			if err != nil {
 				return Measured{}, err
 			}
 			return s.measure(ctx, meta, name, seed)
-		})
+		}})
 		if err != nil {
-			return errors.WithMessagef(err, "seed %d", seed)
+			return err
 		}
-		m.Method = name // a label, and none of what is kept
-		r.Models = append(r.Models, m)
+		for _, m := range found {
+			m.Method = name // a label, and none of what is kept
+			r.Models = append(r.Models, m)
+		}
 		if i > 0 || !slices.Contains(sweepMethods, name) {
 			continue
 		}
 		if k, err = key("sweep", seed, s.c.SweepTasks, s.c.TestSteps, s.c.SweepSteps, s.c.SweepEpsilon); err != nil {
 			return err
 		}
-		sweep, err := remember(s, k, 1, func() (Sweep, error) {
+		var sweeps []Sweep
+		err = study.Do(s.work, &sweeps, study.Piece[Sweep]{Name: "curves of " + label, Key: k, Group: group, Tasks: 1, Do: func() (Sweep, error) {
 			meta, err := model(seed)
 			if err != nil {
 				return Sweep{}, err
 			}
 			return s.sweep(ctx, meta, seed)
-		})
+		}})
 		if err != nil {
-			return errors.WithMessage(err, "curves")
+			return err
 		}
-		sweep.Method = name
-		r.Sweeps = append(r.Sweeps, sweep)
+		for _, w := range sweeps {
+			w.Method = name
+			r.Sweeps = append(r.Sweeps, w)
+		}
 	}
 	return nil
 }
@@ -258,21 +270,8 @@ func (c Config) Tasks() int {
 	return n
 }
 
-// remember runs f unless its result is in Config.Dir; then it tells the display that so many tasks are done.
-func remember[T any](s *study, key string, tasks float64, f func() (T, error)) (T, error) {
-	worked := false
-	result, err := fit.Remember(s.c.Dir, key, func() (T, error) {
-		worked = true
-		return f()
-	})
-	if skipper, ok := s.c.Progress.(interface{ Skip(float64) }); ok && !worked {
-		skipper.Skip(tasks)
-	}
-	return result, err
-}
-
 // measure tests a meta-model.
-func (s *study) measure(ctx context.Context, meta *MetaModel, name string, seed int64) (Measured, error) {
+func (s *running) measure(ctx context.Context, meta *MetaModel, name string, seed int64) (Measured, error) {
 	m := Measured{Method: name, Seed: seed, Unlabeled: s.c.episodes(name, seed, s.train).Unlabeled, History: meta.History}
 	tasks, err := s.testTasks(seed)
 	if err != nil {
@@ -305,7 +304,7 @@ func (s *study) measure(ctx context.Context, meta *MetaModel, name string, seed 
 }
 
 // masking attacks a model in three ways.
-func (s *study) masking(ctx context.Context, meta *MetaModel, tasks fewshot.Source, o EvalOptions) (*Masking, error) {
+func (s *running) masking(ctx context.Context, meta *MetaModel, tasks fewshot.Source, o EvalOptions) (*Masking, error) {
 	o.Tasks, o.GammaIn, o.Progress = s.c.MaskingTasks, 0, nil
 	usual, fast, strong := o, o, o
 	fast.Fast, strong.AttackSteps, strong.Restarts = true, 50, 3
@@ -321,7 +320,7 @@ func (s *study) masking(ctx context.Context, meta *MetaModel, tasks fewshot.Sour
 }
 
 // sweep measures one model over steps of fine-tuning and over radii.
-func (s *study) sweep(ctx context.Context, meta *MetaModel, seed int64) (w Sweep, err error) {
+func (s *running) sweep(ctx context.Context, meta *MetaModel, seed int64) (w Sweep, err error) {
 	tasks, err := s.testTasks(seed)
 	if err != nil {
 		return w, err

@@ -1,10 +1,7 @@
 package maml
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/gob"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
@@ -253,21 +250,6 @@ func TestMaximize(t *testing.T) {
 	}
 	_, err = v.Maximize(t.Context(), net.Init(1), []int{0}, constant(0.5, 4, 8, 8, 1), MaximizeOptions{Rate: -1})
 	require.ErrorContains(t, err, "rate -1")
-}
-
-// Whatever a checkpoint's body is, reading it does not panic, and what it claims to have finished it has.
-func FuzzReadCheckpoint(f *testing.F) {
-	f.Add([]byte{})
-	var body bytes.Buffer
-	require.NoError(f, gob.NewEncoder(&body).Encode(checkpoint{Key: "k", Updates: 1, History: History{Loss: []float64{1}, Accuracy: []float64{0}}, State: [][]float32{{1}}}))
-	f.Add(body.Bytes())
-	f.Fuzz(func(t *testing.T, body []byte) {
-		sum := sha256.Sum256(body)
-		if c := readCheckpoint(append(append([]byte(magic), sum[:]...), body...)); c != nil {
-			require.Len(t, c.History.Loss, c.Updates)
-		}
-		require.Nil(t, readCheckpoint(body))
-	})
 }
 
 func TestErrors(t *testing.T) {

@@ -3,15 +3,16 @@ package maml
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/engine"
@@ -28,9 +29,11 @@ type Trainer struct {
 	method Method
 	own    int // parameters of the model itself
 
-	gradient *Exec // of a few tasks, added to what others gave
-	update   *Exec // by their mean
-	apart    bool  // one task a gradient, instead of all
+	store    *model.Store // of the training that goes on: parameters and what the rule knows
+	paths    []string     // of the parameters
+	gradient *Exec        // of a few tasks, added to what others gave
+	update   *model.Exec  // by their mean
+	apart    bool         // one task a gradient, instead of all
 }
 
 // taskwise is implemented by models that CPUs run faster one task after the other than all tasks at once.
@@ -71,7 +74,10 @@ func NewTrainer(e *engine.Engine, m Model, method Method) (*Trainer, error) {
 	if err := method.Validate(); err != nil {
 		return nil, err
 	}
-	t := &Trainer{e: e, model: m, method: method.WithDefaults(), own: len(m.Init(0))}
+	t := &Trainer{e: e, model: m, method: method.WithDefaults(), own: len(m.Init(0)), store: model.NewStore()}
+	for i := range t.initial(0) {
+		t.paths = append(t.paths, fmt.Sprintf("/parameters/%d", i))
+	}
 	if m, ok := m.(taskwise); ok && m.taskwise() {
 		t.apart = strings.HasPrefix(e.Name(), "xla:cpu")
 	}
@@ -79,7 +85,7 @@ func NewTrainer(e *engine.Engine, m Model, method Method) (*Trainer, error) {
 	if t.gradient, err = NewExec(e.Backend(), t.buildGradient); err != nil {
 		return nil, errors.WithMessage(err, "maml")
 	}
-	if t.update, err = NewExec(e.Backend(), t.buildUpdate); err != nil {
+	if t.update, err = model.NewExec(e.Backend(), t.store, t.buildUpdate); err != nil {
 		t.gradient.Finalize()
 		return nil, errors.WithMessage(err, "maml")
 	}
@@ -92,6 +98,7 @@ func NewTrainer(e *engine.Engine, m Model, method Method) (*Trainer, error) {
 func (t *Trainer) Close() {
 	t.gradient.Finalize()
 	t.update.Finalize()
+	t.store.Finalize()
 }
 
 // initial draws the parameters: those of the model, and where the method has a contrastive task, of its projection head.
@@ -105,18 +112,50 @@ func (t *Trainer) initial(seed int64) []*tensors.Tensor {
 	return all
 }
 
-// count is the number of parameters, those of a projection head included.
-func (t *Trainer) count() int {
-	if t.method.GammaCL > 0 {
-		return t.own + 4
+// rule is that of the meta-update.
+func (t *Trainer) rule() fit.Rule { return fit.Rule{Optimizer: fit.Adam64, LearningRate: t.method.LR} }
+
+// weights are the parameters in the store.
+func (t *Trainer) weights() []*model.Variable {
+	all := make([]*model.Variable, len(t.paths))
+	for i, path := range t.paths {
+		all[i] = t.store.GetVariable(path)
 	}
-	return t.own
+	return all
+}
+
+// begin puts the parameters of a seed into the store, and a fresh rule.
+func (t *Trainer) begin(seed int64) error {
+	for i, p := range t.initial(seed) {
+		var err error
+		if v := t.store.GetVariable(t.paths[i]); v != nil { // of the training before
+			err = v.SetValue(p)
+		} else {
+			_, err = t.store.CreateVariable(t.paths[i], p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return t.rule().Begin(t.store.RootScope(), t.weights())
+}
+
+// parameters are the values in the store.
+func (t *Trainer) parameters() ([]*tensors.Tensor, error) {
+	all := make([]*tensors.Tensor, len(t.paths))
+	for i, w := range t.weights() {
+		var err error
+		if all[i], err = w.Value(); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // buildGradient is the gradient of some of a batch's tasks. Arguments are parameters, the sums so far (gradients, then
 // measures), a random state, the first of the tasks, and the batch; results are the sums with these tasks in them.
 func (t *Trainer) buildGradient(args []*Node) []*Node {
-	n := t.count()
+	n := len(t.paths)
 	parameters, sums, rest := args[:n], args[n:2*n+3], args[2*n+3:]
 	state, first, rest := rest[0], rest[1], rest[2:]
 	for i, x := range rest {
@@ -145,16 +184,15 @@ func (t *Trainer) buildGradient(args []*Node) []*Node {
 	return found
 }
 
-// buildUpdate is an update by Adam. Arguments are parameters, first and second moments, gradients, what the gradients are to be
-// multiplied by, and Adam's two corrections; results are parameters and moments.
-func (t *Trainer) buildUpdate(args []*Node) []*Node {
-	n := t.count()
-	parameters, first, second, gradients, rest := args[:n], args[n:2*n], args[2*n:3*n], args[3*n:4*n], args[4*n:]
-	out := make([]*Node, 3*n)
-	for i, g := range gradients {
-		out[i], out[n+i], out[2*n+i] = adam(parameters[i], Mul(g, rest[0]), first[i], second[i], rest[1], rest[2], t.method.LR)
+// buildUpdate is an update of the store's parameters. Arguments are the gradients, summed over parts of the batch, and what
+// they are to be multiplied by.
+func (t *Trainer) buildUpdate(scope *model.Scope, args []*Node) {
+	n := len(t.paths)
+	gradients := make([]*Node, n)
+	for i, g := range args[:n] {
+		gradients[i] = Mul(g, args[n])
 	}
-	return out
+	t.rule().Apply(scope, 0, t.weights(), gradients)
 }
 
 // Key identifies a training: the same key gives the same parameters.
@@ -177,78 +215,47 @@ func (t *Trainer) Train(ctx context.Context, source fewshot.Source, o TrainOptio
 	if source == nil {
 		return nil, errors.New("maml: no episodes to train on")
 	}
-	if o.CheckpointEvery == 0 {
-		o.CheckpointEvery = 2 * time.Second
+	r := &run{t: t, o: o, source: source}
+	if err := t.begin(o.Seed); err != nil {
+		return nil, errors.WithMessage(err, "maml")
 	}
-	if o.Progress == nil {
-		o.Progress = report.Silent{}
+	l := &fit.Loop{Kind: "maml", Name: cmp.Or(t.method.Name, "training"), Key: t.Key(source, o),
+		Stretches: []fit.Stretch{{Steps: o.Updates}}, State: fit.InStore(t.store), Notes: &r.history, Step: r.update}
+	label := cmp.Or(o.Label, t.method.Name, "meta-training")
+	err := l.Run(ctx, fit.Options{Dir: o.Dir, Progress: o.Progress, Label: label, CheckpointEvery: o.CheckpointEvery})
+	if err != nil {
+		return nil, err
 	}
-	r := &run{t: t, o: o, source: source, at: checkpoint{Key: t.Key(source, o)}}
-	r.state = t.initial(o.Seed)
-	for _, p := range slices.Repeat(r.state, 2) { // both moments
-		r.state = append(r.state, constant(0, p.Shape().Dimensions...))
-	}
-	if o.Dir != "" {
-		r.path = filepath.Join(o.Dir, "maml-"+r.at.Key+".bin")
-		if err := r.resume(); err != nil {
-			return nil, err
+	m := &MetaModel{Model: t.model, Method: t.method, History: r.history}
+	for _, w := range t.weights()[:t.own] {
+		value, err := w.Value()
+		if err == nil {
+			value, err = value.LocalClone()
 		}
-	}
-	if !r.at.Done {
-		if err := r.all(ctx); err != nil {
-			return nil, errors.WithMessagef(err, "maml: %s", cmp.Or(t.method.Name, "training"))
+		if err != nil {
+			return nil, errors.WithMessage(err, "maml")
 		}
+		m.Parameters = append(m.Parameters, value)
 	}
-	return &MetaModel{Model: t.model, Method: t.method, Parameters: r.state[:t.own], History: r.at.History}, nil
+	return m, nil
 }
 
 // run is a training on its way.
 type run struct {
-	t      *Trainer
-	o      TrainOptions
-	source fewshot.Source
-	at     checkpoint
-	path   string            // of the checkpoint, or ""
-	state  []*tensors.Tensor // parameters, first moments, second moments
-	saved  time.Time
-	cost   time.Duration // of the last checkpoint
+	t       *Trainer
+	o       TrainOptions
+	source  fewshot.Source
+	history History
 }
 
-func (r *run) all(ctx context.Context) error {
-	o := r.o
-	o.Progress.Begin(cmp.Or(o.Label, r.t.method.Name, "meta-training"), r.at.Updates, o.Updates)
-	defer o.Progress.End()
-	r.saved = time.Now()
-	for r.at.Updates < o.Updates {
-		if err := ctx.Err(); err != nil {
-			if saveErr := r.save(); saveErr != nil {
-				return saveErr
-			}
-			return err
-		}
-		if err := r.update(); err != nil {
-			return err
-		}
-		o.Progress.Advance(1)
-		if o.CheckpointEvery < 0 || time.Since(r.saved) >= max(o.CheckpointEvery, 10*r.cost) {
-			if err := r.save(); err != nil {
-				return err
-			}
-		}
-	}
-	r.at.Done = true
-	return r.save()
-}
-
-// update makes one meta-update.
-func (r *run) update() error {
-	i := r.at.Updates
+// update makes the i-th meta-update.
+func (r *run) update(_ context.Context, i int) error {
 	b, err := r.source.Batch(i)
 	if err != nil {
 		return err
 	}
 	defer b.Finalize()
-	t, n := r.t, r.t.count()
+	t, n := r.t, len(r.t.paths)
 	batch := []any{b.Support, b.SupportLabels, b.Query, b.QueryLabels}
 	if t.method.GammaCL > 0 && b.Views != nil {
 		batch = append(batch, b.Views)
@@ -260,48 +267,47 @@ func (r *run) update() error {
 	if t.apart {
 		parts = b.Support.Shape().Dimensions[0]
 	}
+	parameters, err := t.parameters()
+	if err != nil {
+		return err
+	}
 	rng := rand.New(rand.NewPCG(uint64(r.o.Seed), uint64(i)))
-	sums := r.zeros()
+	sums := zeros(parameters)
+	defer func() { finalize(sums) }()
 	for part := range parts {
 		state, err := RNGStateFromSeed(rng.Int64())
 		if err != nil {
 			return err
 		}
-		args := append(append(anys(r.state[:n]), anys(sums)...), state, int32(part))
+		args := append(append(anys(parameters), anys(sums)...), state, int32(part))
 		next, err := t.gradient.Call(append(args, batch...)...)
 		state.FinalizeAll()
-		finalize(sums)
 		if err != nil {
 			return err
 		}
+		finalize(sums)
 		sums = next
 	}
-	defer finalize(sums)
-	unbias := func(beta float64) float32 { return float32(1 / (1 - math.Pow(beta, float64(i+1)))) }
-	out, err := t.update.Call(append(append(anys(r.state), anys(sums[:n])...), float32(1/float64(parts)), unbias(beta1), unbias(beta2))...)
-	if err != nil {
+	if _, err := t.update.Call(append(anys(sums[:n]), float32(1/float64(parts)))...); err != nil {
 		return err
 	}
-	finalize(r.state)
-	r.state = out
 	var values [3]float64
 	for k, m := range sums[n:] {
 		values[k] = float64(tensors.ToScalar[float32](m)) / float64(parts)
 	}
 	if math.IsNaN(values[0]) || math.IsInf(values[0], 0) {
 		return errors.Errorf("the objective is not finite at update %d, with α = %g and %d inner steps: lower one of them or the learning rate",
-			i+1, r.t.method.Inner.LR, r.t.method.Inner.Steps)
+			i+1, t.method.Inner.LR, t.method.Inner.Steps)
 	}
-	r.at.Updates++
-	r.at.History.Loss = append(r.at.History.Loss, values[1])
-	r.at.History.Accuracy = append(r.at.History.Accuracy, values[2])
+	r.history.Loss = append(r.history.Loss, values[1])
+	r.history.Accuracy = append(r.history.Accuracy, values[2])
 	return nil
 }
 
 // zeros are the sums of gradients and measures before the first task.
-func (r *run) zeros() []*tensors.Tensor {
+func zeros(parameters []*tensors.Tensor) []*tensors.Tensor {
 	var all []*tensors.Tensor
-	for _, p := range r.state[:r.t.count()] {
+	for _, p := range parameters {
 		all = append(all, constant(0, p.Shape().Dimensions...))
 	}
 	for range 3 {

@@ -46,9 +46,10 @@ func (l Linear) Model(lower, upper float64) *nets.Model {
 	if _, err := scope.CreateVariable("biases", tensors.FromValue(l.B)); err != nil {
 		panic(err)
 	}
-	return &nets.Model{Name: "linear", Store: store, InputShape: []int{len(l.W)},
-		WeightPaths: []string{"/linear/weights", "/linear/biases"},
-		Dense:       []nets.DenseLayer{{Weight: "/linear/weights", Bias: "/linear/biases"}}, Lower: lower, Upper: upper, Classes: len(l.B),
+	return &nets.Model{
+		Network:    nets.Network{Name: "linear", Store: store, WeightPaths: []string{"/linear/weights", "/linear/biases"}},
+		InputShape: []int{len(l.W)},
+		Dense:      []nets.DenseLayer{{Weight: "/linear/weights", Bias: "/linear/biases"}}, Lower: lower, Upper: upper, Classes: len(l.B),
 		Logits: func(scope *model.Scope, x *Node) *Node {
 			at := scope.At("linear")
 			w := at.GetVariable("weights").NodeValue(x.Graph())

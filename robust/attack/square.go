@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 )
 
@@ -85,25 +86,21 @@ func (a SquareAttack) Perturb(ctx context.Context, v *robust.Victim, p robust.Pr
 	return s.attack(ctx)
 }
 
-// layout says where the axes of an image are.
+// layout is that of images; inputs of one axis count as a single row of pixels.
 type layout struct {
 	channels, height, width int
 	last                    bool // the channels' axis is the last one
 }
 
 func layoutOf(shape []int) (layout, error) {
-	switch len(shape) {
-	case 1:
+	if len(shape) == 1 {
 		return layout{1, 1, shape[0], false}, nil
-	case 2:
-		return layout{1, shape[0], shape[1], false}, nil
-	case 3:
-		if shape[0] < shape[2] {
-			return layout{shape[0], shape[1], shape[2], false}, nil
-		}
-		return layout{shape[2], shape[0], shape[1], true}, nil
 	}
-	return layout{}, errors.Errorf("square: inputs of shape %v are no images: want one, two or three axes", shape)
+	l, ok := nets.LayoutOf(shape)
+	if !ok {
+		return layout{}, errors.Errorf("square: inputs of shape %v are no images: want one, two or three axes", shape)
+	}
+	return layout{l.Channels, l.Height, l.Width, len(shape) == 3 && !l.ChannelsFirst}, nil
 }
 
 // window is a rectangle of the image.

@@ -67,10 +67,10 @@ func TRADES(in Inner, beta float64) fit.Loss {
 			var fixed *Node
 			nets.Evaluating(scope, images.Graph(), func() { fixed = StopGradient(LogSoftmax(m.Logits(scope, images), -1)) })
 			x, _ := in.Graph(scope, m, images, func(moved *Node) *Node {
-				return ReduceAllSum(divergence(fixed, LogSoftmax(moved, -1)))
+				return ReduceAllSum(nets.KL(fixed, LogSoftmax(moved, -1)))
 			})
 			logits := m.Logits(scope, images)
-			kl := divergence(LogSoftmax(logits, -1), LogSoftmax(m.Logits(scope, x), -1))
+			kl := nets.KL(LogSoftmax(logits, -1), LogSoftmax(m.Logits(scope, x), -1))
 			return Add(meanCrossEntropy(logits, labels), MulScalar(ReduceAllMean(kl), beta))
 		},
 	}
@@ -94,8 +94,5 @@ func sumOf(labels *Node) Objective {
 func meanCrossEntropy(logits, labels *Node) *Node {
 	return ReduceAllMean(robust.CrossEntropy.Graph(logits, labels, false))
 }
-
-// divergence is KL(p || q) of each example, from log-probabilities [batch, classes].
-func divergence(logP, logQ *Node) *Node { return ReduceSum(Mul(Exp(logP), Sub(logP, logQ)), -1) }
 
 func frobenius(w *Node) *Node { return Sqrt(ReduceAllSum(Square(w))) }

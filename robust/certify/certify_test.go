@@ -253,7 +253,7 @@ func TestBoundsBadInput(t *testing.T) {
 	require.NoError(t, err)
 	good := robust.Threat{Epsilon: 0.01, Weights: []float64{0.001}}
 	for want, call := range map[string]func() error{
-		"does not end in dense":         func() error { _, err := NewCertifier(e, &nets.Model{Name: "x"}, 0); return err },
+		"does not end in dense":         func() error { _, err := NewCertifier(e, &nets.Model{Network: nets.Network{Name: "x"}}, 0); return err },
 		"weight /conv_0/weights of CNN": func() error { _, err := MarginBounds(e, cnn, blank, labels[:1], good); return err },
 		"inputs may move by 0.01, but not all of CNN": func() error {
 			_, err := MarginBounds(e, cnn, blank, labels[:1], robust.Threat{Epsilon: 0.01})
