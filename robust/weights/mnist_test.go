@@ -15,8 +15,11 @@ import (
 
 // TestDigits trains cross-entropy and the loss on real digits and holds them to the specification: what random and chosen
 // perturbations do, that no perturbation beats the bounds, and what the loss buys.
+//
+// It computes more than it compiles, and takes three times as long without XLA's optimizations: for its sake all tests of
+// this package take the engine with them.
 func TestDigits(t *testing.T) {
-	e, c := testengine.Quick(t), Config{Seeds: []int64{1}}.WithDefaults()
+	e, c := testengine.Get(t), Config{Seeds: []int64{1}}.WithDefaults()
 	s, err := Open(t.Context(), e, c)
 	require.NoError(t, err)
 	d := s.Data

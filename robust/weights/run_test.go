@@ -20,7 +20,7 @@ func tiny() Config {
 
 // TestRepeats: the same bytes, however a run came to its result; and what must hold of any result.
 func TestRepeats(t *testing.T) {
-	first := studytest.Repeats(t, testengine.Quick(t), tiny(), Run, []int{2, 40}, 2)
+	first := studytest.Repeats(t, testengine.Get(t), tiny(), Run, []int{2, 40}, 2)
 	require.Len(t, first.Models, 3*2)
 	require.Len(t, first.Gaps, 2*2)
 	for _, m := range first.Models {
@@ -96,7 +96,7 @@ func TestConfigValidate(t *testing.T) {
 			err := c.WithDefaults().Validate()
 			require.ErrorContains(t, err, want)
 			require.NotContains(t, err.Error(), "\n")
-			_, err = Run(t.Context(), testengine.Quick(t), c)
+			_, err = Run(t.Context(), testengine.Get(t), c)
 			require.ErrorContains(t, err, want)
 		})
 	}
@@ -109,7 +109,7 @@ func TestConfigValidate(t *testing.T) {
 	require.ErrorContains(t, err, `scale "huge"`)
 	c := tiny()
 	c.Dataset = "nothing"
-	_, err = Run(t.Context(), testengine.Quick(t), c)
+	_, err = Run(t.Context(), testengine.Get(t), c)
 	require.ErrorContains(t, err, `no data set "nothing"`)
 }
 
