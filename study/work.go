@@ -41,7 +41,7 @@ type Work struct {
 	shard    Shard
 	progress report.Progress
 	pieces   int
-	missing  []string // names of pieces, with Shard.Merge
+	missing  []string // names of the pieces that are neither kept nor this run's to do
 }
 
 // NewWork opens the folder that finished pieces are kept in; "": nowhere. The progress (nil shows nothing) is told of
@@ -135,6 +135,14 @@ func Weigh(p report.Progress, tasks float64) {
 	if d, ok := p.(interface{ Weigh(float64) }); ok {
 		d.Weigh(tasks)
 	}
+}
+
+// Title tells several trainings of one method by their number, a single one by its seed.
+func Title(method string, jobs []fit.Job) string {
+	if len(jobs) == 1 {
+		return Label(method, jobs[0].Config.Seed)
+	}
+	return fmt.Sprintf("%s, %d seeds", method, len(jobs))
 }
 
 // Label tells a piece that is one method and seed.

@@ -66,7 +66,7 @@ var papers = []paper{
 	of("2102.11935", "robust/joint", "Non-Singular Adversarial Robustness of Neural Networks", "robust_joint.ipynb", joint.AtScale, joint.Run, knownData),
 	of("2103.02200", "robust/weights", "Formalizing Generalization and Robustness of Neural Networks to Weight Perturbations",
 		"robust_weights.ipynb", weights.AtScale, weights.Run, knownData),
-	importing(of("2103.15670", "robust/vit", "On the Adversarial Robustness of Vision Transformers", "robust_vit.ipynb", vit.AtScale, vit.Run, knownData)),
+	of("2103.15670", "robust/vit", "On the Adversarial Robustness of Vision Transformers", "robust_vit.ipynb", vit.AtScale, vit.Run, knownData, imports),
 	of("2104.03469", "scoring", "Gi and Pal Scores: Deep Neural Network Generalization Statistics", "scoring_gi_pal.ipynb",
 		scoring.AtScale, scoring.Run, knownData),
 	of("2102.10454", "fewshot/maml", "On Fast Adversarial Robustness Adaptation in Model-Agnostic Meta-Learning", "fewshot_maml.ipynb",
@@ -84,14 +84,16 @@ func findPaper(name string) (paper, error) {
 	return paper{}, usagef("no paper %q: want one of %s", name, strings.Join(known, ", "))
 }
 
-// of makes a paper of the functions of its package; known checks the name of its data set.
+// of makes a paper of the functions of its package; known checks the name of its data set, imports, if there, fills in
+// the user's models and images.
 func of[C study.Config[C], R replication](id, slug, title, notebook string, at func(scale string) (C, error),
-	run func(ctx context.Context, e *engine.Engine, c C) (R, error), known func(ctx context.Context, dataset string) error) paper {
+	run func(ctx context.Context, e *engine.Engine, c C) (R, error), known func(ctx context.Context, dataset string) error,
+	imports ...func(*C, runOptions)) paper {
 	settings := func(scale string) (any, error) {
 		c, err := at(scale)
 		return c.WithDefaults(), err
 	}
-	return paper{id: id, slug: slug, title: title, notebook: notebook, settings: settings, plan: func(ctx context.Context, o runOptions) (runner, error) {
+	return paper{id: id, slug: slug, title: title, notebook: notebook, imports: len(imports) > 0, settings: settings, plan: func(ctx context.Context, o runOptions) (runner, error) {
 		c, err := scaled(at, o)
 		if err != nil {
 			return nil, err
@@ -102,8 +104,8 @@ func of[C study.Config[C], R replication](id, slug, title, notebook string, at f
 		if len(o.seeds) > 0 {
 			*study.Field[[]int64](&c, "Seeds") = o.seeds
 		}
-		if c, ok := any(&c).(*vit.Config); ok {
-			imports(c, o)
+		for _, fill := range imports {
+			fill(&c, o)
 		}
 		c = c.WithDefaults()
 		*study.Field[string](&c, "DataDir"), *study.Field[string](&c, "Dir") = o.dataDir, o.stateDir
@@ -127,12 +129,6 @@ func of[C study.Config[C], R replication](id, slug, title, notebook string, at f
 
 // anyData leaves the check of the data set's name to the paper.
 func anyData(context.Context, string) error { return nil }
-
-// importing marks a paper that studies a user's ONNX models.
-func importing(p paper) paper {
-	p.imports = true
-	return p
-}
 
 // imports fills in the user's models and images.
 func imports(c *vit.Config, o runOptions) {

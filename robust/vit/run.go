@@ -250,13 +250,7 @@ func (s *Study) trainAll(ctx context.Context, what string, m Model, jobs []fit.J
 	if len(jobs) == 0 {
 		return nil
 	}
-	title := fmt.Sprintf("%s %s, %d seeds", what, m.Name, len(jobs))
-	if len(jobs) == 1 {
-		title = what + " " + study.Label(m.Name, jobs[0].Config.Seed)
-	}
-	if p, ok := s.Config.Progress.(interface{ Weigh(weight float64) }); ok {
-		p.Weigh(float64(len(jobs)) / float64(len(s.Config.Seeds)))
-	}
-	_, err := fit.TrainAll(ctx, s.e, jobs, s.Config.Progress, title)
+	study.Weigh(s.Config.Progress, float64(len(jobs))/float64(len(s.Config.Seeds)))
+	_, err := fit.TrainAll(ctx, s.e, jobs, s.Config.Progress, study.Title(what+" "+m.Name, jobs))
 	return err
 }

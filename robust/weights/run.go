@@ -2,7 +2,6 @@ package weights
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/trustbook/trustbook/engine"
@@ -164,11 +163,6 @@ func (s *Study) job(train fit.Data, seed int64, phases ...fit.Phase) (fit.Job, e
 
 // trainAll trains networks together, as one task.
 func (s *Study) trainAll(ctx context.Context, jobs []fit.Job, title string) error {
-	if len(jobs) > 1 {
-		title = fmt.Sprintf("%s, %d seeds", title, len(jobs))
-	} else {
-		title = study.Label(title, jobs[0].Config.Seed)
-	}
-	_, err := fit.TrainAll(ctx, s.e, jobs, s.Config.Progress, title)
+	_, err := fit.TrainAll(ctx, s.e, jobs, s.Config.Progress, study.Title(title, jobs))
 	return err
 }
