@@ -43,3 +43,22 @@ func TestLabelNoise(t *testing.T) {
 	require.InDelta(t, 7000*0.2*6/7, changed(RedrawnLabels(labels, 7, 0.2, 3)), 160)
 	require.InDelta(t, 6000, changed(RedrawnLabels(labels, 7, 1, 3)), 150)
 }
+
+// TestRedrawnLabels: the share of labels that changes is noise·(1 - 1/classes), and it repeats.
+func TestRedrawnLabels(t *testing.T) {
+	labels := make([]int32, 20_000)
+	for i := range labels {
+		labels[i] = int32(i % 10)
+	}
+	noisy, changed := RedrawnLabels(labels, 10, 0.2, 5), 0
+	for i := range labels {
+		require.True(t, noisy[i] >= 0 && noisy[i] < 10)
+		if noisy[i] != labels[i] {
+			changed++
+		}
+	}
+	require.InDelta(t, 0.18, float64(changed)/20_000, 0.01)
+	require.Equal(t, noisy, RedrawnLabels(labels, 10, 0.2, 5))
+	require.NotEqual(t, noisy, RedrawnLabels(labels, 10, 0.2, 6))
+	require.Equal(t, labels, RedrawnLabels(labels, 10, 0, 5))
+}

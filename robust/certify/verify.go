@@ -33,6 +33,16 @@ type Verification struct {
 	Tightness                     []float64 // each example's, from small to large
 }
 
+// Tally adds up several verifications: the perturbed examples on which a bound failed, which must be none, and the
+// perturbations that were tried.
+func Tally(all []Verification) (broken, tried int) {
+	for _, v := range all {
+		broken += v.Margin + v.IBP + v.Loss
+		tried += v.Random + v.Adversarial
+	}
+	return broken, tried
+}
+
 // VerifyConfig sizes a verification. Zero fields mean the defaults.
 type VerifyConfig struct {
 	Random int // random perturbations in all, spread evenly over the examples; zero: 10,000

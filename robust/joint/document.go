@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/robust/certify"
 	"github.com/trustbook/trustbook/study"
 )
 
@@ -51,10 +52,8 @@ func (r *Result) Document() *report.Document {
 func (r *Result) keys() []report.Key {
 	broken, tried := 0, 0
 	for _, m := range r.Models {
-		for _, v := range m.Checks {
-			broken += v.Margin + v.IBP + v.Loss
-			tried += v.Random + v.Adversarial
-		}
+		b, n := certify.Tally(m.Checks)
+		broken, tried = broken+b, tried+n
 	}
 	return []report.Key{
 		{Label: "AT-x, inputs attacked", Value: study.Percent(r.at(ATx, 0.1, 0)), Note: "accuracy at εx 0.1"},

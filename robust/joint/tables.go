@@ -7,6 +7,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/robust/certify"
 	"github.com/trustbook/trustbook/study"
 )
 
@@ -75,10 +76,8 @@ func (r *Result) BoundTable() *report.Table {
 			clean, attacked, bound = append(clean, v.Clean), append(attacked, v.Attacked), append(bound, v.Upper)
 			tight = append(tight, v.MedianTightness)
 			input, weight, cross = append(input, m.InputTerm), append(weight, m.WeightTerm), append(cross, m.CrossTerm)
-			for _, v := range m.Checks {
-				broken += v.Margin + v.IBP + v.Loss
-				tried += v.Random + v.Adversarial
-			}
+			b, n := certify.Tally(m.Checks)
+			broken, tried = broken+b, tried+n
 		}
 		t.Rows = append(t.Rows, []any{method, stat.Mean(clean, nil), stat.Mean(attacked, nil), stat.Mean(bound, nil),
 			stat.Mean(tight, nil), stat.Mean(input, nil), stat.Mean(weight, nil), stat.Mean(cross, nil), broken, tried})

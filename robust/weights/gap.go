@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"gonum.org/v1/gonum/stat"
 
+	"github.com/trustbook/trustbook/datasets"
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/study"
@@ -44,18 +44,6 @@ func Kendall(points []GapPoint) float64 {
 	return stat.Kendall(bound, gap, nil)
 }
 
-// Noisy replaces a share of the labels by classes drawn at random.
-func Noisy(labels []int32, classes int, share float64, seed int64) []int32 {
-	rng := rand.New(rand.NewPCG(uint64(seed), 0x6e6f697379)) // the stream "noisy"
-	noisy := make([]int32, len(labels))
-	for i, y := range labels {
-		if noisy[i] = y; rng.Float64() < share {
-			noisy[i] = rng.Int32N(int32(classes))
-		}
-	}
-	return noisy
-}
-
 // gap is the experiment on generalization with one factor: the networks of all seeds, trained together.
 func (s *Study) gap(ctx context.Context, mu float64) (study.Piece[[]GapPoint], error) {
 	p := study.Piece[[]GapPoint]{Name: fmt.Sprintf("generalization gap, μ=%g", mu), Tasks: 1}
@@ -66,7 +54,7 @@ func (s *Study) gap(ctx context.Context, mu float64) (study.Piece[[]GapPoint], e
 		if err != nil {
 			return p, err
 		}
-		train.Labels, train.Checksum = Noisy(train.Labels, s.Data.Pool.Classes, s.Config.GapNoise, seed), ""
+		train.Labels, train.Checksum = datasets.RedrawnLabels(train.Labels, s.Data.Pool.Classes, s.Config.GapNoise, seed), ""
 		job, err := s.job(train, seed, fit.Phase{Epochs: s.Config.GapEpochs, Loss: Loss(0, mu, s.Config.EpsilonTrain)})
 		if err != nil {
 			return p, err
@@ -103,7 +91,7 @@ func (s *Study) point(ctx context.Context, job fit.Job) (p GapPoint, err error) 
 		return p, err
 	}
 	images, _ := few.Tensors()
-	test := fit.Data{Images: images, Labels: Noisy(few.Labels, job.Model.Classes, s.Config.GapNoise, -1-p.Seed)}
+	test := fit.Data{Images: images, Labels: datasets.RedrawnLabels(few.Labels, job.Model.Classes, s.Config.GapNoise, -1-p.Seed)}
 	if s.losses == nil {
 		if s.losses, err = NewAssessor(s.e, job.Model, 500); err != nil {
 			return p, err

@@ -7,6 +7,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/robust/certify"
 	"github.com/trustbook/trustbook/study"
 )
 
@@ -149,17 +150,13 @@ func (r *Result) minus(method, other string, n number, relation report.Relation,
 }
 
 // broken counts the perturbations, of those tried, that broke a bound.
-func (m Measured) broken() (n int) {
-	for _, v := range m.Checks {
-		n += v.Margin + v.IBP + v.Loss
-	}
+func (m Measured) broken() int {
+	n, _ := certify.Tally(m.Checks)
 	return n
 }
 
-func (m Measured) tried() (n int) {
-	for _, v := range m.Checks {
-		n += v.Random + v.Adversarial
-	}
+func (m Measured) tried() int {
+	_, n := certify.Tally(m.Checks)
 	return n
 }
 

@@ -112,22 +112,3 @@ func TestConfigValidate(t *testing.T) {
 	_, err = Run(t.Context(), testengine.Get(t), c)
 	require.ErrorContains(t, err, `no data set "nothing"`)
 }
-
-// TestNoisy: the share of labels that changes is noise·(1 - 1/classes), and it repeats.
-func TestNoisy(t *testing.T) {
-	labels := make([]int32, 20_000)
-	for i := range labels {
-		labels[i] = int32(i % 10)
-	}
-	noisy, changed := Noisy(labels, 10, 0.2, 5), 0
-	for i := range labels {
-		require.True(t, noisy[i] >= 0 && noisy[i] < 10)
-		if noisy[i] != labels[i] {
-			changed++
-		}
-	}
-	require.InDelta(t, 0.18, float64(changed)/20_000, 0.01)
-	require.Equal(t, noisy, Noisy(labels, 10, 0.2, 5))
-	require.NotEqual(t, noisy, Noisy(labels, 10, 0.2, 6))
-	require.Equal(t, labels, Noisy(labels, 10, 0, 5))
-}
