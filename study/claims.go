@@ -1,7 +1,10 @@
 package study
 
 import (
+	"cmp"
 	"fmt"
+
+	"gonum.org/v1/gonum/stat"
 
 	"github.com/trustbook/trustbook/report"
 )
@@ -11,7 +14,7 @@ type Source struct {
 	Paper   string // arXiv id
 	Scale   string
 	Dataset string
-	N       int // examples that each number rests on
+	N       int // examples that each number rests on, of claims that do not say so themselves
 	Seeds   []int64
 }
 
@@ -21,7 +24,7 @@ func (s Source) Number(claims []report.Claim) []report.Claim {
 	for i := range claims {
 		c := &claims[i]
 		c.ID = fmt.Sprintf("%s/%d", s.Paper, i+1)
-		c.Scale, c.Dataset, c.N, c.Seeds = s.Scale, s.Dataset, s.N, s.Seeds
+		c.Scale, c.Dataset, c.N, c.Seeds = s.Scale, s.Dataset, cmp.Or(c.N, s.N), s.Seeds
 		if s.Scale == "smoke" {
 			c.Parts, c.Reason = nil, "smoke scale: it proves that everything runs, its numbers mean nothing"
 		}
@@ -58,6 +61,14 @@ func Minus(a, b []float64) []float64 {
 		d[i] = a[i] - b[i]
 	}
 	return d
+}
+
+// Percent writes the mean of accuracies, "–" where there are none.
+func Percent(values []float64) string {
+	if len(values) == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f%%", 100*stat.Mean(values, nil))
 }
 
 // Where returns the elements for which the condition holds, in their order.

@@ -25,3 +25,10 @@ func Field[T any](config any, name string) *T {
 	}
 	return address
 }
+
+// Default fills in a list that is empty.
+func Default[T any](list *[]T, want ...T) {
+	if len(*list) == 0 {
+		*list = want
+	}
+}

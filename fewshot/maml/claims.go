@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/trustbook/trustbook/fewshot/meta"
 	"github.com/trustbook/trustbook/report"
 )
 
@@ -24,7 +25,7 @@ func (r *Result) Claims() []report.Claim {
 		return report.Test{What: what + " of " + method + " minus that of " + other, Values: minus(r.values(method, number), r.values(other, number)),
 			Relation: relation, Threshold: threshold, Percent: true}
 	}
-	maps := func(what string, number func(m *Maps) float64, methods ...string) []float64 {
+	maps := func(what string, number func(m *meta.Maps) float64, methods ...string) []float64 {
 		var lists [][]float64
 		for _, method := range methods {
 			lists = append(lists, r.values(method, func(m Measured) float64 {
@@ -68,10 +69,10 @@ func (r *Result) Claims() []report.Claim {
 			Parts: []report.ClaimPart{
 				{Statement: "what excites neurons is structured", Test: report.Test{
 					What:   "share of low frequencies, out minus MAML",
-					Values: maps("low", func(m *Maps) float64 { return m.LowFrequency }, Out, MAML), Relation: report.Above, Percent: true}},
+					Values: maps("low", func(m *meta.Maps) float64 { return m.LowFrequency }, Out, MAML), Relation: report.Above, Percent: true}},
 				{Statement: "it stays so after fine-tuning", Test: report.Test{
 					What:   "cosine of the maps of out before and after fine-tuning",
-					Values: maps("cosine", func(m *Maps) float64 { return m.Cosine }, Out), Relation: report.AtLeast, Threshold: 0.5}},
+					Values: maps("cosine", func(m *meta.Maps) float64 { return m.Cosine }, Out), Relation: report.AtLeast, Threshold: 0.5}},
 			},
 			N: c.Neurons,
 		},

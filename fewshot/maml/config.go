@@ -7,6 +7,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/fewshot"
+	"github.com/trustbook/trustbook/fewshot/meta"
 	"github.com/trustbook/trustbook/report"
 )
 
@@ -71,9 +72,9 @@ const (
 var MethodNames = []string{MAML, In, Out, Both, Trades, Unlabeled, More, Slow, ANIL, CL, FOMAML, FOOut}
 
 // Method is the method of a name at the sizes of the configuration.
-func (c Config) Method(name string) Method {
+func (c Config) Method(name string) meta.Method {
 	c = c.WithDefaults()
-	m := Method{Name: name, Inner: InnerLoop{Steps: c.InnerSteps, LR: c.InnerLR}, Epsilon: c.Epsilon, LR: c.LR}
+	m := meta.Method{Name: name, Inner: meta.InnerLoop{Steps: c.InnerSteps, LR: c.InnerLR}, Epsilon: c.Epsilon, LR: c.LR}
 	switch name {
 	case In:
 		m.GammaIn = 1
@@ -82,13 +83,13 @@ func (c Config) Method(name string) Method {
 	case Both:
 		m.GammaIn, m.GammaOut = 1, c.GammaCE
 	case Trades, Unlabeled, More:
-		m.GammaOut, m.Regularizer = c.GammaKL, TRADES
+		m.GammaOut, m.Regularizer = c.GammaKL, meta.TRADES
 	case Slow:
 		m.GammaOut, m.AttackSteps = c.GammaCE, 7
 	case ANIL:
 		m.GammaOut, m.Inner.HeadOnly = c.GammaCE, true
 	case CL:
-		m.GammaOut, m.Regularizer, m.GammaCL = c.GammaKL, TRADES, 0.1
+		m.GammaOut, m.Regularizer, m.GammaCL = c.GammaKL, meta.TRADES, 0.1
 	}
 	m.Inner.FirstOrder = name == FOMAML || name == FOOut
 	return m.WithDefaults()
@@ -174,11 +175,11 @@ func (c Config) Validate() error {
 		}
 	}
 	for _, epsilon := range c.SweepEpsilon {
-		if err := checkEpsilon(epsilon); err != nil {
+		if err := meta.CheckEpsilon(epsilon); err != nil {
 			return err
 		}
 	}
-	return checkEpsilon(c.Epsilon)
+	return meta.CheckEpsilon(c.Epsilon)
 }
 
 // stepSize is that of the test attack: 2/255, or as much as it takes to cross the ball.

@@ -6,29 +6,28 @@ import (
 	"slices"
 	"strings"
 
-	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/pkg/errors"
-	"gonum.org/v1/gonum/stat"
 
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fewshot"
+	"github.com/trustbook/trustbook/fewshot/meta"
 	"github.com/trustbook/trustbook/fit"
 )
 
 // Measured is one method with one seed.
 type Measured struct {
-	Method    string   `json:"method"`
-	Seed      int64    `json:"seed"`
-	Unlabeled int      `json:"unlabeled,omitempty"` // unlabeled images of each class in a training task
-	History   History  `json:"history"`
-	Tested    Accuracy `json:"tested"` // after fine-tuning on clean images
+	Method    string        `json:"method"`
+	Seed      int64         `json:"seed"`
+	Unlabeled int           `json:"unlabeled,omitempty"` // unlabeled images of each class in a training task
+	History   meta.History  `json:"history"`
+	Tested    meta.Accuracy `json:"tested"` // after fine-tuning on clean images
 	// Robust is after adversarial fine-tuning, for methods that train with it, on the first Config.SweepTasks of the test tasks;
 	// Step is 0 for others.
-	Robust Accuracy `json:"robust"`
+	Robust meta.Accuracy `json:"robust"`
 	// Masking is how Out fares under weaker and stronger attacks than the study's.
 	Masking *Masking `json:"masking,omitempty"`
 	// Maps are what excites neurons before and after fine-tuning on a task; of MAML and Out only.
-	Maps *Maps `json:"maps,omitempty"`
+	Maps *meta.Maps `json:"maps,omitempty"`
 }
 
 // Masking tells whether attacks fail for want of gradients: then a stronger attack does much more than a weaker one, or a single
@@ -39,19 +38,11 @@ type Masking struct {
 	Strong float64 `json:"strong"` // under PGD with 50 steps, the worst of three restarts
 }
 
-// Maps are what excites the first neurons of the last hidden layer.
-type Maps struct {
-	Before       [][]float64 `json:"before"` // by neuron, [height·width·channels]
-	After        [][]float64 `json:"after"`
-	Cosine       float64     `json:"cosine"`        // mean cosine of before and after
-	LowFrequency float64     `json:"low_frequency"` // mean share of energy below a quarter of Nyquist's frequency, before
-}
-
 // Sweep is one method of the first seed over fine-tuning steps and over radii.
 type Sweep struct {
-	Method  string     `json:"method"`
-	Steps   []Accuracy `json:"steps"`   // one of Config.SweepSteps each, at Config.Epsilon
-	Epsilon []Accuracy `json:"epsilon"` // one of Config.SweepEpsilon each
+	Method  string          `json:"method"`
+	Steps   []meta.Accuracy `json:"steps"`   // one of Config.SweepSteps each, at Config.Epsilon
+	Epsilon []meta.Accuracy `json:"epsilon"` // one of Config.SweepEpsilon each
 }
 
 // Result is what a run measured: one Measured a method and seed, in that order.
@@ -89,13 +80,13 @@ type study struct {
 	e           *engine.Engine
 	c           Config
 	train, test *fewshot.ClassSet
-	net         *Conv
-	evaluator   *Evaluator
+	net         *meta.Conv
+	evaluator   *meta.Evaluator
 }
 
 // Load gets the classes of a configuration, checks that they have what its training and test tasks need, and makes the network
 // for them.
-func Load(ctx context.Context, c Config) (train, test *fewshot.ClassSet, net *Conv, err error) {
+func Load(ctx context.Context, c Config) (train, test *fewshot.ClassSet, net *meta.Conv, err error) {
 	c = c.WithDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, nil, nil, err
@@ -106,7 +97,7 @@ func Load(ctx context.Context, c Config) (train, test *fewshot.ClassSet, net *Co
 	if err := c.checkClasses(train, test); err != nil {
 		return nil, nil, nil, err
 	}
-	net, err = NewConv(Conv{Input: train.Shape, Filters: c.Filters, Ways: c.Ways, Pool: c.Pool, MeanFeatures: true})
+	net, err = meta.NewConv(meta.Conv{Input: train.Shape, Filters: c.Filters, Ways: c.Ways, Pool: c.Pool, MeanFeatures: true})
 	return train, test, net, err
 }
 
@@ -116,7 +107,7 @@ func open(ctx context.Context, e *engine.Engine, c Config) (*study, error) {
 	if s.train, s.test, s.net, err = Load(ctx, c); err != nil {
 		return nil, err
 	}
-	s.evaluator, err = NewEvaluator(e, s.net)
+	s.evaluator, err = meta.NewEvaluator(e, s.net)
 	return s, err
 }
 
@@ -159,9 +150,9 @@ func (c Config) checkClasses(train, test *fewshot.ClassSet) error {
 }
 
 // Train meta-trains a method with a seed, or finds it in Config.Dir.
-func Train(ctx context.Context, e *engine.Engine, name string, seed int64, train *fewshot.ClassSet, net Model, c Config) (*MetaModel, error) {
+func Train(ctx context.Context, e *engine.Engine, name string, seed int64, train *fewshot.ClassSet, net meta.Model, c Config) (*meta.MetaModel, error) {
 	c = c.WithDefaults()
-	t, err := NewTrainer(e, net, c.Method(name))
+	t, err := meta.NewTrainer(e, net, c.Method(name))
 	if err != nil {
 		return nil, err
 	}
@@ -169,12 +160,12 @@ func Train(ctx context.Context, e *engine.Engine, name string, seed int64, train
 	return trainWith(ctx, t, name, seed, train, c)
 }
 
-func trainWith(ctx context.Context, t *Trainer, name string, seed int64, train *fewshot.ClassSet, c Config) (*MetaModel, error) {
+func trainWith(ctx context.Context, t *meta.Trainer, name string, seed int64, train *fewshot.ClassSet, c Config) (*meta.MetaModel, error) {
 	source, err := fewshot.NewSampler(train, c.episodes(name, seed, train))
 	if err != nil {
 		return nil, err
 	}
-	return t.Train(ctx, source, TrainOptions{Updates: c.Updates, Seed: seed, Dir: c.Dir, Progress: c.Progress, Label: fmt.Sprintf("train %s, seed %d", name, seed)})
+	return t.Train(ctx, source, meta.TrainOptions{Updates: c.Updates, Seed: seed, Dir: c.Dir, Progress: c.Progress, Label: fmt.Sprintf("train %s, seed %d", name, seed)})
 }
 
 // testTasks are the same for all methods of a seed.
@@ -184,13 +175,13 @@ func (s *study) testTasks(seed int64) (*fewshot.Sampler, error) {
 
 // method measures a method with all seeds.
 func (s *study) method(ctx context.Context, name string, r *Result) error {
-	t, err := NewTrainer(s.e, s.net, s.c.Method(name))
+	t, err := meta.NewTrainer(s.e, s.net, s.c.Method(name))
 	if err != nil {
 		return err
 	}
 	defer t.Close()
-	models := map[int64]*MetaModel{}
-	model := func(seed int64) (*MetaModel, error) {
+	models := map[int64]*meta.MetaModel{}
+	model := func(seed int64) (*meta.MetaModel, error) {
 		if models[seed] == nil {
 			m, err := trainWith(ctx, t, name, seed, s.train, s.c)
 			if err != nil {
@@ -205,7 +196,7 @@ func (s *study) method(ctx context.Context, name string, r *Result) error {
 		if err != nil {
 			return "", err
 		}
-		return "maml-" + fit.Hash(append(settings, what, t.Key(source, TrainOptions{Updates: s.c.Updates, Seed: seed}), s.test.Checksum(), s.c.Ways, s.c.Shots, s.c.TestQueries, s.c.AttackSteps)...), nil
+		return "maml-" + fit.Hash(append(settings, what, t.Key(source, meta.TrainOptions{Updates: s.c.Updates, Seed: seed}), s.test.Checksum(), s.c.Ways, s.c.Shots, s.c.TestQueries, s.c.AttackSteps)...), nil
 	}
 	for i, seed := range s.c.Seeds {
 		k, err := key("tested", seed, s.c.TestTasks, s.c.TestSteps, s.c.SweepTasks, s.c.MaskingTasks, s.c.Neurons, s.c.NeuronSteps)
@@ -213,11 +204,11 @@ func (s *study) method(ctx context.Context, name string, r *Result) error {
 			return err
 		}
 		m, err := remember(s, k, 2, func() (Measured, error) {
-			meta, err := model(seed)
+			trained, err := model(seed)
 			if err != nil {
 				return Measured{}, err
 			}
-			return s.measure(ctx, meta, name, seed)
+			return s.measure(ctx, trained, name, seed)
 		})
 		if err != nil {
 			return errors.WithMessagef(err, "seed %d", seed)
@@ -231,11 +222,11 @@ func (s *study) method(ctx context.Context, name string, r *Result) error {
 			return err
 		}
 		sweep, err := remember(s, k, 1, func() (Sweep, error) {
-			meta, err := model(seed)
+			trained, err := model(seed)
 			if err != nil {
 				return Sweep{}, err
 			}
-			return s.sweep(ctx, meta, seed)
+			return s.sweep(ctx, trained, seed)
 		})
 		if err != nil {
 			return errors.WithMessage(err, "curves")
@@ -272,46 +263,46 @@ func remember[T any](s *study, key string, tasks float64, f func() (T, error)) (
 }
 
 // measure tests a meta-model.
-func (s *study) measure(ctx context.Context, meta *MetaModel, name string, seed int64) (Measured, error) {
-	m := Measured{Method: name, Seed: seed, Unlabeled: s.c.episodes(name, seed, s.train).Unlabeled, History: meta.History}
+func (s *study) measure(ctx context.Context, trained *meta.MetaModel, name string, seed int64) (Measured, error) {
+	m := Measured{Method: name, Seed: seed, Unlabeled: s.c.episodes(name, seed, s.train).Unlabeled, History: trained.History}
 	tasks, err := s.testTasks(seed)
 	if err != nil {
 		return m, err
 	}
-	o := EvalOptions{Inner: meta.Method.Inner, Tasks: s.c.TestTasks, Epsilon: s.c.Epsilon, StepSize: s.c.stepSize(s.c.Epsilon), AttackSteps: s.c.AttackSteps, Seed: seed,
+	o := meta.EvalOptions{Inner: trained.Method.Inner, Tasks: s.c.TestTasks, Epsilon: s.c.Epsilon, StepSize: s.c.stepSize(s.c.Epsilon), AttackSteps: s.c.AttackSteps, Seed: seed,
 		Progress: s.c.Progress, Label: fmt.Sprintf("test %s, seed %d", name, seed)}
 	o.Inner.Steps = s.c.TestSteps
-	found, err := s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o)
+	found, err := s.evaluator.Evaluate(ctx, trained.Parameters, tasks, o)
 	if err != nil {
 		return m, err
 	}
 	m.Tested = found[0]
-	if meta.Method.GammaIn > 0 {
-		o.GammaIn, o.Tasks, o.Progress = meta.Method.GammaIn, min(s.c.TestTasks, s.c.SweepTasks), nil
-		if found, err = s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o); err != nil {
+	if trained.Method.GammaIn > 0 {
+		o.GammaIn, o.Tasks, o.Progress = trained.Method.GammaIn, min(s.c.TestTasks, s.c.SweepTasks), nil
+		if found, err = s.evaluator.Evaluate(ctx, trained.Parameters, tasks, o); err != nil {
 			return m, err
 		}
 		m.Robust = found[0]
 	}
 	if name == Out {
-		if m.Masking, err = s.masking(ctx, meta, tasks, o); err != nil {
+		if m.Masking, err = s.masking(ctx, trained, tasks, o); err != nil {
 			return m, err
 		}
 	}
 	if name == MAML || name == Out {
-		m.Maps, err = s.evaluator.Explain(ctx, meta, tasks, s.c.Neurons, MaximizeOptions{Steps: s.c.NeuronSteps})
+		m.Maps, err = s.evaluator.Explain(ctx, trained, tasks, s.c.Neurons, meta.MaximizeOptions{Steps: s.c.NeuronSteps})
 	}
 	return m, err
 }
 
 // masking attacks a model in three ways.
-func (s *study) masking(ctx context.Context, meta *MetaModel, tasks fewshot.Source, o EvalOptions) (*Masking, error) {
+func (s *study) masking(ctx context.Context, trained *meta.MetaModel, tasks fewshot.Source, o meta.EvalOptions) (*Masking, error) {
 	o.Tasks, o.GammaIn, o.Progress = s.c.MaskingTasks, 0, nil
 	usual, fast, strong := o, o, o
 	fast.Fast, strong.AttackSteps, strong.Restarts = true, 50, 3
 	var found [3]float64
-	for i, o := range []EvalOptions{fast, usual, strong} {
-		a, err := s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o)
+	for i, o := range []meta.EvalOptions{fast, usual, strong} {
+		a, err := s.evaluator.Evaluate(ctx, trained.Parameters, tasks, o)
 		if err != nil {
 			return nil, err
 		}
@@ -321,23 +312,23 @@ func (s *study) masking(ctx context.Context, meta *MetaModel, tasks fewshot.Sour
 }
 
 // sweep measures one model over steps of fine-tuning and over radii.
-func (s *study) sweep(ctx context.Context, meta *MetaModel, seed int64) (w Sweep, err error) {
+func (s *study) sweep(ctx context.Context, trained *meta.MetaModel, seed int64) (w Sweep, err error) {
 	tasks, err := s.testTasks(seed)
 	if err != nil {
 		return w, err
 	}
-	s.c.Progress.Begin(fmt.Sprintf("curves of %s", meta.Method.Name), 0, 1+len(s.c.SweepEpsilon))
+	s.c.Progress.Begin(fmt.Sprintf("curves of %s", trained.Method.Name), 0, 1+len(s.c.SweepEpsilon))
 	defer s.c.Progress.End()
-	o := EvalOptions{Inner: meta.Method.Inner, Tasks: s.c.SweepTasks, Epsilon: s.c.Epsilon, StepSize: s.c.stepSize(s.c.Epsilon), AttackSteps: s.c.AttackSteps, Seed: seed}
+	o := meta.EvalOptions{Inner: trained.Method.Inner, Tasks: s.c.SweepTasks, Epsilon: s.c.Epsilon, StepSize: s.c.stepSize(s.c.Epsilon), AttackSteps: s.c.AttackSteps, Seed: seed}
 	o.Inner.Steps, o.At = max(1, s.c.SweepSteps[len(s.c.SweepSteps)-1]), s.c.SweepSteps
-	if w.Steps, err = s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o); err != nil {
+	if w.Steps, err = s.evaluator.Evaluate(ctx, trained.Parameters, tasks, o); err != nil {
 		return w, err
 	}
 	s.c.Progress.Advance(1)
 	o.Inner.Steps, o.At = s.c.TestSteps, nil
 	for _, epsilon := range s.c.SweepEpsilon {
 		o.Epsilon, o.StepSize = epsilon, s.c.stepSize(epsilon)
-		found, err := s.evaluator.Evaluate(ctx, meta.Parameters, tasks, o)
+		found, err := s.evaluator.Evaluate(ctx, trained.Parameters, tasks, o)
 		if err != nil {
 			return w, err
 		}
@@ -345,48 +336,6 @@ func (s *study) sweep(ctx context.Context, meta *MetaModel, seed int64) (w Sweep
 		s.c.Progress.Advance(1)
 	}
 	return w, nil
-}
-
-// Explain excites the first neurons of a meta-model before and after it is fine-tuned on the first of the given tasks.
-func (v *Evaluator) Explain(ctx context.Context, meta *MetaModel, tasks fewshot.Source, neurons int, o MaximizeOptions) (*Maps, error) {
-	b, err := tasks.Batch(0)
-	if err != nil {
-		return nil, err
-	}
-	defer b.Finalize()
-	out, err := v.call(fmt.Sprintf("fine-tuned on one task, %+v", meta.Method.Inner), func(args []*Node) []*Node {
-		n := len(meta.Parameters)
-		first := func(x *Node) *Node { return Slice(x, AxisRange(0, 1)) }
-		xs, ys := first(args[n]), first(args[n+1])
-		ob := &objective{model: meta.Model, method: Method{}.WithDefaults()}
-		adapted := Adapt(ForTasks(args[:n], 1), meta.Model.Head(), meta.Method.Inner, ob.support(xs, ys))
-		outs := []*Node{Squeeze(xs, 0)}
-		for _, a := range adapted {
-			outs = append(outs, Squeeze(a, 0))
-		}
-		return outs
-	}, append(anys(meta.Parameters), b.Support, b.SupportLabels)...)
-	if err != nil {
-		return nil, errors.WithMessage(err, "fine-tuning for the maps")
-	}
-	var chosen []int
-	for k := range min(neurons, meta.Parameters[meta.Model.Head()].Shape().Dimensions[0]) {
-		chosen = append(chosen, k)
-	}
-	m := &Maps{}
-	if m.Before, err = v.Maximize(ctx, meta.Parameters, chosen, out[0], o); err != nil {
-		return nil, err
-	}
-	if m.After, err = v.Maximize(ctx, out[1:], chosen, out[0], o); err != nil {
-		return nil, err
-	}
-	shape := meta.Model.InputShape()
-	var cosines, low []float64
-	for k := range m.Before {
-		cosines, low = append(cosines, Cosine(m.Before[k], m.After[k])), append(low, LowFrequencies(m.Before[k], shape[0], shape[1]))
-	}
-	m.Cosine, m.LowFrequency = stat.Mean(cosines, nil), stat.Mean(low, nil)
-	return m, nil
 }
 
 // For returns what was measured of a method, one a seed.

@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"math"
@@ -82,11 +82,11 @@ func taskDot(x, w *Node) *Node {
 func checkInput(m Model, x *Node) {
 	d, want := x.Shape().Dimensions, m.InputShape()
 	if len(d) != 2+len(want) {
-		exceptions.Panicf("maml: %s got inputs of shape %v: want [tasks, n, %v]", m.Name(), d, want)
+		exceptions.Panicf("meta: %s got inputs of shape %v: want [tasks, n, %v]", m.Name(), d, want)
 	}
 	for i, w := range want {
 		if d[2+i] != w {
-			exceptions.Panicf("maml: %s expects examples of shape %v, these have %v", m.Name(), want, d[2:])
+			exceptions.Panicf("meta: %s expects examples of shape %v, these have %v", m.Name(), want, d[2:])
 		}
 	}
 }

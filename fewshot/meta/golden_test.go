@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"math"

@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"cmp"
@@ -37,13 +37,13 @@ func NewConv(c Conv) (*Conv, error) {
 	}
 	c.Filters, c.Blocks, c.Ways = cmp.Or(c.Filters, 32), cmp.Or(c.Blocks, 4), cmp.Or(c.Ways, 5)
 	if len(c.Input) != 3 || slices.Min(c.Input) < 1 {
-		return nil, errors.Errorf("maml: images of shape %v: want [height, width, channels]", c.Input)
+		return nil, errors.Errorf("meta: images of shape %v: want [height, width, channels]", c.Input)
 	}
 	if c.Filters < 1 || c.Blocks < 1 || c.Ways < 2 {
-		return nil, errors.Errorf("maml: %d filters, %d blocks, %d ways: want at least 1, 1 and 2", c.Filters, c.Blocks, c.Ways)
+		return nil, errors.Errorf("meta: %d filters, %d blocks, %d ways: want at least 1, 1 and 2", c.Filters, c.Blocks, c.Ways)
 	}
 	if h, w := c.after(c.Blocks); h < 1 || w < 1 {
-		return nil, errors.Errorf("maml: %d blocks leave nothing of images of %d by %d pixels: use fewer", c.Blocks, c.Input[0], c.Input[1])
+		return nil, errors.Errorf("meta: %d blocks leave nothing of images of %d by %d pixels: use fewer", c.Blocks, c.Input[0], c.Input[1])
 	}
 	return &c, nil
 }

@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"cmp"
@@ -51,14 +51,14 @@ func (m Method) WithDefaults() Method {
 func (m Method) Validate() error {
 	m = m.WithDefaults()
 	if m.Inner.Steps < 1 {
-		return errors.Errorf("maml: %d inner steps: must be at least 1", m.Inner.Steps)
+		return errors.Errorf("meta: %d inner steps: must be at least 1", m.Inner.Steps)
 	}
 	for _, v := range []struct {
 		name  string
 		value float64
 	}{{"inner learning rate", m.Inner.LR}, {"learning rate", m.LR}, {"temperature", m.Temperature}} {
 		if !(v.value > 0) || math.IsInf(v.value, 1) {
-			return errors.Errorf("maml: %s = %g: must be finite and > 0", v.name, v.value)
+			return errors.Errorf("meta: %s = %g: must be finite and > 0", v.name, v.value)
 		}
 	}
 	for _, v := range []struct {
@@ -66,24 +66,25 @@ func (m Method) Validate() error {
 		value float64
 	}{{"gamma_in", m.GammaIn}, {"gamma_out", m.GammaOut}, {"gamma_cl", m.GammaCL}} {
 		if !(v.value >= 0) || math.IsInf(v.value, 1) {
-			return errors.Errorf("maml: %s = %g: must be finite and at least 0", v.name, v.value)
+			return errors.Errorf("meta: %s = %g: must be finite and at least 0", v.name, v.value)
 		}
 	}
 	if m.Regularizer != AdversarialCE && m.Regularizer != TRADES {
-		return errors.Errorf("maml: regularizer %q: want %s or %s", m.Regularizer, AdversarialCE, TRADES)
+		return errors.Errorf("meta: regularizer %q: want %s or %s", m.Regularizer, AdversarialCE, TRADES)
 	}
 	if m.AttackSteps < 0 {
-		return errors.Errorf("maml: %d attack steps: want 0 for FGSM, or more for PGD", m.AttackSteps)
+		return errors.Errorf("meta: %d attack steps: want 0 for FGSM, or more for PGD", m.AttackSteps)
 	}
-	return checkEpsilon(m.Epsilon)
+	return CheckEpsilon(m.Epsilon)
 }
 
-func checkEpsilon(epsilon float64) error {
+// CheckEpsilon reports an l-infinity radius that is negative, or larger than pixels in [0, 1] allow.
+func CheckEpsilon(epsilon float64) error {
 	switch {
 	case !(epsilon >= 0):
-		return errors.Errorf("maml: epsilon = %g: must be at least 0", epsilon)
+		return errors.Errorf("meta: epsilon = %g: must be at least 0", epsilon)
 	case epsilon > 1:
-		return errors.Errorf("maml: epsilon %g > 1: images are in [0, 1], did you mean %g/255?", epsilon, epsilon)
+		return errors.Errorf("meta: epsilon %g > 1: images are in [0, 1], did you mean %g/255?", epsilon, epsilon)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"github.com/gomlx/compute/dtypes"
@@ -116,7 +116,7 @@ func (o *objective) build(parameters []*Node, own int, b episode) measures {
 	}
 	if gamma := o.method.GammaCL; gamma > 0 {
 		if b.views == nil {
-			exceptions.Panicf("maml: a contrastive task without views: ask the sampler for Views")
+			exceptions.Panicf("meta: a contrastive task without views: ask the sampler for Views")
 		}
 		m.objective = Add(m.objective, MulScalar(ReduceAllMean(o.contrastive(start, ForTasks(head, tasks), b.views)), gamma))
 	}

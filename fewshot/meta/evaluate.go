@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"cmp"
@@ -60,23 +60,23 @@ func (o EvalOptions) withDefaults() EvalOptions {
 
 func (o EvalOptions) validate() error {
 	if o.Tasks < 1 || o.AttackSteps < 1 || o.Restarts < 1 {
-		return errors.Errorf("maml: %d tasks, %d attack steps, %d restarts: want at least 1 of each", o.Tasks, o.AttackSteps, o.Restarts)
+		return errors.Errorf("meta: %d tasks, %d attack steps, %d restarts: want at least 1 of each", o.Tasks, o.AttackSteps, o.Restarts)
 	}
 	if o.Inner.Steps < 1 || !(o.Inner.LR > 0) || math.IsInf(o.Inner.LR, 1) || !(o.GammaIn >= 0) || math.IsInf(o.GammaIn, 1) {
-		return errors.Errorf("maml: fine-tuning with %d steps, rate %g, gamma_in %g: want at least 1, > 0, at least 0, all finite", o.Inner.Steps, o.Inner.LR, o.GammaIn)
+		return errors.Errorf("meta: fine-tuning with %d steps, rate %g, gamma_in %g: want at least 1, > 0, at least 0, all finite", o.Inner.Steps, o.Inner.LR, o.GammaIn)
 	}
 	for i, at := range o.At {
 		if at < 0 || at > o.Inner.Steps || i > 0 && at <= o.At[i-1] {
-			return errors.Errorf("maml: accuracy after steps %v: want growing numbers from 0 to %d", o.At, o.Inner.Steps)
+			return errors.Errorf("meta: accuracy after steps %v: want growing numbers from 0 to %d", o.At, o.Inner.Steps)
 		}
 	}
 	if !(o.StepSize > 0) {
-		return errors.Errorf("maml: step size %g of the attack: must be > 0", o.StepSize)
+		return errors.Errorf("meta: step size %g of the attack: must be > 0", o.StepSize)
 	}
 	if reach := o.StepSize * float64(o.AttackSteps); !o.Fast && reach < o.Epsilon {
-		return errors.Errorf("maml: %d attack steps of %.4f cannot reach epsilon %.4f: take more or longer ones", o.AttackSteps, o.StepSize, o.Epsilon)
+		return errors.Errorf("meta: %d attack steps of %.4f cannot reach epsilon %.4f: take more or longer ones", o.AttackSteps, o.StepSize, o.Epsilon)
 	}
-	return checkEpsilon(o.Epsilon)
+	return CheckEpsilon(o.Epsilon)
 }
 
 // Accuracy is what was measured after so many steps of fine-tuning, over the query images of all tasks.
@@ -95,7 +95,7 @@ type Accuracy struct {
 // NewEvaluator makes an evaluator for models of this architecture.
 func NewEvaluator(e *engine.Engine, m Model) (*Evaluator, error) {
 	if e == nil || m == nil {
-		return nil, errors.New("maml: NewEvaluator needs an engine and a model")
+		return nil, errors.New("meta: NewEvaluator needs an engine and a model")
 	}
 	return &Evaluator{e: e, model: m, execs: map[string]*Exec{}}, nil
 }
@@ -129,7 +129,7 @@ func (v *Evaluator) Evaluate(ctx context.Context, parameters []*tensors.Tensor, 
 		return nil, err
 	}
 	if n := len(v.model.Init(0)); len(parameters) != n {
-		return nil, errors.Errorf("maml: %d parameters for %s: want %d", len(parameters), v.model.Name(), n)
+		return nil, errors.Errorf("meta: %d parameters for %s: want %d", len(parameters), v.model.Name(), n)
 	}
 	t := &tally{at: o.At, clean: make([][]float64, len(o.At)), robust: make([][]float64, len(o.At)),
 		least: slices.Repeat([]float64{math.Inf(1)}, len(o.At)), flat: make([]int, len(o.At))}
@@ -148,7 +148,7 @@ func (v *Evaluator) Evaluate(ctx context.Context, parameters []*tensors.Tensor, 
 		}
 		rng := rand.New(rand.NewPCG(uint64(o.Seed), uint64(batch)))
 		if err := v.batch(parameters, b, o, rng, t); err != nil {
-			return nil, errors.WithMessage(err, "maml: evaluation")
+			return nil, errors.WithMessage(err, "meta: evaluation")
 		}
 		b.Finalize()
 		o.Progress.Advance(1)

@@ -1,10 +1,10 @@
-package maml
+package meta
 
 import (
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 
-	attacks "github.com/trustbook/trustbook/robust" // robust is a claim of this paper's
+	"github.com/trustbook/trustbook/robust"
 )
 
 // Objective builds the scalar that an attack climbs, from perturbed images.
@@ -48,7 +48,7 @@ func pgdStep(x, delta, epsilon, step *Node, objective Objective) (next, gradient
 func ascend(x, delta *Node, objective Objective) *Node {
 	// A gradient with respect to what comes out of StopGradient itself would be zero.
 	u := Identity(StopGradient(ClipScalar(Add(x, delta), 0, 1)))
-	return StopGradient(attacks.Slopes(objective(u), u)[0])
+	return StopGradient(robust.Slopes(objective(u), u)[0])
 }
 
 // chance draws random numbers in a graph, from a state that the caller gives.

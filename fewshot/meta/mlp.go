@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"fmt"
@@ -29,7 +29,7 @@ func NewMLP(c MLP) (*MLP, error) {
 		c.Out = 1
 	}
 	if c.Inputs < 1 || c.Out < 1 || len(c.Hidden) == 0 || slices.Min(c.Hidden) < 1 {
-		return nil, errors.Errorf("maml: dense network %d-%v-%d: want positive sizes and a hidden layer", c.Inputs, c.Hidden, c.Out)
+		return nil, errors.Errorf("meta: dense network %d-%v-%d: want positive sizes and a hidden layer", c.Inputs, c.Hidden, c.Out)
 	}
 	return &c, nil
 }

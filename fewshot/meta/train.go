@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"cmp"
@@ -69,7 +69,7 @@ type MetaModel struct {
 // NewTrainer checks the method. Close frees the trainer.
 func NewTrainer(e *engine.Engine, m Model, method Method) (*Trainer, error) {
 	if e == nil || m == nil {
-		return nil, errors.New("maml: NewTrainer needs an engine and a model")
+		return nil, errors.New("meta: NewTrainer needs an engine and a model")
 	}
 	if err := method.Validate(); err != nil {
 		return nil, err
@@ -83,11 +83,11 @@ func NewTrainer(e *engine.Engine, m Model, method Method) (*Trainer, error) {
 	}
 	var err error
 	if t.gradient, err = NewExec(e.Backend(), t.buildGradient); err != nil {
-		return nil, errors.WithMessage(err, "maml")
+		return nil, errors.WithMessage(err, "meta")
 	}
 	if t.update, err = model.NewExec(e.Backend(), t.store, t.buildUpdate); err != nil {
 		t.gradient.Finalize()
-		return nil, errors.WithMessage(err, "maml")
+		return nil, errors.WithMessage(err, "meta")
 	}
 	t.gradient.WithName("meta-gradient").SetMaxCache(8)
 	t.update.WithName("meta-update")
@@ -210,14 +210,14 @@ func (t *Trainer) Train(ctx context.Context, source fewshot.Source, o TrainOptio
 		o.Updates = 200
 	}
 	if o.Updates < 1 {
-		return nil, errors.Errorf("maml: %d updates: must be at least 1", o.Updates)
+		return nil, errors.Errorf("meta: %d updates: must be at least 1", o.Updates)
 	}
 	if source == nil {
-		return nil, errors.New("maml: no episodes to train on")
+		return nil, errors.New("meta: no episodes to train on")
 	}
 	r := &run{t: t, o: o, source: source}
 	if err := t.begin(o.Seed); err != nil {
-		return nil, errors.WithMessage(err, "maml")
+		return nil, errors.WithMessage(err, "meta")
 	}
 	l := &fit.Loop{Kind: "maml", Name: cmp.Or(t.method.Name, "training"), Key: t.Key(source, o),
 		Stretches: []fit.Stretch{{Steps: o.Updates}}, State: fit.InStore(t.store), Notes: &r.history, Step: r.update}
@@ -233,7 +233,7 @@ func (t *Trainer) Train(ctx context.Context, source fewshot.Source, o TrainOptio
 			value, err = value.LocalClone()
 		}
 		if err != nil {
-			return nil, errors.WithMessage(err, "maml")
+			return nil, errors.WithMessage(err, "meta")
 		}
 		m.Parameters = append(m.Parameters, value)
 	}

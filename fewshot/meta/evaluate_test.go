@@ -1,0 +1,12 @@
+package meta
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// An attack that cannot reach its radius is no attack.
+func TestEvalOptions(t *testing.T) {
+	require.ErrorContains(t, EvalOptions{Epsilon: 0.06, StepSize: 0.001, AttackSteps: 10}.withDefaults().validate(), "cannot reach epsilon")
+}
