@@ -162,7 +162,7 @@ func (c Config) Validate() error {
 		if !slices.Contains(MethodNames, name) || slices.Contains(c.Methods[:i], name) {
 			return errors.Errorf("maml: method %q: want each of %q at most once", name, MethodNames)
 		}
-		if err := c.Method(name).Validate(); err != nil {
+		if err := c.Method(name).Validate(meta.Pixels); err != nil {
 			return err
 		}
 	}
@@ -175,11 +175,11 @@ func (c Config) Validate() error {
 		}
 	}
 	for _, epsilon := range c.SweepEpsilon {
-		if err := meta.CheckEpsilon(epsilon); err != nil {
+		if err := (meta.Ball{Box: meta.Pixels}).CheckRadius(epsilon); err != nil {
 			return err
 		}
 	}
-	return meta.CheckEpsilon(c.Epsilon)
+	return meta.Ball{Box: meta.Pixels}.CheckRadius(c.Epsilon)
 }
 
 // stepSize is that of the test attack: 2/255, or as much as it takes to cross the ball.

@@ -146,7 +146,7 @@ func TestErrors(t *testing.T) {
 		"epsilon 16 > 1: images are in [0, 1], did you mean 16/255?": {Epsilon: 16}, "gamma_out = -1": {GammaOut: -1}, "-1 inner steps": {Inner: meta.InnerLoop{Steps: -1}},
 		`regularizer "mse"`: {Regularizer: "mse"}, "inner learning rate = -1": {Inner: meta.InnerLoop{LR: -1}}, "-3 attack steps": {AttackSteps: -3},
 	} {
-		require.ErrorContains(t, m.Validate(), want)
+		require.ErrorContains(t, m.Validate(meta.Pixels), want)
 	}
 	for want, change := range map[string]func(c *Config){
 		"ways = 1": func(c *Config) { c.Ways = 1 }, "updates = -1": func(c *Config) { c.Updates = -1 }, `dataset "mnist"`: func(c *Config) { c.Dataset = "mnist" },

@@ -12,6 +12,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/robust"
 )
 
 // Conv is the convolutional network of few-shot learning: blocks of a 3x3 convolution, an activation and batch
@@ -26,9 +27,14 @@ type Conv struct {
 	Pool bool
 	// MeanFeatures averages the last block over positions; otherwise each position gives features of its own.
 	MeanFeatures bool
+	// Box is the range of pixels; zero: [0, 1].
+	Box robust.Box
 	// Tanh stands in for ReLU, for checks that need a smooth function.
 	Tanh bool
 }
+
+// Pixels is the range of values in images.
+var Pixels = robust.Box{Lower: 0, Upper: 1}
 
 // NewConv checks the settings and fills in the defaults.
 func NewConv(c Conv) (*Conv, error) {
@@ -36,6 +42,12 @@ func NewConv(c Conv) (*Conv, error) {
 		c.Input = []int{28, 28, 1}
 	}
 	c.Filters, c.Blocks, c.Ways = cmp.Or(c.Filters, 32), cmp.Or(c.Blocks, 4), cmp.Or(c.Ways, 5)
+	if c.Box == (robust.Box{}) {
+		c.Box = Pixels
+	}
+	if err := checkBox(c.Box); err != nil {
+		return nil, err
+	}
 	if len(c.Input) != 3 || slices.Min(c.Input) < 1 {
 		return nil, errors.Errorf("meta: images of shape %v: want [height, width, channels]", c.Input)
 	}
@@ -68,6 +80,9 @@ func (c *Conv) Name() string {
 
 // InputShape implements [Model].
 func (c *Conv) InputShape() []int { return c.Input }
+
+// Bounds implements [Model].
+func (c *Conv) Bounds() robust.Box { return c.Box }
 
 // Outputs implements [Model].
 func (c *Conv) Outputs() int { return c.Ways }

@@ -8,5 +8,5 @@ import (
 
 // An attack that cannot reach its radius is no attack.
 func TestEvalOptions(t *testing.T) {
-	require.ErrorContains(t, EvalOptions{Epsilon: 0.06, StepSize: 0.001, AttackSteps: 10}.withDefaults().validate(), "cannot reach epsilon")
+	require.ErrorContains(t, EvalOptions{Epsilon: 0.06, StepSize: 0.001, AttackSteps: 10}.withDefaults().validate(Pixels), "cannot reach epsilon")
 }

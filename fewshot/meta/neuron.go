@@ -76,15 +76,17 @@ func (v *Evaluator) Explain(ctx context.Context, trained *MetaModel, tasks fewsh
 // Maximize looks for the perturbation of a gray image that excites a neuron of the last hidden layer most, for each of the
 // given neurons, by gradient ascent on its feature:
 //
-//	δ ← δ + rate·∇_δ f_n(clip(x₀ + δ, 0, 1))
+//	δ ← δ + rate·∇_δ f_n(clip(x₀ + δ))
 //
 // Batch normalization sees the image together with reference images [n, InputShape...], such as the support set of a task: with
-// the image alone, features that are averaged over positions would not depend on it. The result holds clip(x₀ + δ, 0, 1) - x₀,
+// the image alone, features that are averaged over positions would not depend on it. The result holds clip(x₀ + δ) - x₀,
 // one a neuron, each of the input's size.
 func (v *Evaluator) Maximize(ctx context.Context, parameters []*tensors.Tensor, neurons []int, reference *tensors.Tensor, o MaximizeOptions) ([][]float64, error) {
+	box := v.model.Bounds()
 	o.Steps, o.Rate, o.Start = cmp.Or(o.Steps, 300), cmp.Or(o.Rate, 0.1), cmp.Or(o.Start, 0.2)
-	if o.Steps < 1 || !(o.Rate > 0) || !(o.Start >= 0 && o.Start <= 1) {
-		return nil, errors.Errorf("meta: exciting neurons with %d steps, rate %g, start %g: want at least 1, > 0, and in [0, 1]", o.Steps, o.Rate, o.Start)
+	if o.Steps < 1 || !(o.Rate > 0) || !(o.Start >= box.Lower && o.Start <= box.Upper) {
+		return nil, errors.Errorf("meta: exciting neurons with %d steps, rate %g, start %g: want at least 1, > 0, and in [%g, %g]",
+			o.Steps, o.Rate, o.Start, box.Lower, box.Upper)
 	}
 	m := v.model
 	if n := len(m.Init(0)); len(parameters) != n {
@@ -104,7 +106,7 @@ func (v *Evaluator) Maximize(ctx context.Context, parameters []*tensors.Tensor, 
 	own := len(parameters)
 	step := func(args []*Node) []*Node {
 		p, delta, others, chosen := ForTasks(args[:own], len(neurons)), args[own], args[own+1], args[own+2]
-		image := func(d *Node) *Node { return ClipScalar(AddScalar(d, o.Start), 0, 1) }
+		image := func(d *Node) *Node { return ClipScalar(AddScalar(d, o.Start), box.Lower, box.Upper) }
 		d := Identity(StopGradient(delta))
 		repeated := BroadcastToDims(InsertAxes(others, 0), append([]int{len(neurons)}, others.Shape().Dimensions...)...)
 		found, _ := m.Forward(p, Concatenate([]*Node{image(d), repeated}, 1))

@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -71,7 +70,7 @@ func NewTrainer(e *engine.Engine, m Model, method Method) (*Trainer, error) {
 	if e == nil || m == nil {
 		return nil, errors.New("meta: NewTrainer needs an engine and a model")
 	}
-	if err := method.Validate(); err != nil {
+	if err := method.Validate(m.Bounds()); err != nil {
 		return nil, err
 	}
 	t := &Trainer{e: e, model: m, method: method.WithDefaults(), own: len(m.Init(0)), store: model.NewStore()}
@@ -79,7 +78,7 @@ func NewTrainer(e *engine.Engine, m Model, method Method) (*Trainer, error) {
 		t.paths = append(t.paths, fmt.Sprintf("/parameters/%d", i))
 	}
 	if m, ok := m.(taskwise); ok && m.taskwise() {
-		t.apart = strings.HasPrefix(e.Name(), "xla:cpu")
+		t.apart = e.OnCPU()
 	}
 	var err error
 	if t.gradient, err = NewExec(e.Backend(), t.buildGradient); err != nil {
@@ -199,7 +198,11 @@ func (t *Trainer) buildUpdate(scope *model.Scope, args []*Node) {
 func (t *Trainer) Key(source fewshot.Source, o TrainOptions) string {
 	unnamed := t.method
 	unnamed.Name = ""
-	return fit.Hash("maml 2", t.model.Name(), unnamed, source.Key(), cmp.Or(o.Updates, 200), o.Seed, t.e.Name())
+	of := []any{"maml 2", t.model.Name(), unnamed, source.Key(), cmp.Or(o.Updates, 200), o.Seed, t.e.Name()}
+	if b := t.model.Bounds(); t.method.attacks() && b != Pixels {
+		of = append(of, b)
+	}
+	return fit.Hash(of...)
 }
 
 // Train meta-trains from scratch, goes on from a checkpoint of the same training, or loads its result, to the same
