@@ -12,15 +12,14 @@ import (
 
 // BenchmarkUpdate measures a whole meta-update of the quick scale, for each method.
 func BenchmarkUpdate(b *testing.B) {
-	c := Config{}.WithDefaults()
-	train, _, net, err := Load(b.Context(), c)
+	s, err := Open(b.Context(), testengine.Get(b), Config{})
 	require.NoError(b, err)
+	defer s.Close()
 	for _, name := range MethodNames {
 		b.Run(name, func(b *testing.B) {
-			t, err := meta.NewTrainer(testengine.Get(b), net, c.Method(name))
+			t, err := s.prepare(name)
 			require.NoError(b, err)
-			defer t.Close()
-			source, err := fewshot.NewSampler(train, c.episodes(name, 1, train))
+			source, err := fewshot.NewSampler(s.Classes, s.episodes(name, 1))
 			require.NoError(b, err)
 			_, err = t.Train(b.Context(), source, meta.TrainOptions{Updates: 1}) // compiles
 			require.NoError(b, err)
@@ -33,19 +32,17 @@ func BenchmarkUpdate(b *testing.B) {
 
 // BenchmarkEvaluate measures the fine-tuning of test tasks and the attack on them, a task.
 func BenchmarkEvaluate(b *testing.B) {
-	c := Config{}.WithDefaults()
-	_, test, net, err := Load(b.Context(), c)
+	s, err := Open(b.Context(), testengine.Get(b), Config{})
 	require.NoError(b, err)
-	v, err := meta.NewEvaluator(testengine.Get(b), net)
+	defer s.Close()
+	source, err := fewshot.NewSampler(s.Unseen, fewshot.Episodes{Tasks: 1})
 	require.NoError(b, err)
-	defer v.Close()
-	source, err := fewshot.NewSampler(test, fewshot.Episodes{Tasks: 1})
-	require.NoError(b, err)
-	o := meta.EvalOptions{Epsilon: c.Epsilon, StepSize: c.stepSize(c.Epsilon), Tasks: 1}
-	_, err = v.Evaluate(b.Context(), net.Init(1), source, o) // compiles
+	o := s.options(meta.InnerLoop{}, 0)
+	o.Tasks = 1
+	_, err = s.evaluator.Evaluate(b.Context(), s.Net.Init(1), source, o) // compiles
 	require.NoError(b, err)
 	o.Tasks = b.N
 	b.ResetTimer()
-	_, err = v.Evaluate(b.Context(), net.Init(1), source, o)
+	_, err = s.evaluator.Evaluate(b.Context(), s.Net.Init(1), source, o)
 	require.NoError(b, err)
 }

@@ -14,10 +14,12 @@ import (
 // MAML, and for out before and after fine-tuning.
 func synthetic(robust map[string]float64, waves [3]int) *Result {
 	r := &Result{Config: Config{Ways: 5}.WithDefaults(), Shape: []int{16, 16, 1}}
+	curve := []meta.Accuracy{{SA: 0.7, RA: 0.3}}
+	r.Sweeps = []Sweep{{Method: MAML, Steps: curve, Epsilon: curve}}
 	for _, method := range r.Config.Methods {
 		for i, seed := range r.Config.Seeds {
 			e := 0.001 * float64(i)
-			m := Measured{Method: method, Seed: seed, Tested: meta.Accuracy{SA: 0.7 + e, RA: robust[method] + e*e, LeastShift: 1}}
+			m := Measured{Method: method, Seed: seed, History: meta.History{Loss: []float64{2, 1}}, Tested: meta.Accuracy{SA: 0.7 + e, RA: robust[method] + e*e, LeastShift: 1}}
 			switch method {
 			case MAML:
 				m.Maps = &meta.Maps{Before: wave(waves[0], e), After: wave(waves[0], e)}

@@ -3,12 +3,14 @@ package meta
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustbook/trustbook/fewshot"
 	"github.com/trustbook/trustbook/internal/testengine"
+	"github.com/trustbook/trustbook/robust"
 )
 
 // small are episodes of glyphs, and a network for them.
@@ -129,4 +131,38 @@ func TestMaximize(t *testing.T) {
 	}
 	_, err = v.Maximize(t.Context(), net.Init(1), []int{0}, constant(0.5, 4, 8, 8, 1), MaximizeOptions{Rate: -1})
 	require.ErrorContains(t, err, "rate -1")
+}
+
+func TestMethodValidate(t *testing.T) {
+	for want, m := range map[string]Method{
+		"epsilon 16 > 1: images are in [0, 1], did you mean 16/255?": {Epsilon: 16}, "gamma_out = -1": {GammaOut: -1},
+		"-1 inner steps": {Inner: InnerLoop{Steps: -1}}, `regularizer "mse"`: {Regularizer: "mse"},
+		"inner learning rate = -1": {Inner: InnerLoop{LR: -1}}, "-3 attack steps": {AttackSteps: -3}, "norm 7": {Norm: 7},
+		"epsilon = +Inf": {Norm: robust.L2, Epsilon: math.Inf(1)},
+	} {
+		require.ErrorContains(t, m.Validate(Pixels), want)
+	}
+	require.NoError(t, Method{Norm: robust.L2, Epsilon: 2}.Validate(Pixels), "farther than a pixel may move")
+	require.NoError(t, Method{Epsilon: 2}.Validate(robust.Box{Lower: -5, Upper: 5}))
+	_, err := NewConv(Conv{Box: robust.Box{Lower: 1, Upper: -1}})
+	require.ErrorContains(t, err, "examples in [1, -1]")
+}
+
+// Keys of trainings stay what they were for l-infinity and pixels in [0, 1], and differ where the attack does.
+func TestKeyKnowsTheAttack(t *testing.T) {
+	e := testengine.Quick(t)
+	key := func(m Method, box robust.Box) string {
+		net, err := NewMLP(MLP{Box: box})
+		require.NoError(t, err)
+		trainer, err := NewTrainer(e, net, m)
+		require.NoError(t, err)
+		defer trainer.Close()
+		return trainer.Key(fewshot.Sinusoid{Seed: 1}, TrainOptions{})
+	}
+	wide, narrow := robust.Box{Lower: -5, Upper: 5}, Pixels
+	require.Equal(t, key(Method{}, wide), key(Method{}, narrow), "nothing is attacked")
+	m := Method{GammaOut: 1}
+	seen := []string{key(m, wide), key(m, narrow), key(Method{GammaOut: 1, Norm: robust.L2}, narrow), key(Method{GammaOut: 1, Norm: robust.L1}, narrow)}
+	slices.Sort(seen)
+	require.Len(t, slices.Compact(seen), 4)
 }
