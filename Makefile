@@ -43,11 +43,11 @@ GRAPHS ?= 2000
 FIRST ?= 0
 fuzz-onnx: setup
 	TRUSTBOOK_GRAPHS=$(GRAPHS) TRUSTBOOK_FIRST=$(FIRST) \
-	BENCH_PYTHON="$(if $(findstring /,$(BENCH_PYTHON)),$(abspath $(BENCH_PYTHON)),$(BENCH_PYTHON))" $(GO) test -count 1 -timeout 60m -v -run TestONNXManyGraphs ./nets
+	BENCH_PYTHON="$(if $(findstring /,$(BENCH_PYTHON)),$(abspath $(BENCH_PYTHON)),$(BENCH_PYTHON))" $(GO) test -count 1 -timeout 60m -v -run TestManyGraphs ./nets/onnx
 
-# Writes golden values anew: review the difference before you commit it.
+# Draws the golden pictures anew: review the difference before you commit it.
 golden: setup
-	UPDATE_GOLDEN=1 $(GO) test -count 1 -run Golden ./...
+	UPDATE_GOLDEN=1 $(GO) test -count 1 -run TestGoldenPictures ./report
 
 # Completion in notebooks; half a minute to build, and nothing else needs it.
 completion: .tools/.stamp

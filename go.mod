@@ -52,4 +52,5 @@ require (
 	github.com/scigolib/hdf5 v0.13.1 // indirect
 	golang.org/x/exp v0.0.0-20260410095643-746e56fc9e2f // indirect
 	golang.org/x/text v0.38.0 // indirect
+	rsc.io/pdf v0.1.1 // indirect
 )

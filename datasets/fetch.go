@@ -152,34 +152,11 @@ func (r remote) get(ctx context.Context, url, part string, progress report.Progr
 	silence := time.AfterFunc(stall, cancel)
 	defer silence.Stop()
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, err
-	}
-	if have > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
-	}
-	resp, err := client.Do(req)
-	if err != nil {
+	resp, have, err := r.ask(ctx, url, have)
+	if err != nil || resp == nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK: // the whole file, whatever was asked for
-		have = 0
-	case http.StatusPartialContent:
-		var from int64
-		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-", &from); err != nil || have == 0 || from != have {
-			return 0, fmt.Errorf("%s: answered with range %q: want one from byte %d", url, resp.Header.Get("Content-Range"), have)
-		}
-	case http.StatusRequestedRangeNotSatisfiable:
-		if have > 0 && r.size == 0 {
-			return 0, nil // there is no more: the checksum decides
-		}
-		return 0, fmt.Errorf("%s: %s", url, resp.Status)
-	default:
-		return 0, fmt.Errorf("%s: %s", url, resp.Status)
-	}
 	total := r.size
 	if total == 0 && resp.ContentLength > 0 {
 		total = have + resp.ContentLength
@@ -193,14 +170,56 @@ func (r remote) get(ctx context.Context, url, part string, progress report.Progr
 
 	progress.Begin("download "+r.name, int(have), int(total))
 	defer progress.End()
+	return r.receive(url, resp.Body, f, have, func(n int) {
+		silence.Reset(stall)
+		progress.Advance(n)
+	})
+}
+
+// ask requests what follows the bytes that are there, and returns the response and the byte that it begins with; no response
+// where there is no more.
+func (r remote) ask(ctx context.Context, url string, have int64) (*http.Response, int64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	if have > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	switch resp.StatusCode {
+	case http.StatusOK: // the whole file, whatever was asked for
+		return resp, 0, nil
+	case http.StatusPartialContent:
+		var from int64
+		answer := resp.Header.Get("Content-Range")
+		if _, err := fmt.Sscanf(answer, "bytes %d-", &from); err == nil && have > 0 && from == have {
+			return resp, have, nil
+		}
+		err = fmt.Errorf("%s: answered with range %q: want one from byte %d", url, answer, have)
+	case http.StatusRequestedRangeNotSatisfiable:
+		if have == 0 || r.size > 0 { // else there is no more: the checksum decides
+			err = fmt.Errorf("%s: %s", url, resp.Status)
+		}
+	default:
+		err = fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	resp.Body.Close()
+	return nil, 0, err
+}
+
+// receive writes what an address sends into f, from byte at on, and returns how many bytes came; nil when the file is whole.
+func (r remote) receive(url string, body io.Reader, f *os.File, at int64, came func(n int)) (got int64, err error) {
 	bound := int64(maxRemote)
 	if r.size > 0 {
 		bound = r.size
 	}
 	buf := make([]byte, 256<<10)
-	for at := have; ; {
-		n, readErr := resp.Body.Read(buf)
-		silence.Reset(stall)
+	for {
+		n, readErr := body.Read(buf)
 		if at+int64(n) > bound {
 			return got, fmt.Errorf("%s: more than %d bytes", url, bound)
 		}
@@ -208,7 +227,7 @@ func (r remote) get(ctx context.Context, url, part string, progress report.Progr
 			return got, err
 		}
 		at, got = at+int64(n), got+int64(n)
-		progress.Advance(n)
+		came(n)
 		if errors.Is(readErr, io.EOF) {
 			if r.size > 0 && at < r.size {
 				return got, fmt.Errorf("%s: the connection ended after %d of %d bytes", url, at, r.size)

@@ -68,6 +68,15 @@ func (e *Engine) Description() string {
 	return fmt.Sprintf("%s, PJRT %s, %d device%s", e.name, e.version, n, plural)
 }
 
+// Programs counts the programs that were compiled, and those that were found compiled, by all engines that share the
+// client. Both are 0 where nothing is kept: for the pure-Go backend and CUDA.
+func (e *Engine) Programs() Programs {
+	if e.shared.counts == nil {
+		return Programs{}
+	}
+	return e.shared.counts.programs()
+}
+
 // Close gives the engine back. The client behind it is destroyed when the last engine that shares it is closed;
 // tensors that live on it are then lost. Calling Close again does nothing.
 func (e *Engine) Close() {

@@ -22,13 +22,20 @@ type client struct {
 	name    string
 	plugin  string
 	version string
+	counts  *counts // nil for the pure-Go backend
 	users   int
+}
+
+// plugin is a loaded one: it stays for the life of the process.
+type plugin struct {
+	*pjrt.Plugin
+	hook *hook // nil where compiled programs are not kept
 }
 
 var (
 	mu      sync.Mutex
-	clients                 = map[string]*client{}      // by plugin and options
-	plugins                 = map[string]*pjrt.Plugin{} // by path: a plugin, once loaded, stays for the life of the process
+	clients                 = map[string]*client{} // by plugin, options and folder of compiled programs
+	plugins                 = map[string]*plugin{} // by path
 	_       compute.Backend = (*xla.Backend)(nil)
 )
 
@@ -41,9 +48,27 @@ var (
 //
 // Where no plugin is found the error is one line with the command that gets it, see [IsNoPlugin]; there is no
 // fallback to the pure-Go backend.
-func Open(text string) (*Engine, error) {
+func Open(text string) (*Engine, error) { return OpenWith(text, Options{}) }
+
+// Options is how [OpenWith] opens a backend. The zero value is what [Open] does.
+type Options struct {
+	// Programs is the folder in which XLA's CPU plugin keeps what it compiled, for other processes to find: a path, "on"
+	// or "off", see [ProgramsEnv]. Default: that variable, and where it is not set "off".
+	//
+	// A program is found again only under the same plugin, flags, options, processor and number of cores, and computes
+	// the same bits. Files are written for this user alone, and a folder that others may write to is not used, as what lies
+	// there is run; where it cannot be made, read or written, programs are compiled. It holds 512 MB, then those go that were
+	// not used for longest. Whatever is set here, a process compiles a program once.
+	Programs string
+}
+
+// OpenWith is [Open] with options.
+func OpenWith(text string, o Options) (*Engine, error) {
 	sp, err := parseSpec(text, os.Getenv)
 	if err != nil {
+		return nil, err
+	}
+	if sp.programs, err = programsFolder(o.Programs); err != nil {
 		return nil, err
 	}
 	mu.Lock()
@@ -54,8 +79,8 @@ func Open(text string) (*Engine, error) {
 	}
 	// Where several plugins of the kind are installed, one that lacks its libraries must not hide one that works.
 	var first error
-	for _, plugin := range candidates {
-		shared, err := open(plugin, sp)
+	for _, candidate := range candidates {
+		shared, err := open(candidate, sp)
 		if err == nil {
 			return &Engine{backend: shared.backend, name: shared.name, plugin: shared.plugin, version: shared.version, shared: shared}, nil
 		}
@@ -67,15 +92,15 @@ func Open(text string) (*Engine, error) {
 }
 
 // open returns the client of a plugin, shared where it is open already, and counts one more user of it.
-func open(plugin Plugin, sp spec) (*client, error) {
-	key := plugin.Path + "," + sp.options
+func open(found Plugin, sp spec) (*client, error) {
+	key := found.Path + "," + sp.options + "," + sp.programs
 	shared := clients[key]
 	if shared == nil {
 		var err error
 		if sp.pure {
 			shared, err = openGo()
 		} else {
-			shared, err = openXLA(plugin, sp.options)
+			shared, err = openXLA(found, sp)
 		}
 		if err != nil {
 			return nil, err
@@ -106,7 +131,7 @@ func openGo() (*client, error) {
 }
 
 // openXLA loads a plugin and creates a client on it.
-func openXLA(p Plugin, options string) (*client, error) {
+func openXLA(p Plugin, sp spec) (*client, error) {
 	defer quietLog()()
 	if p.Kind == CUDA {
 		defer quietStderr()()
@@ -119,11 +144,15 @@ func openXLA(p Plugin, options string) (*client, error) {
 	}
 	// go-xla's own default takes the plugin's name for its nature; ours is explicit.
 	config := loaded.Name() + fmt.Sprintf(",shared_buffers=%t", p.Kind == CPU)
-	if !strings.Contains(options, "tf32") {
+	if !strings.Contains(sp.options, "tf32") {
 		config += ",tf32=false"
 	}
-	if options != "" {
-		config += "," + options
+	if sp.options != "" {
+		config += "," + sp.options
+	}
+	var compiled *counts
+	if loaded.hook != nil {
+		compiled = loaded.hook.prepare(p.Path, sp.programs)
 	}
 	backend, err := xla.New(config)
 	if err != nil {
@@ -138,13 +167,14 @@ func openXLA(p Plugin, options string) (*client, error) {
 		return nil, fmt.Errorf("engine: plugin %s offers no device", p.Path)
 	}
 	major, minor := loaded.Version()
-	return &client{backend: backend, name: "xla:" + string(p.Kind), plugin: p.Path, version: fmt.Sprintf("%d.%d", major, minor)}, nil
+	version := fmt.Sprintf("%d.%d", major, minor)
+	return &client{backend: backend, name: "xla:" + string(p.Kind), plugin: p.Path, version: version, counts: compiled}, nil
 }
 
 // load brings a plugin into the process under a name of our own. go-xla tells CPU from CUDA by the letters in that
 // name, so a path such as /home/nvidia/cpu/... must not be it; the slash makes go-xla take the name as it is
 // instead of searching (and opening) every library on the machine.
-func load(p *Plugin) (*pjrt.Plugin, error) {
+func load(p *Plugin) (*plugin, error) {
 	if p.Kind == "" {
 		p.Kind = CPU
 	}
@@ -162,6 +192,10 @@ func load(p *Plugin) (*pjrt.Plugin, error) {
 		}
 		return nil, fmt.Errorf("engine: plugin %s does not load on %s/%s: %s%s", p.Path, runtime.GOOS, runtime.GOARCH, oneLine(err), hint)
 	}
+	var hooked *hook
+	if p.Kind == CPU {
+		hooked, api = newHook(api)
+	}
 	name := fmt.Sprintf("/xla-%s-%d", p.Kind, len(plugins))
 	if err := pjrt.RegisterPreloadedPlugin(name, api); err != nil {
 		return nil, fmt.Errorf("engine: plugin %s does not start: %s", p.Path, oneLine(err))
@@ -170,8 +204,8 @@ func load(p *Plugin) (*pjrt.Plugin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine: plugin %s: %s", p.Path, oneLine(err))
 	}
-	plugins[p.Path] = loaded
-	return loaded, nil
+	plugins[p.Path] = &plugin{loaded, hooked}
+	return plugins[p.Path], nil
 }
 
 // quietLog silences go-xla's log, which repeats on standard error what its errors say, until the returned function

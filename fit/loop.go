@@ -141,7 +141,7 @@ func (l *Loop) resume() (done bool, err error) {
 	if l.Notes != nil {
 		notes := reflect.New(reflect.TypeOf(l.Notes).Elem())
 		if json.Unmarshal(c.Notes, notes.Interface()) != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // what cannot be used is as good as absent
 		}
 		reflect.ValueOf(l.Notes).Elem().Set(notes.Elem())
 	}

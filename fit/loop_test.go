@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/gomlx/compute/dtypes"
@@ -48,21 +49,33 @@ type ball struct {
 }
 
 func newBall(t *testing.T) *ball {
-	e := testengine.Get(t)
-	b := &ball{state: loose{tensors.FromValue([]float32{3, -2}), tensors.FromValue([]float32{0, 0})}}
-	var err error
-	b.slope, err = NewExec(e.Backend(), func(x *Node) (*Node, *Node) {
-		height := ReduceAllSum(Square(x))
-		return height, Gradient(height, x)[0]
-	})
-	require.NoError(t, err)
-	b.move, err = NewExec(e.Backend(), func(x, speed, slope *Node) (*Node, *Node) {
-		speed = Sub(MulScalar(speed, 0.9), MulScalar(slope, 0.05))
-		return Add(x, speed), speed
-	})
-	require.NoError(t, err)
-	return b
+	slope, move := rolling(t)
+	return &ball{state: loose{tensors.FromValue([]float32{3, -2}), tensors.FromValue([]float32{0, 0})}, slope: slope, move: move}
 }
+
+// rolling is compiled once for all balls.
+func rolling(t *testing.T) (slope, move *Exec) {
+	once.Do(func() {
+		e := testengine.Get(t)
+		var err error
+		slopeOnce, err = NewExec(e.Backend(), func(x *Node) (*Node, *Node) {
+			height := ReduceAllSum(Square(x))
+			return height, Gradient(height, x)[0]
+		})
+		require.NoError(t, err)
+		moveOnce, err = NewExec(e.Backend(), func(x, speed, slope *Node) (*Node, *Node) {
+			speed = Sub(MulScalar(speed, 0.9), MulScalar(slope, 0.05))
+			return Add(x, speed), speed
+		})
+		require.NoError(t, err)
+	})
+	return slopeOnce, moveOnce
+}
+
+var (
+	once                sync.Once
+	slopeOnce, moveOnce *Exec
+)
 
 func (b *ball) loop(key string, steps int) *Loop {
 	return &Loop{Kind: "ball", Name: "rolling", Key: key, State: &b.state, Notes: &b.heights,

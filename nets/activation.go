@@ -34,3 +34,11 @@ func (a Activation) Graph(x *Node) *Node {
 	exceptions.Panicf("nets: no activation %q: want relu, sigmoid, softplus or tanh", string(a))
 	return nil
 }
+
+// softplus is log(1 + exp(x)), split at 0 so that neither half overflows and the slope at 0 is 1/2.
+func softplus(x *Node) *Node {
+	zero := ZerosLike(x)
+	positive := GreaterThan(x, ScalarZero(x.Graph(), x.DType()))
+	above, below := Where(positive, x, zero), Where(positive, zero, x)
+	return Where(positive, Add(above, Log1P(Exp(Neg(above)))), Log1P(Exp(below)))
+}

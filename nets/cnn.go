@@ -65,7 +65,8 @@ func NewCNN(c CNNConfig) (*Model, error) {
 	if c.MeanPool {
 		block, kind = func(x, kernel, bias *Node) *Node { return MeanPool2D(ReLU(Add(Conv2D(x, kernel), bias)), 2) }, "mean"
 	}
-	b.m.Name = fmt.Sprintf("CNN %dx%dx%d conv %v %s-pool dense %d-%d", c.Input[0], c.Input[1], c.Input[2], c.Channels, kind, c.Dense, c.Classes)
+	b.m.Name = fmt.Sprintf("CNN %dx%dx%d conv %v %s-pool dense %d-%d",
+		c.Input[0], c.Input[1], c.Input[2], c.Channels, kind, c.Dense, c.Classes)
 	for i, l := range blocks {
 		b.m.Body = append(b.m.Body, Stage{Name: fmt.Sprintf("block %d", i+1), Graph: func(scope *model.Scope, x *Node) *Node {
 			return block(x, node(scope, l.Weight, x), InsertAxes(node(scope, l.Bias, x), 0, 0, 0))

@@ -112,14 +112,24 @@ type builder struct {
 }
 
 func newBuilder(input []int, classes int, lower, upper float64, seed int64) (*builder, error) {
+	m, err := NewModel(input, lower, upper)
+	if err != nil {
+		return nil, err
+	}
+	m.Classes = classes
+	return &builder{rng: rand.New(rand.NewPCG(uint64(seed), 0x77656967687473)), m: m}, nil // the stream "weights"
+}
+
+// NewModel begins a network that is built elsewhere: with a store but without weights, name, graph and number of classes,
+// for images [n, input...] with pixels from lower to upper; both zero: 0 and 1. An error says which bounds are none.
+func NewModel(input []int, lower, upper float64) (*Model, error) {
 	if lower == 0 && upper == 0 {
 		upper = 1
 	}
 	if !(lower < upper) || math.IsInf(upper-lower, 0) {
 		return nil, errors.Errorf("nets: pixel bounds [%g, %g]: the lower must be below the upper, both finite", lower, upper)
 	}
-	return &builder{rng: rand.New(rand.NewPCG(uint64(seed), 0x77656967687473)), m: &Model{ // the stream "weights"
-		Network: Network{Store: model.NewStore()}, InputShape: slices.Clone(input), Lower: lower, Upper: upper, Classes: classes}}, nil
+	return &Model{Network: Network{Store: model.NewStore()}, InputShape: slices.Clone(input), Lower: lower, Upper: upper}, nil
 }
 
 // weight adds a He-normal variable whose last axis is the output: standard deviation sqrt(2 / fan-in).

@@ -1,8 +1,3 @@
-// Package nets has the networks: MLP and CNN built here, and whatever a user imports from ONNX, all as a [Model].
-//
-//	m, err := nets.NewCNN(nets.CNNConfig{Seed: 1})
-//	p, err := nets.NewPredictor(eng.Backend(), m, 128)
-//	classes, err := p.Classes(images) // images [n, 28, 28, 1]
 package nets
 
 import (

@@ -81,7 +81,8 @@ func (n *Network) CopyWeights(from *Network) error {
 	}
 	for i, s := range sources {
 		if !s.Shape().Equal(targets[i].Shape()) {
-			return errors.Errorf("nets: copying weight %s of shape %s into %s of shape %s", s.Path(), s.Shape(), targets[i].Path(), targets[i].Shape())
+			return errors.Errorf("nets: copying weight %s of shape %s into %s of shape %s",
+				s.Path(), s.Shape(), targets[i].Path(), targets[i].Shape())
 		}
 		value, err := s.Value()
 		if err != nil {

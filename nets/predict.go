@@ -73,7 +73,8 @@ func (p *Predictor) Classes(images *tensors.Tensor) ([]int32, error) {
 	for i, row := range logits {
 		for j, z := range row {
 			if z-z != 0 {
-				return nil, errors.Errorf("nets: logit %d of image %d is %g, not finite: %s has bad weights; was its training stable?", j, i, z, p.m.Name)
+				return nil, errors.Errorf("nets: logit %d of image %d is %g, not finite: %s has bad weights; was its training stable?",
+					j, i, z, p.m.Name)
 			}
 			if z > row[classes[i]] {
 				classes[i] = int32(j)

@@ -55,7 +55,8 @@ func (c ResNetConfig) validate() error {
 		return err
 	}
 	if c.SqueezeExcite < 0 || c.SqueezeExcite > slices.Min(c.Channels) {
-		return errors.Errorf("nets: ResNet: SqueezeExcite %d: must be between 0 (none) and the fewest channels, %d", c.SqueezeExcite, slices.Min(c.Channels))
+		return errors.Errorf("nets: ResNet: SqueezeExcite %d: must be between 0 (none) and the fewest channels, %d",
+			c.SqueezeExcite, slices.Min(c.Channels))
 	}
 	return nil
 }
@@ -111,7 +112,8 @@ func NewResNet(c ResNetConfig) (*Model, error) {
 	}
 	maps := b.m.Body
 	b.m.Inspect = func(scope *model.Scope, x *Node) []Feature { return featureMaps(maps, scope, x) }
-	b.m.Body = append(b.m.Body[:len(maps):len(maps)], Stage{Name: "mean", Graph: func(_ *model.Scope, x *Node) *Node { return ReduceMean(x, 1, 2) }})
+	mean := Stage{Name: "mean", Graph: func(_ *model.Scope, x *Node) *Node { return ReduceMean(x, 1, 2) }}
+	b.m.Body = append(b.m.Body[:len(maps):len(maps)], mean)
 	b.m.Features = chain(b.m.Body)
 	b.m.Logits = chain(b.m.Stages())
 	return b.m, b.err
@@ -142,7 +144,8 @@ type residualBlock struct {
 }
 
 func (b *builder) residual(scope string, inputs, outputs, stride, reduction int) residualBlock {
-	r := residualBlock{conv1: b.normalizedConv(scope+"_conv_0", 3, stride, inputs, outputs), conv2: b.normalizedConv(scope+"_conv_1", 3, 1, outputs, outputs),
+	r := residualBlock{conv1: b.normalizedConv(scope+"_conv_0", 3, stride, inputs, outputs),
+		conv2:   b.normalizedConv(scope+"_conv_1", 3, 1, outputs, outputs),
 		project: stride > 1 || inputs != outputs, gate: reduction > 0}
 	if r.gate {
 		inner := outputs / reduction
@@ -180,19 +183,20 @@ func centeredConv(x, kernel *Node, stride int) *Node {
 		return Convolve(x, kernel).PaddingPerDim(pads).Strides(stride).Done()
 	}
 	// XLA's convolution is slow over few channels (on CPUs), and a 1x1 convolution is a product of matrices.
-	w := windows{kernel: k[:2], stride: []int{stride, stride}, dilation: []int{1, 1}, pads: pads,
-		out: []int{(d[1]-1)/stride + 1, (d[2]-1)/stride + 1}}
+	w := Windows{Kernel: k[:2], Stride: []int{stride, stride}, Dilation: []int{1, 1}, Pads: pads,
+		Out: []int{(d[1]-1)/stride + 1, (d[2]-1)/stride + 1}}
 	patches := x
 	if k[0] > 1 || stride > 1 {
-		patches = Concatenate(w.views(x, ScalarZero(x.Graph(), x.DType())), -1)
+		patches = Concatenate(w.Views(x, ScalarZero(x.Graph(), x.DType())), -1)
 	}
 	y := MatMul(Reshape(patches, -1, k[0]*k[1]*d[3]), Reshape(kernel, k[0]*k[1]*d[3], k[3]))
-	return Reshape(y, d[0], w.out[0], w.out[1], k[3])
+	return Reshape(y, d[0], w.Out[0], w.Out[1], k[3])
 }
 
 // overlappingMaxPool takes the maximum over 3x3 windows at stride 2, the first centered at the first pixel.
 func overlappingMaxPool(x *Node) *Node {
 	d := x.Shape().Dimensions
-	return windowMaximum(x, windows{kernel: []int{3, 3}, stride: []int{2, 2}, dilation: []int{1, 1}, pads: [][2]int{{1, 1}, {1, 1}},
-		out: []int{(d[1]-1)/2 + 1, (d[2]-1)/2 + 1}})
+	w := Windows{Kernel: []int{3, 3}, Stride: []int{2, 2}, Dilation: []int{1, 1}, Pads: [][2]int{{1, 1}, {1, 1}},
+		Out: []int{(d[1]-1)/2 + 1, (d[2]-1)/2 + 1}}
+	return w.Maximum(x)
 }

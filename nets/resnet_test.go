@@ -69,9 +69,10 @@ func TestNetworksAgreeWithPyTorch(t *testing.T) {
 	vit, err := nets.NewViT(nets.ViTConfig{Input: []int{8, 8, 3}, Patch: 4, Width: 8, Depth: 2, Heads: 2, MLPRatio: 2, Classes: 5})
 	require.NoError(t, err)
 	models := map[string]*nets.Model{
-		"resnet":                     resnet(nets.ResNetConfig{Input: []int{8, 8, 3}, Channels: []int{4, 8}, Classes: 5}),
-		"large stem, squeeze-excite": resnet(nets.ResNetConfig{Input: []int{16, 16, 3}, Channels: []int{4, 8, 8}, LargeStem: true, SqueezeExcite: 2, Classes: 5}),
-		"vit":                        vit,
+		"resnet": resnet(nets.ResNetConfig{Input: []int{8, 8, 3}, Channels: []int{4, 8}, Classes: 5}),
+		"large stem, squeeze-excite": resnet(nets.ResNetConfig{Input: []int{16, 16, 3}, Channels: []int{4, 8, 8},
+			LargeStem: true, SqueezeExcite: 2, Classes: 5}),
+		"vit": vit,
 	}
 	require.Len(t, golden, len(models))
 	for name, m := range models {
@@ -136,7 +137,8 @@ func float64s(t *testing.T, x *tensors.Tensor) []float64 {
 // Published counts: torchvision's resnet18, the CIFAR variant of it (3x3 stem, projections), and the SE-ResNet-18 that
 // follows from the gates' two dense layers with reduction 16.
 func TestResNetParameters(t *testing.T) {
-	wide := nets.ResNetConfig{Input: []int{224, 224, 3}, Blocks: []int{2, 2, 2, 2}, Channels: []int{64, 128, 256, 512}, LargeStem: true, Classes: 1000}
+	wide := nets.ResNetConfig{Input: []int{224, 224, 3}, Blocks: []int{2, 2, 2, 2}, Channels: []int{64, 128, 256, 512},
+		LargeStem: true, Classes: 1000}
 	gated, small := wide, wide
 	gated.SqueezeExcite = 16
 	small.Input, small.LargeStem, small.Classes = []int{32, 32, 3}, false, 10

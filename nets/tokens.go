@@ -106,8 +106,9 @@ func (b *builder) tokensToToken(c ViTConfig) tokenizer {
 	var blocks []tokenBlock
 	for i := range 2 {
 		scope := fmt.Sprintf("t2t_%d", i)
-		blocks = append(blocks, tokenBlock{norm1: b.norm(scope+"_norm1", inputs), attention: b.attention(scope+"_attention", inputs, inner, 1, false),
-			norm2: b.norm(scope+"_norm2", inner), fc1: b.linear(scope+"_fc1", inner, inner, true), fc2: b.linear(scope+"_fc2", inner, inner, true)})
+		blocks = append(blocks, tokenBlock{norm1: b.norm(scope+"_norm1", inputs),
+			attention: b.attention(scope+"_attention", inputs, inner, 1, false),
+			norm2:     b.norm(scope+"_norm2", inner), fc1: b.linear(scope+"_fc1", inner, inner, true), fc2: b.linear(scope+"_fc2", inner, inner, true)})
 		inputs = 9 * inner
 	}
 	embed := b.linear("embed", inputs, c.Width, true)
@@ -146,7 +147,8 @@ func sinusoids(n, width int) *tensors.Tensor {
 func ShrinkPatch(kernel *tensors.Tensor, size, channels, factor int) (*tensors.Tensor, error) {
 	d := kernel.Shape().Dimensions
 	if size < 1 || channels < 1 || factor < 1 || size%factor != 0 || len(d) != 2 || d[0] != size*size*channels {
-		return nil, errors.Errorf("nets: ShrinkPatch: kernel %s for patches of %d with %d channels by factor %d: want [size·size·channels, width] and a factor that divides the size",
+		return nil, errors.Errorf("nets: ShrinkPatch: kernel %s for patches of %d with %d channels by factor %d: "+
+			"want [size·size·channels, width] and a factor that divides the size",
 			kernel.Shape(), size, channels, factor)
 	}
 	values, err := tensors.CopyFlatData[float32](kernel)

@@ -53,7 +53,8 @@ func (c ViTConfig) validate() error {
 	if len(c.Input) != 3 {
 		return errors.Errorf("nets: ViT: input shape %v: want height, width, channels", c.Input)
 	}
-	if err := checkSizes("ViT", append(slices.Clone(c.Input), c.Patch, c.Width, c.Depth, c.Heads, c.Classes, c.StemChannels, c.TokenWidth)); err != nil {
+	sizes := append(slices.Clone(c.Input), c.Patch, c.Width, c.Depth, c.Heads, c.Classes, c.StemChannels, c.TokenWidth)
+	if err := checkSizes("ViT", sizes); err != nil {
 		return err
 	}
 	switch {
@@ -126,86 +127,94 @@ func NewViT(c ViTConfig) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := tokens.rows * tokens.columns
-	var class, positions string
+	v := &visionTransformer{m: b.m, width: c.Width, tokens: tokens, n: tokens.rows * tokens.columns}
 	if !c.MeanPool {
-		class, n = b.normal("class", "token", 0.02, 1, c.Width), n+1
+		v.class, v.n = b.normal("class", "token", 0.02, 1, c.Width), v.n+1
 	}
-	var fixed *tensors.Tensor
 	if c.Tokenizer == TokensToToken {
-		fixed = sinusoids(n, c.Width)
+		v.fixed = sinusoids(v.n, c.Width)
 	} else {
-		positions = b.normal("positions", "table", 0.02, n, c.Width)
+		v.positions = b.normal("positions", "table", 0.02, v.n, c.Width)
 	}
-	var convs []convBlock
-	var blocks []transformerBlock
 	for i := range c.Depth {
 		drop := c.DropPath * float64(i) / float64(max(1, c.Depth-1))
 		if i < c.ConvBlocks {
-			convs = append(convs, b.convolutional(blockScope(i), c.Width, drop))
+			v.convs = append(v.convs, b.convolutional(blockScope(i), c.Width, drop))
 		} else {
-			blocks = append(blocks, b.transformer(blockScope(i), c.Width, int(c.MLPRatio*float64(c.Width)), c.Heads, !c.NoQKVBias, drop))
+			block := b.transformer(blockScope(i), c.Width, int(c.MLPRatio*float64(c.Width)), c.Heads, !c.NoQKVBias, drop)
+			v.blocks = append(v.blocks, block)
 		}
 	}
 	norm := b.norm("norm", c.Width)
 	b.m.Dense = []DenseLayer{b.linear("head", c.Width, c.Classes, true)}
-
-	// run builds the network up to the last block. If see is not nil, it is told every block's output and attention; else
-	// only the tokens that are classified leave the last block: that saves most of its work.
-	run := func(scope *model.Scope, x *Node, see func(Feature)) *Node {
-		classified := n
-		if see == nil {
-			see = func(Feature) {}
-			if class != "" {
-				classified = 1
-			}
-		}
-		batch := x.Shape().Dimensions[0]
-		middle, radius := (b.m.Upper+b.m.Lower)/2, (b.m.Upper-b.m.Lower)/2
-		x = tokens.graph(scope, MulScalar(AddScalar(x, -middle), 1/radius))
-		position := func() *Node {
-			if fixed != nil {
-				return ConstTensor(x.Graph(), fixed)
-			}
-			return node(scope, positions, x)
-		}()
-		skip := 0 // the class token has the first position
-		if class != "" {
-			skip = 1
-		}
-		x = Add(x, InsertAxes(Slice(position, AxisRangeToEnd(skip)), 0))
-		see(Feature{Name: "tokens", Kind: Tokens, Node: x})
-		for i, block := range convs {
-			x = block.graph(scope, x, tokens.rows, tokens.columns)
-			see(Feature{Name: fmt.Sprintf("block %d", i+1), Kind: Tokens, Node: x})
-		}
-		if class != "" {
-			first := Add(node(scope, class, x), Slice(position, AxisRange(0, 1)))
-			x = Concatenate([]*Node{BroadcastToDims(InsertAxes(first, 0), batch, 1, c.Width), x}, 1)
-		}
-		for i, block := range blocks {
-			queries := n
-			if i == len(blocks)-1 {
-				queries = classified
-			}
-			var weights *Node
-			x, weights = block.graph(scope, x, queries)
-			number := len(convs) + i + 1
-			see(Feature{Name: fmt.Sprintf("block %d", number), Kind: Tokens, Node: x})
-			see(Feature{Name: fmt.Sprintf("attention %d", number), Kind: Attention, Node: weights})
-		}
-		return x
-	}
-	if fits := keptBytes / (4 * n * c.Depth * c.keptPerToken(n)); fits >= 8 { // large networks have more work for each byte
+	if fits := keptBytes / (4 * v.n * c.Depth * c.keptPerToken(v.n)); fits >= 8 { // large networks have more work for each byte
 		b.m.GradientBatch = fits
 	}
 	b.m.Inspect = func(scope *model.Scope, images *Node) (found []Feature) {
-		run(scope, images, func(f Feature) { found = append(found, f) })
+		v.graph(scope, images, func(f Feature) { found = append(found, f) })
 		return found
 	}
 	b.m.Features = func(scope *model.Scope, images *Node) *Node {
-		return ReduceMean(norm.graph(scope, run(scope, images, nil)), 1) // the mean of one is itself
+		return ReduceMean(norm.graph(scope, v.graph(scope, images, nil)), 1) // the mean of one is itself
 	}
 	b.m.Logits = chain(b.m.Stages())
 	return b.m, b.err
+}
+
+// visionTransformer is the network up to its last block.
+type visionTransformer struct {
+	m                *Model
+	width, n         int // of a token; tokens, with the class token
+	tokens           tokenizer
+	class, positions string          // variables; "" if there is none
+	fixed            *tensors.Tensor // positions that are not learned
+	convs            []convBlock
+	blocks           []transformerBlock
+}
+
+// graph builds it. If see is not nil, it is told every block's output and attention; else only the tokens that are
+// classified leave the last block: that saves most of its work.
+func (v *visionTransformer) graph(scope *model.Scope, x *Node, see func(Feature)) *Node {
+	classified := v.n
+	if see == nil {
+		see = func(Feature) {}
+		if v.class != "" {
+			classified = 1
+		}
+	}
+	batch := x.Shape().Dimensions[0]
+	middle, radius := (v.m.Upper+v.m.Lower)/2, (v.m.Upper-v.m.Lower)/2
+	x = v.tokens.graph(scope, MulScalar(AddScalar(x, -middle), 1/radius))
+	position := func() *Node {
+		if v.fixed != nil {
+			return ConstTensor(x.Graph(), v.fixed)
+		}
+		return node(scope, v.positions, x)
+	}()
+	skip := 0 // the class token has the first position
+	if v.class != "" {
+		skip = 1
+	}
+	x = Add(x, InsertAxes(Slice(position, AxisRangeToEnd(skip)), 0))
+	see(Feature{Name: "tokens", Kind: Tokens, Node: x})
+	for i, block := range v.convs {
+		x = block.graph(scope, x, v.tokens.rows, v.tokens.columns)
+		see(Feature{Name: fmt.Sprintf("block %d", i+1), Kind: Tokens, Node: x})
+	}
+	if v.class != "" {
+		first := Add(node(scope, v.class, x), Slice(position, AxisRange(0, 1)))
+		x = Concatenate([]*Node{BroadcastToDims(InsertAxes(first, 0), batch, 1, v.width), x}, 1)
+	}
+	for i, block := range v.blocks {
+		queries := v.n
+		if i == len(v.blocks)-1 {
+			queries = classified
+		}
+		var weights *Node
+		x, weights = block.graph(scope, x, queries)
+		number := len(v.convs) + i + 1
+		see(Feature{Name: fmt.Sprintf("block %d", number), Kind: Tokens, Node: x})
+		see(Feature{Name: fmt.Sprintf("attention %d", number), Kind: Attention, Node: weights})
+	}
+	return x
 }

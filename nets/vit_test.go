@@ -27,7 +27,8 @@ func uniform(seed uint64, dims ...int) *tensors.Tensor {
 
 // transformers are small networks of every kind.
 func transformers() map[string]nets.ViTConfig {
-	small := nets.ViTConfig{Input: []int{12, 12, 1}, Patch: 3, Width: 8, Depth: 2, Heads: 2, MLPRatio: 2, Classes: 4, Seed: 1, TokenWidth: 4, StemChannels: 3}
+	small := nets.ViTConfig{Input: []int{12, 12, 1}, Patch: 3, Width: 8, Depth: 2, Heads: 2, MLPRatio: 2, Classes: 4, Seed: 1,
+		TokenWidth: 4, StemChannels: 3}
 	with := func(change func(*nets.ViTConfig)) nets.ViTConfig {
 		c := small
 		change(&c)
@@ -271,7 +272,8 @@ func TestShrinkPatch(t *testing.T) {
 	small, err := nets.ShrinkPatch(kernel, 8, 3, 4)
 	require.NoError(t, err)
 	require.Equal(t, []int{2 * 2 * 3, 5}, small.Shape().Dimensions)
-	patch, k, ks := tensors.MustCopyFlatData[float32](uniform(2, 2*2*3)), tensors.MustCopyFlatData[float32](kernel), tensors.MustCopyFlatData[float32](small)
+	patch := tensors.MustCopyFlatData[float32](uniform(2, 2*2*3))
+	k, ks := tensors.MustCopyFlatData[float32](kernel), tensors.MustCopyFlatData[float32](small)
 	for out := range 5 {
 		want, got := 0.0, 0.0
 		for y := range 8 {

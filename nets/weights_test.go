@@ -75,11 +75,14 @@ func TestLoadWeightsErrors(t *testing.T) {
 		"bit flip":      {flipped(good, "dense_1/weights"), "damaged"},
 		"no header":     {raw(t, good, "dense_0/biases", []byte("\x93NUMPY\x01\x00\xff\xff{")), "truncated within its header"},
 		"bad header":    {raw(t, good, "dense_0/biases", []byte("\x93NUMPY\x01\x00\x02\x00{\n")), "does not parse"},
-		"huge claim":    {raw(t, good, "dense_0/biases", array("{'descr': '<f4', 'fortran_order': False, 'shape': (4000000000, 4000000000), }\n")), "want [4]"},
-		"negative":      {raw(t, good, "dense_0/biases", array("{'descr': '<f4', 'fortran_order': False, 'shape': (-4,), }\n")), "want [4]"},
-		"no data":       {raw(t, good, "dense_0/biases", array("{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }\n")), "needs 16 bytes"},
-		"bomb":          {raw(t, good, "dense_0/biases", append(array("{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }\n"), make([]byte, 10<<20)...)), "needs 16 bytes"},
-		"fortran":       {raw(t, good, "dense_0/weights", array("{'descr': '<f4', 'fortran_order': True, 'shape': (3, 4), }\n")), "Fortran order true"},
+		"huge claim": {raw(t, good, "dense_0/biases",
+			array("{'descr': '<f4', 'fortran_order': False, 'shape': (4000000000, 4000000000), }\n")), "want [4]"},
+		"negative": {raw(t, good, "dense_0/biases", array("{'descr': '<f4', 'fortran_order': False, 'shape': (-4,), }\n")), "want [4]"},
+		"no data":  {raw(t, good, "dense_0/biases", array("{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }\n")), "needs 16 bytes"},
+		"bomb": {raw(t, good, "dense_0/biases",
+			append(array("{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }\n"), make([]byte, 10<<20)...)), "needs 16 bytes"},
+		"fortran": {raw(t, good, "dense_0/weights",
+			array("{'descr': '<f4', 'fortran_order': True, 'shape': (3, 4), }\n")), "Fortran order true"},
 	}
 	before := flatWeights(t, m)
 	for name, c := range cases {

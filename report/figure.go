@@ -123,33 +123,9 @@ func (f *Figure) PNG() (data []byte, err error) {
 	if s.scale != nil {
 		s.width -= colorBar / vg.Length(cols)
 	}
-	plots := make([][]*plot.Plot, rows)
-	legends := make([][]legendEntry, len(f.Panels))
-	for r := range plots {
-		plots[r] = make([]*plot.Plot, cols)
-		for c := range plots[r] {
-			i := r*cols + c
-			if i >= len(f.Panels) {
-				continue
-			}
-			if plots[r][c], err = f.Panels[i].plot(s); err != nil {
-				return nil, fmt.Errorf("figure %q, panel %d: %w", f.Title, i+1, err)
-			}
-			// Room for the panel's title and legend, which are drawn below.
-			room := vg.Length(0)
-			if !s.shared {
-				legends[i] = s.legend
-				room = s.legendHeight(legends[i], s.width)
-			}
-			if f.Panels[i].Title != "" {
-				room += panelTitle
-			}
-			if room > 0 {
-				plots[r][c].Title.Text = " "
-				plots[r][c].Title.TextStyle = s.text(1, draw.XCenter, draw.YTop, false)
-				plots[r][c].Title.Padding = room
-			}
-		}
+	plots, legends, err := f.plots(s, rows, cols)
+	if err != nil {
+		return nil, err
 	}
 	height := vg.Length(f.PanelHeight) * vg.Inch
 	if height == 0 {
@@ -182,7 +158,45 @@ func (f *Figure) PNG() (data []byte, err error) {
 		s.drawColorBar(draw.Crop(canvas, canvas.Max.X-canvas.Min.X-colorBar, 0, 0, 0))
 		canvas = draw.Crop(canvas, 0, -colorBar, 0, 0)
 	}
-	tiles := draw.Tiles{Rows: rows, Cols: cols, PadX: 12, PadY: 10}
+	f.drawPanels(s, plots, legends, canvas)
+	return encodePNG(img.Image(), true)
+}
+
+// plots builds the panels row by row, nil where there is none, with room for their titles and legends; the legends are those
+// of each panel, where the figure has none for all.
+func (f *Figure) plots(s *style, rows, cols int) ([][]*plot.Plot, [][]legendEntry, error) {
+	plots := make([][]*plot.Plot, rows)
+	legends := make([][]legendEntry, len(f.Panels))
+	for i, panel := range f.Panels {
+		p, err := panel.plot(s)
+		if err != nil {
+			return nil, nil, fmt.Errorf("figure %q, panel %d: %w", f.Title, i+1, err)
+		}
+		room := vg.Length(0)
+		if !s.shared {
+			legends[i] = s.legend
+			room = s.legendHeight(legends[i], s.width)
+		}
+		if panel.Title != "" {
+			room += panelTitle
+		}
+		if room > 0 {
+			p.Title.Text = " "
+			p.Title.TextStyle = s.text(1, draw.XCenter, draw.YTop, false)
+			p.Title.Padding = room
+		}
+		plots[i/cols] = append(plots[i/cols], p)
+	}
+	for last := rows - 1; len(plots[last]) < cols; {
+		plots[last] = append(plots[last], nil)
+	}
+	return plots, legends, nil
+}
+
+// drawPanels draws the panels with what stands above them.
+func (f *Figure) drawPanels(s *style, plots [][]*plot.Plot, legends [][]legendEntry, canvas draw.Canvas) {
+	cols := len(plots[0])
+	tiles := draw.Tiles{Rows: len(plots), Cols: cols, PadX: 12, PadY: 10}
 	for r, row := range plot.Align(plots, tiles, canvas) {
 		for c, dc := range row {
 			if plots[r][c] == nil {
@@ -195,12 +209,11 @@ func (f *Figure) PNG() (data []byte, err error) {
 				Min: vg.Point{X: data.Min.X, Y: data.Max.Y},
 				Max: vg.Point{X: dc.Max.X, Y: data.Max.Y + s.legendHeight(legends[i], s.width)}}}
 			s.drawLegend(legends[i], over)
-			if f.Panels[i].Title != "" {
-				dc.FillText(s.text(10.5, draw.XLeft, draw.YBottom, true), vg.Point{X: data.Min.X, Y: over.Max.Y + 4}, f.Panels[i].Title)
+			if title := f.Panels[i].Title; title != "" {
+				dc.FillText(s.text(10.5, draw.XLeft, draw.YBottom, true), vg.Point{X: data.Min.X, Y: over.Max.Y + 4}, title)
 			}
 		}
 	}
-	return encodePNG(img.Image(), true)
 }
 
 // AltText returns Alt, or a description made from the title, the axes and the names of the series.

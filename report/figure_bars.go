@@ -100,7 +100,8 @@ func (b *barPlot) Plot(c draw.Canvas, p *plot.Plot) {
 // errorBar draws a vertical error bar with caps, as far as it lies inside the canvas.
 func errorBar(c draw.Canvas, x, low, high vg.Length) {
 	sty := draw.LineStyle{Color: ink, Width: 1}
-	for _, seg := range [][]vg.Point{{{X: x, Y: low}, {X: x, Y: high}}, {{X: x - 3, Y: low}, {X: x + 3, Y: low}}, {{X: x - 3, Y: high}, {X: x + 3, Y: high}}} {
+	for _, seg := range [][]vg.Point{
+		{{X: x, Y: low}, {X: x, Y: high}}, {{X: x - 3, Y: low}, {X: x + 3, Y: low}}, {{X: x - 3, Y: high}, {X: x + 3, Y: high}}} {
 		c.StrokeLines(sty, c.ClipLinesXY(seg)...)
 	}
 }

@@ -111,7 +111,11 @@ func TestTicks(t *testing.T) {
 	for _, c := range []struct {
 		low, high float64
 		want      []string
-	}{{0, 1, []string{"0", "0.2", "0.4", "0.6", "0.8", "1"}}, {-4, 5, []string{"-4", "-2", "0", "2", "4"}}, {0.97, 0.99, []string{"0.97", "0.975", "0.98", "0.985", "0.99"}}, {0, 1500, []string{"0", "250", "500", "750", "1000", "1250", "1500"}}} {
+	}{
+		{0, 1, []string{"0", "0.2", "0.4", "0.6", "0.8", "1"}}, {-4, 5, []string{"-4", "-2", "0", "2", "4"}},
+		{0.97, 0.99, []string{"0.97", "0.975", "0.98", "0.985", "0.99"}},
+		{0, 1500, []string{"0", "250", "500", "750", "1000", "1250", "1500"}},
+	} {
 		var got []string
 		for _, m := range (ticks{}).Ticks(c.low, c.high) {
 			got = append(got, m.Label)
@@ -156,9 +160,12 @@ func TestBadFigures(t *testing.T) {
 func TestOddFigures(t *testing.T) {
 	nan := math.NaN()
 	for _, m := range []Mark{
-		Line{X: []float64{1}, Y: []float64{2}}, Line{X: []float64{1, 2, 3}, Y: []float64{5, 5, 5}}, Line{X: []float64{1, 2, 3}, Y: []float64{1, nan, 2}, Low: []float64{0, nan, 1}, High: []float64{2, nan, 3}},
-		Bars{Groups: []string{"a"}, Series: []BarSeries{{Values: []float64{0}}}}, Bars{Groups: []string{"a", "b"}, Series: []BarSeries{{Values: []float64{-1, nan}, Low: []float64{-2, nan}, High: []float64{0, nan}}}},
-		Heat{X: []string{"a"}, Y: []string{"b"}, Z: [][]float64{{0.5}}}, Histogram{Values: []float64{1, 1, 1}}, Points{X: []float64{0, 0}, Y: []float64{0, 0}},
+		Line{X: []float64{1}, Y: []float64{2}}, Line{X: []float64{1, 2, 3}, Y: []float64{5, 5, 5}},
+		Line{X: []float64{1, 2, 3}, Y: []float64{1, nan, 2}, Low: []float64{0, nan, 1}, High: []float64{2, nan, 3}},
+		Bars{Groups: []string{"a"}, Series: []BarSeries{{Values: []float64{0}}}},
+		Bars{Groups: []string{"a", "b"}, Series: []BarSeries{{Values: []float64{-1, nan}, Low: []float64{-2, nan}, High: []float64{0, nan}}}},
+		Heat{X: []string{"a"}, Y: []string{"b"}, Z: [][]float64{{0.5}}}, Histogram{Values: []float64{1, 1, 1}},
+		Points{X: []float64{0, 0}, Y: []float64{0, 0}},
 	} {
 		_, err := (&Figure{Panels: []Panel{{Marks: []Mark{m, Level{Name: "level", At: 0.5}, Diagonal{}}}}}).PNG()
 		assert.NoError(t, err, "%T", m)
@@ -166,7 +173,8 @@ func TestOddFigures(t *testing.T) {
 }
 
 func TestAltText(t *testing.T) {
-	assert.Equal(t, "Accuracy falls with the input budget. line standard, line adversarial (PGD), line joint regularizer, reference line chance (robust accuracy against input budget ε (ℓ∞))", sampleLines().AltText())
+	assert.Equal(t, "Accuracy falls with the input budget. line standard, line adversarial (PGD), line joint regularizer, "+
+		"reference line chance (robust accuracy against input budget ε (ℓ∞))", sampleLines().AltText())
 	assert.Equal(t, "mine", (&Figure{Alt: "mine"}).AltText())
 }
 
@@ -204,7 +212,8 @@ func TestBadGrids(t *testing.T) {
 		"1 numbers for": {Rows: [][]Image{{{Height: 2, Width: 2, Channels: 1, Pixels: []float32{0}}}}},
 		"enlarged":      {Rows: [][]Image{{ok}}, Enlarge: -1},
 		"range":         {Rows: [][]Image{{{Height: 1, Width: 1, Channels: 1, Pixels: []float32{0}, Range: [2]float32{1, 0}}}}},
-		"fewer images":  {Rows: [][]Image{{{Height: 4096, Width: 1, Channels: 1, Pixels: make([]float32, 4096)}, {Height: 1, Width: 4096, Channels: 1, Pixels: make([]float32, 4096)}}}, Enlarge: 64},
+		"fewer images": {Rows: [][]Image{{{Height: 4096, Width: 1, Channels: 1, Pixels: make([]float32, 4096)},
+			{Height: 1, Width: 4096, Channels: 1, Pixels: make([]float32, 4096)}}}, Enlarge: 64},
 	} {
 		_, err := g.PNG()
 		assert.ErrorContains(t, err, want)

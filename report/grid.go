@@ -45,7 +45,8 @@ func NewImage(pixels []float32, shape ...int) Image {
 // when the grid is drawn.
 func Difference(perturbed, clean Image) Image {
 	d := Image{Height: clean.Height, Width: clean.Width, Channels: clean.Channels, Diverging: true}
-	if perturbed.Height != d.Height || perturbed.Width != d.Width || perturbed.Channels != d.Channels || len(perturbed.Pixels) != len(clean.Pixels) {
+	if perturbed.Height != d.Height || perturbed.Width != d.Width || perturbed.Channels != d.Channels ||
+		len(perturbed.Pixels) != len(clean.Pixels) {
 		return d
 	}
 	d.Pixels = make([]float32, len(clean.Pixels))
@@ -82,7 +83,8 @@ func (g *Grid) Check() error {
 			where := fmt.Sprintf("grid %q, row %d, column %d", g.Title, i+1, j+1)
 			switch {
 			case m.Height < 1 || m.Width < 1 || m.Height > 4096 || m.Width > 4096 || m.Channels != 1 && m.Channels != 3:
-				return fmt.Errorf("%s: an image of %dx%dx%d cannot be drawn: sides must lie in [1, 4096], channels be 1 or 3", where, m.Height, m.Width, m.Channels)
+				return fmt.Errorf("%s: an image of %dx%dx%d cannot be drawn: sides must lie in [1, 4096], channels be 1 or 3",
+					where, m.Height, m.Width, m.Channels)
 			case len(m.Pixels) != m.Height*m.Width*m.Channels:
 				return fmt.Errorf("%s: %d numbers for an image of %dx%dx%d", where, len(m.Pixels), m.Height, m.Width, m.Channels)
 			case !(m.Range[0] <= m.Range[1]) || math.IsInf(float64(m.Range[1]-m.Range[0]), 0):
@@ -130,87 +132,104 @@ func (g *Grid) PNG() (data []byte, err error) {
 			data, err = nil, fmt.Errorf("grid %q cannot be drawn: %v", g.Title, r)
 		}
 	}()
-	cols := g.columns()
-	height, width := 1, 1
-	captions := false
-	for _, row := range g.Rows {
-		for _, m := range row {
-			height, width = max(height, m.Height), max(width, m.Width)
-			captions = captions || m.Caption != ""
-		}
-	}
-	enlarge := g.Enlarge
-	if enlarge == 0 {
-		enlarge = min(max(1, 1000/(cols*width)), max(1, 170/max(height, width)))
-	}
-	// One unit of the canvas is one pixel, so that image pixels stay square and sharp.
 	st := newStyle(&Figure{})
-	const pad, size = 10, 17
-	label := st.text(size, draw.XRight, draw.YCenter, false)
-	left := vg.Length(pad)
-	for _, n := range g.RowNames {
-		left = max(left, label.Width(n)+2*pad)
+	l := g.layout(st)
+	if float64(l.w)*float64(l.h) > 1e8 {
+		return nil, fmt.Errorf("grid %q would have %.0f by %.0f pixels: show fewer images or enlarge them less",
+			g.Title, float64(l.w), float64(l.h))
 	}
-	left = vg.Length(math.Ceil(float64(left)))
-	top, bottom := vg.Length(pad), vg.Length(0)
-	if g.Title != "" {
-		top += 34
-	}
-	if len(g.Columns) > 0 {
-		top += 26
-	}
-	if captions {
-		bottom = 26
-	}
-	cellWidth := vg.Length(width*enlarge + pad)
-	small := st.text(size-2, draw.XCenter, draw.YTop, false)
-	for j := range cols { // room for the widest caption
-		if j < len(g.Columns) {
-			cellWidth = max(cellWidth, small.Width(g.Columns[j])*1.12+pad)
-		}
-		for _, row := range g.Rows {
-			if j < len(row) {
-				cellWidth = max(cellWidth, small.Width(row[j].Caption)+pad)
-			}
-		}
-	}
-	cellWidth = vg.Length(math.Ceil(float64(cellWidth)))
-	cellHeight := vg.Length(height*enlarge+pad) + bottom
-	w := left + vg.Length(cols)*cellWidth
-	if g.Title != "" {
-		w = max(w, st.text(size+2, draw.XLeft, draw.YTop, true).Width(g.Title)+2*pad)
-	}
-	h := top + vg.Length(len(g.Rows))*cellHeight
-	if float64(w)*float64(h) > 1e8 {
-		return nil, fmt.Errorf("grid %q would have %.0f by %.0f pixels: show fewer images or enlarge them less", g.Title, float64(w), float64(h))
-	}
-	canvas := vgimg.NewWith(vgimg.UseImage(whiteImage(int(math.Ceil(float64(w))), int(math.Ceil(float64(h))))), vgimg.UseDPI(72))
+	paper := whiteImage(int(math.Ceil(float64(l.w))), int(math.Ceil(float64(l.h))))
+	canvas := vgimg.NewWith(vgimg.UseImage(paper), vgimg.UseDPI(72))
 	c := draw.New(canvas)
 	img := canvas.Image()
-	h = c.Max.Y
+	h := c.Max.Y
 	if g.Title != "" {
-		c.FillText(st.text(size+2, draw.XLeft, draw.YTop, true), vg.Point{X: pad, Y: h - pad}, g.Title)
+		c.FillText(st.text(gridText+2, draw.XLeft, draw.YTop, true), vg.Point{X: gridPad, Y: h - gridPad}, g.Title)
 	}
-	for j := range min(cols, len(g.Columns)) {
-		x := left + vg.Length(j)*cellWidth + (cellWidth-pad)/2
-		c.FillText(st.text(size, draw.XCenter, draw.YBottom, false), vg.Point{X: x, Y: h - top + 7}, g.Columns[j])
+	for j := range min(g.columns(), len(g.Columns)) {
+		x := l.left + vg.Length(j)*l.cellWidth + (l.cellWidth-gridPad)/2
+		c.FillText(st.text(gridText, draw.XCenter, draw.YBottom, false), vg.Point{X: x, Y: h - l.top + 7}, g.Columns[j])
 	}
+	below := vg.Length(l.height * l.enlarge)
 	for i, row := range g.Rows {
-		y := top + vg.Length(i)*cellHeight
+		y := l.top + vg.Length(i)*l.cellHeight
 		if i < len(g.RowNames) {
-			c.FillText(label, vg.Point{X: left - pad, Y: h - y - vg.Length(height*enlarge)/2}, g.RowNames[i])
+			c.FillText(l.label, vg.Point{X: l.left - gridPad, Y: h - y - below/2}, g.RowNames[i])
 		}
 		strongest := rowMagnitude(row)
 		for j, m := range row {
-			x := left + vg.Length(j)*cellWidth
-			dx := (int(cellWidth) - pad - m.Width*enlarge) / 2
-			m.drawTo(img, int(x)+dx, int(y), enlarge, strongest)
+			x := l.left + vg.Length(j)*l.cellWidth
+			dx := (int(l.cellWidth) - gridPad - m.Width*l.enlarge) / 2
+			m.drawTo(img, int(x)+dx, int(y), l.enlarge, strongest)
 			if m.Caption != "" {
-				c.FillText(small, vg.Point{X: x + (cellWidth-pad)/2, Y: h - y - vg.Length(height*enlarge) - 4}, m.Caption)
+				c.FillText(l.caption, vg.Point{X: x + (l.cellWidth-gridPad)/2, Y: h - y - below - 4}, m.Caption)
 			}
 		}
 	}
 	return encodePNG(img, false)
+}
+
+const (
+	gridPad  = 10 // around images
+	gridText = 17 // size of text
+)
+
+// gridLayout says where things stand. One unit of the canvas is one pixel, so that image pixels stay square and sharp.
+type gridLayout struct {
+	height, enlarge       int       // of the largest image, and how often each pixel of it is repeated
+	left, top             vg.Length // room for names
+	cellWidth, cellHeight vg.Length // of an image with what belongs to it
+	w, h                  vg.Length // of the picture
+	label, caption        draw.TextStyle
+}
+
+func (g *Grid) layout(st *style) gridLayout {
+	cols := g.columns()
+	width, captions := 1, false
+	l := gridLayout{height: 1, enlarge: g.Enlarge, left: gridPad, top: gridPad,
+		label:   st.text(gridText, draw.XRight, draw.YCenter, false),
+		caption: st.text(gridText-2, draw.XCenter, draw.YTop, false)}
+	for _, row := range g.Rows {
+		for _, m := range row {
+			l.height, width = max(l.height, m.Height), max(width, m.Width)
+			captions = captions || m.Caption != ""
+		}
+	}
+	if l.enlarge == 0 {
+		l.enlarge = min(max(1, 1000/(cols*width)), max(1, 170/max(l.height, width)))
+	}
+	for _, n := range g.RowNames {
+		l.left = max(l.left, l.label.Width(n)+2*gridPad)
+	}
+	l.left = vg.Length(math.Ceil(float64(l.left)))
+	if g.Title != "" {
+		l.top += 34
+	}
+	if len(g.Columns) > 0 {
+		l.top += 26
+	}
+	l.cellHeight = vg.Length(l.height*l.enlarge + gridPad)
+	if captions {
+		l.cellHeight += 26
+	}
+	l.cellWidth = vg.Length(width*l.enlarge + gridPad)
+	for j := range cols { // room for the widest caption
+		if j < len(g.Columns) {
+			l.cellWidth = max(l.cellWidth, l.caption.Width(g.Columns[j])*1.12+gridPad)
+		}
+		for _, row := range g.Rows {
+			if j < len(row) {
+				l.cellWidth = max(l.cellWidth, l.caption.Width(row[j].Caption)+gridPad)
+			}
+		}
+	}
+	l.cellWidth = vg.Length(math.Ceil(float64(l.cellWidth)))
+	l.w = l.left + vg.Length(cols)*l.cellWidth
+	if g.Title != "" {
+		l.w = max(l.w, st.text(gridText+2, draw.XLeft, draw.YTop, true).Width(g.Title)+2*gridPad)
+	}
+	l.h = l.top + vg.Length(len(g.Rows))*l.cellHeight
+	return l
 }
 
 func whiteImage(w, h int) *image.RGBA {

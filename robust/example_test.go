@@ -7,7 +7,7 @@ import (
 	"github.com/janpfeifer/must"
 
 	"github.com/trustbook/trustbook/engine"
-	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/nets/onnx"
 	"github.com/trustbook/trustbook/npy"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"
@@ -16,7 +16,7 @@ import (
 // Attack a model of your own: any ONNX classifier, images and labels as NumPy arrays.
 func Example() {
 	e := must.M1(engine.Open("")) // XLA: the GPU's plugin if there is one, else the CPU's
-	model := must.M1(nets.LoadONNX("model.onnx", nets.ONNXOptions{}))
+	model := must.M1(onnx.Load("model.onnx", onnx.Options{}))
 	victim := must.M1(robust.NewVictim(e, model, 128))
 	outcome := must.M1(robust.Evaluate(context.Background(), victim, attack.PGD{Steps: 20}, robust.Problem{
 		Images: must.M1(npy.ReadImages("images.npy")),

@@ -23,8 +23,9 @@ const (
 	Margin        = "−mean margin"                 // of the label's logit over the largest other, on training examples
 	TrainingError = "training error"               // on the labels trained on
 	Sharpness     = "sharpness"                    // error on training examples with weights noisy by 30 %
-	MixupError    = "mixup error"                  // error of intra-class mixup at one half: a part of PGDL's winner (Natekar and Sharma, arXiv 2012.02775)
-	DaviesBouldin = "Davies-Bouldin × mixup error" // PGDL's winner: how little the classes separate in a hidden layer, times the former
+	MixupError    = "mixup error"                  // error of intra-class mixup at one half: a part of PGDL's winner
+	DaviesBouldin = "Davies-Bouldin × mixup error" // PGDL's winner (Natekar and Sharma, arXiv 2012.02775): how little the classes
+	// separate in a hidden layer, times the former
 )
 
 // BaselineNames are the measures that [Baselines] gives.
@@ -83,7 +84,7 @@ func Norms(m *nets.Model) (squares, logSpectral float64, err error) {
 			continue
 		}
 		columns := dims[len(dims)-1]
-		if height, _, _ := imageAxes(m.InputShape); len(dims) > 2 && height == 2 { // kernels [outputs, inputs, height, width]
+		if l, _ := nets.LayoutOf(m.InputShape); len(dims) > 2 && l.ChannelsFirst { // kernels [outputs, inputs, height, width]
 			columns = len(entries) / dims[0]
 		}
 		norm, err := spectralNorm(mat.NewDense(len(entries)/columns, columns, entries))
@@ -196,7 +197,8 @@ func DaviesBouldinIndex(values *tensors.Tensor, labels []int32) (float64, error)
 			}
 			apart := floats.Distance(middles[c], middles[o], 2)
 			if apart == 0 {
-				return 0, errors.Errorf("scoring: classes %d and %d have the same middle: the Davies-Bouldin index is undefined", classes[c], classes[o])
+				return 0, errors.Errorf("scoring: classes %d and %d have the same middle: the Davies-Bouldin index is undefined",
+					classes[c], classes[o])
 			}
 			worst = max(worst, (spreads[c]+spreads[o])/apart)
 		}

@@ -41,7 +41,8 @@ func ConditionalMutualInformation(models [][]Hyperparameter, gaps, measure []flo
 		return nil, err
 	}
 	if len(gaps) != len(models) || len(measure) != len(models) {
-		return nil, errors.Errorf("scoring: %d networks with %d gaps and %d values of the measure: give one each", len(models), len(gaps), len(measure))
+		return nil, errors.Errorf("scoring: %d networks with %d gaps and %d values of the measure: give one each",
+			len(models), len(gaps), len(measure))
 	}
 	if err := finite("gap", gaps); err != nil {
 		return nil, err
@@ -125,7 +126,8 @@ func grid(models [][]Hyperparameter) (names []string, values [][]int, err error)
 		}
 		for k, h := range m {
 			if h.Name != models[0][k].Name {
-				return nil, nil, errors.Errorf("scoring: hyper-parameter %d of network %d is %q, that of the first is %q", k, i, h.Name, models[0][k].Name)
+				return nil, nil, errors.Errorf("scoring: hyper-parameter %d of network %d is %q, that of the first is %q",
+					k, i, h.Name, models[0][k].Name)
 			}
 			if i == 0 {
 				all = append(all, nil)
@@ -144,7 +146,8 @@ func grid(models [][]Hyperparameter) (names []string, values [][]int, err error)
 		}
 	}
 	if len(kept) < 3 {
-		return nil, nil, errors.Errorf("scoring: %s with more than one value: conditioning on two of them needs at least 3", count(len(kept), "hyper-parameter"))
+		return nil, nil, errors.Errorf("scoring: %s with more than one value: conditioning on two of them needs at least 3",
+			count(len(kept), "hyper-parameter"))
 	}
 	seen := map[string]bool{}
 	values = make([][]int, len(kept))

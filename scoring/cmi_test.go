@@ -114,10 +114,12 @@ func TestCMIErrors(t *testing.T) {
 		_, err := ConditionalMutualInformation(models, gaps, measure, CMIOptions{})
 		return err
 	}
-	require.EqualError(t, ask(models[:7], cubeGaps[:7], cubeGaps[:7]), "scoring: incomplete grid: no model with width=256, depth=3, dropout=0.2")
+	require.EqualError(t, ask(models[:7], cubeGaps[:7], cubeGaps[:7]),
+		"scoring: incomplete grid: no model with width=256, depth=3, dropout=0.2")
 	require.ErrorContains(t, ask(models, cubeGaps[:7], cubeGaps), "8 networks with 7 gaps")
 	require.EqualError(t, ask(models, make([]float64, 8), cubeGaps), "scoring: all gaps are equal: nothing to predict")
-	require.ErrorContains(t, ask(append(cube("64", "256")[:7:7], models[0]), cubeGaps, cubeGaps), "network 7 repeats width=64, depth=1, dropout=0")
+	require.ErrorContains(t, ask(append(cube("64", "256")[:7:7], models[0]), cubeGaps, cubeGaps),
+		"network 7 repeats width=64, depth=1, dropout=0")
 	require.ErrorContains(t, ask(cube("64"), cubeGaps[:4], cubeGaps[:4]), "2 hyper-parameters with more than one value")
 	require.ErrorContains(t, ask(nil, nil, nil), "no networks")
 	odd := cube("64", "256")

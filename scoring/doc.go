@@ -9,7 +9,7 @@
 //   - [Baselines] are the measures they are held against: norms, margins, sharpness, mixup error and others;
 //   - [ConditionalMutualInformation], [KendallTauB] and [LinearFit] tell how well a measure predicts the gap over a zoo of
 //     networks, the first as the competition Predicting Generalization in Deep Learning (PGDL, NeurIPS 2020) does;
-//   - [Run] trains such a zoo, scores it and judges the paper's claims.
+//   - [Run] trains such a zoo, scores it and judges the paper's claims; [Study] has the steps that it is made of.
 //
 // We could read the paper's abstract, and abstract, introduction and a figure's caption of its follow-up, "Predicting Deep
 // Neural Network Generalization with Perturbation Response Curves" (NeurIPS 2021, arXiv 2106.04765). Formulas are derived

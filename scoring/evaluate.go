@@ -6,6 +6,8 @@ import (
 
 	"github.com/pkg/errors"
 	"gonum.org/v1/gonum/stat"
+
+	"github.com/trustbook/trustbook/study"
 )
 
 // Evaluation is how well a measure predicts the gaps of one seed's zoo.
@@ -39,7 +41,7 @@ type Chance struct {
 	OfShuffled float64 // |τ| of the first measure of the study with gaps that were shuffled
 }
 
-// seeds' names of measures: a score and the curve that it is taken of.
+// Names of measures: a score and the curve that it is taken of.
 func giName(curve string) string  { return "Gi, " + curve }
 func palName(curve string) string { return "−Pal, " + curve }
 
@@ -67,7 +69,7 @@ func (m Measured) Measures() (map[string]float64, error) {
 		all[name] = value
 	}
 	for name, c := range m.Curves {
-		gi, err := GiScore(c, IdealPerfect)
+		gi, err := giOf(c)
 		if err != nil {
 			return nil, errors.WithMessage(err, name)
 		}
@@ -80,7 +82,10 @@ func (m Measured) Measures() (map[string]float64, error) {
 	return all, nil
 }
 
-// palOf folds curves of both signs first.
+// giOf is the Gi-score as all measures take it.
+func giOf(c Curve) (float64, error) { return GiScore(c, IdealPerfect) }
+
+// palOf is the Pal-score as all measures take it: curves of both signs are folded first.
 func palOf(c Curve) (float64, error) {
 	if len(c.Magnitudes) > 0 && c.Magnitudes[0] < 0 {
 		folded, err := c.Fold()
@@ -95,10 +100,7 @@ func palOf(c Curve) (float64, error) {
 // zooOf is the zoo of a seed: hyper-parameters, gaps and measures by name.
 func (r *Result) zooOf(seed int64) (models [][]Hyperparameter, gaps []float64, measures map[string][]float64, err error) {
 	measures = map[string][]float64{}
-	for _, m := range r.Zoo {
-		if m.Seed != seed {
-			continue
-		}
+	for _, m := range r.zoo(seed) {
 		values, err := m.Measures()
 		if err != nil {
 			return nil, nil, nil, errors.WithMessagef(err, "scoring: network with %s", m.Network)
@@ -161,44 +163,33 @@ func byChance(models [][]Hyperparameter, gaps, measure []float64, n int, seed in
 		slices.Sort(values)
 		return stat.Quantile(0.95, stat.Empirical, values, nil)
 	}
-	return Chance{Mean: stat.Mean(information, nil), Top: top(information), TopTau: top(tau), TopR2: top(r2), OfShuffled: max(control.Tau, -control.Tau)}, err
+	return Chance{Mean: stat.Mean(information, nil), Top: top(information), TopTau: top(tau), TopR2: top(r2),
+		OfShuffled: max(control.Tau, -control.Tau)}, err
 }
 
-// evaluations takes one number of a measure, one a seed.
-func (r *Result) evaluations(measure string, of func(v Evaluation) float64) (values []float64) {
-	for _, v := range r.Evaluations[measure] {
-		values = append(values, of(v))
-	}
-	return values
+// evaluations takes one number of a measure, one a seed; none of a measure that the run left out.
+func (r *Result) evaluations(measure string, of func(v Evaluation) float64) []float64 {
+	return study.Values(r.Evaluations[measure], study.Always(of))
 }
 
 func tauOf(v Evaluation) float64 { return v.Tau }
 func r2Of(v Evaluation) float64  { return v.AdjustedR2 }
 func cmiOf(v Evaluation) float64 { return v.CMI }
 
-// perSeed takes one number from each seed.
-func (r *Result) perSeed(of func(seed int64) float64) (values []float64) {
-	for _, seed := range r.Config.Seeds {
-		values = append(values, of(seed))
-	}
-	return values
+// zoo are the networks of a seed's zoo.
+func (r *Result) zoo(seed int64) []Measured {
+	return study.Where(r.Zoo, func(m Measured) bool { return m.Seed == seed })
 }
 
-// gaps are those of a seed's zoo.
-func (r *Result) gaps(seed int64) (gaps []float64) {
-	for _, m := range r.Zoo {
-		if m.Seed == seed {
-			gaps = append(gaps, m.Gap())
-		}
-	}
-	return gaps
+// zooGaps are the gaps of a seed's zoo.
+func (r *Result) zooGaps(seed int64) []float64 {
+	return study.Values(r.zoo(seed), study.Always(Measured.Gap))
 }
 
-// Scores are Gi, and Pal of the folded curve.
-func (v Invariant) Scores() (gi, pal float64, err error) {
-	if gi, err = GiScore(v.Curve, IdealPerfect); err != nil {
-		return 0, 0, err
+// magnitudes are those of a curve, the same for all networks; none where it was not measured.
+func (r *Result) magnitudes(curve string) []float64 {
+	if len(r.Zoo) == 0 {
+		return nil
 	}
-	pal, err = palOf(v.Curve)
-	return gi, pal, err
+	return r.Zoo[0].Curves[curve].Magnitudes
 }

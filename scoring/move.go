@@ -67,17 +67,3 @@ func moved(images *Node, height, width int, from func(y, x *Node) (fromY, fromX 
 		Add(corner(1, 0, Mul(down, OneMinus(right))), corner(1, 1, Mul(down, right))))
 	return TransposeAllAxes(Reshape(sum, turned...), back...)
 }
-
-// imageAxes are the axes of height and width of a batch of such examples, channels last or, where the first axis is the
-// smallest, first; false where an example is no image.
-func imageAxes(example []int) (height, width int, ok bool) {
-	switch {
-	case len(example) == 2:
-		return 1, 2, true
-	case len(example) == 3 && example[0] < example[2]:
-		return 2, 3, true
-	case len(example) == 3:
-		return 1, 2, true
-	}
-	return 0, 0, false
-}

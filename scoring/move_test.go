@@ -113,15 +113,4 @@ func TestTranslation(t *testing.T) {
 	require.Equal(t, make([]float32, len(values)), move(Translation{}, 9))
 	half := move(Translation{}, 0.5)
 	require.InDelta(t, (values[0]+values[1])/2, half[1], 1e-6)
-	for _, c := range []struct {
-		shape         []int
-		height, width int
-		ok            bool
-	}{{[]int{28, 28, 1}, 1, 2, true}, {[]int{1, 28, 28}, 2, 3, true}, {[]int{3, 32, 32}, 2, 3, true}, {[]int{28, 28}, 1, 2, true}, {[]int{784}, 0, 0, false}} {
-		height, width, ok := imageAxes(c.shape)
-		require.Equal(t, c.ok, ok)
-		if ok {
-			require.Equal(t, []int{c.height, c.width}, []int{height, width})
-		}
-	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/nets/onnx"
 )
 
 // native builds the network of notebooks/models/make_mnist_cnn.py here and gives it the file's weights: kernels from
@@ -49,7 +50,7 @@ func native(t *testing.T, file *nets.Model) *nets.Model {
 
 // A network from an ONNX file has the curves, scores and baselines of the same network built here, at every layer.
 func TestONNXScoresEqualNative(t *testing.T) {
-	file, err := nets.LoadONNX("../notebooks/models/mnist_cnn.onnx", nets.ONNXOptions{})
+	file, err := onnx.Load("../notebooks/models/mnist_cnn.onnx", onnx.Options{})
 	require.NoError(t, err)
 	own := native(t, file)
 	const n = 120

@@ -30,6 +30,8 @@ type Responder struct {
 	Stages []nets.Stage // of Model
 
 	engine  *engine.Engine
+	layout  nets.Layout // of the network's images, and of its feature maps
+	images  bool        // whether it takes images
 	options ResponseOptions
 	execs   map[string]*model.Exec
 }
@@ -45,7 +47,9 @@ func NewResponder(e *engine.Engine, m *nets.Model, o ResponseOptions) (*Responde
 	if o.Batch == 0 {
 		o.Batch = 500
 	}
-	return &Responder{Model: m, Stages: m.Stages(), engine: e, options: o, execs: map[string]*model.Exec{}}, nil
+	layout, images := nets.LayoutOf(m.InputShape)
+	return &Responder{Model: m, Stages: m.Stages(), engine: e, layout: layout, images: images, options: o,
+		execs: map[string]*model.Exec{}}, nil
 }
 
 // CheckLayer reports a layer behind which the network cannot be perturbed: 0 is the input, l the output of Stages[l-1], and
@@ -75,10 +79,8 @@ func (r *Responder) Respond(ctx context.Context, d fit.Data, p Perturbation, lay
 		return Curve{}, errors.WithMessage(err, p.Name())
 	}
 	needs := p.Needs()
-	if needs.Pixels {
-		if _, _, ok := imageAxes(r.Model.InputShape); !ok || layer > 0 {
-			return Curve{}, errors.Errorf("scoring: %s moves pixels: it needs images with height and width, at layer 0", p.Name())
-		}
+	if needs.Pixels && (!r.images || layer > 0) {
+		return Curve{}, errors.Errorf("scoring: %s moves pixels: it needs images with height and width, at layer 0", p.Name())
 	}
 	partners, err := Partners(d.Labels, needs.Partner, r.options.Seed)
 	if err != nil {
@@ -90,7 +92,7 @@ func (r *Responder) Respond(ctx context.Context, d fit.Data, p Perturbation, lay
 	}
 	var noise *tensors.Tensor
 	if needs.Noise {
-		noise = normal(hidden.Shape().Dimensions, r.channelsFirst(), r.options.Seed)
+		noise = normal(hidden.Shape().Dimensions, r.layout.ChannelsFirst, r.options.Seed)
 	}
 	return r.sweep(ctx, p, layer, hidden, noise, d.Labels, partners)
 }
@@ -103,12 +105,6 @@ func (r *Responder) check(d fit.Data) error {
 		return errors.Errorf("scoring: %d labels for %d images: give one each", len(d.Labels), n)
 	}
 	return r.Model.CheckLabels(d.Labels)
-}
-
-// channelsFirst tells whether the network's images and feature maps are [batch, channels, height, width].
-func (r *Responder) channelsFirst() bool {
-	height, _, ok := imageAxes(r.Model.InputShape)
-	return ok && height == 2
 }
 
 // normal draws standard normal values, the same on every backend, and the same for each pixel of images or maps whether
@@ -197,8 +193,9 @@ func (r *Responder) Hidden(ctx context.Context, images *tensors.Tensor, layer in
 }
 
 // sweep measures the accuracy on perturbed hidden values at all magnitudes.
-func (r *Responder) sweep(ctx context.Context, p Perturbation, layer int, hidden, noise *tensors.Tensor, labels, partners []int32) (Curve, error) {
-	height, width, _ := imageAxes(r.Model.InputShape)
+func (r *Responder) sweep(ctx context.Context, p Perturbation, layer int, hidden, noise *tensors.Tensor,
+	labels, partners []int32) (Curve, error) {
+	height, width := r.layout.Axes()
 	exec, err := r.exec(fmt.Sprintf("%s at %d", p.Name(), layer), correctGraph(r.Stages[layer:], p, height, width))
 	if err != nil {
 		return Curve{}, err
@@ -246,8 +243,8 @@ func (r *Responder) Perturb(ctx context.Context, d fit.Data, p Perturbation, mag
 	if err := r.check(d); err != nil {
 		return nil, err
 	}
-	height, width, ok := imageAxes(r.Model.InputShape)
-	if p.Needs().Pixels && !ok {
+	height, width := r.layout.Axes()
+	if p.Needs().Pixels && !r.images {
 		return nil, errors.Errorf("scoring: %s moves pixels: it needs images with height and width", p.Name())
 	}
 	partners, err := Partners(d.Labels, p.Needs().Partner, r.options.Seed)
@@ -261,7 +258,8 @@ func (r *Responder) Perturb(ctx context.Context, d fit.Data, p Perturbation, mag
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	out, err := exec.Call(d.Images, normal(d.Images.Shape().Dimensions, r.channelsFirst(), r.options.Seed), partners, float32(magnitude))
+	noise := normal(d.Images.Shape().Dimensions, r.layout.ChannelsFirst, r.options.Seed)
+	out, err := exec.Call(d.Images, noise, partners, float32(magnitude))
 	if err != nil {
 		return nil, errors.WithMessagef(err, "scoring: %s", p.Name())
 	}

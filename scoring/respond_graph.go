@@ -62,7 +62,8 @@ func correctGraph(stages []nets.Stage, p Perturbation, height, width int) graphF
 // perturbGraph builds perturbed images. Inputs: images [n, ...], noise of that shape, partners int32 [n], the magnitude.
 func perturbGraph(p Perturbation, height, width int) graphFn {
 	return func(_ *model.Scope, args []*Node) []*Node {
-		return []*Node{p.Apply(Sample{Values: args[0], Noise: args[1], Partner: pick(args[0], args[2]), Magnitude: args[3], Height: height, Width: width})}
+		return []*Node{p.Apply(Sample{Values: args[0], Noise: args[1], Partner: pick(args[0], args[2]), Magnitude: args[3],
+			Height: height, Width: width})}
 	}
 }
 

@@ -36,7 +36,8 @@ func marks(n int, seed uint64) fit.Data {
 func trained(t testing.TB, d fit.Data, m *nets.Model, err error) *nets.Model {
 	t.Helper()
 	require.NoError(t, err)
-	_, err = fit.Train(context.Background(), testengine.Quick(t), m, d, fit.Config{Phases: []fit.Phase{{Epochs: 6, Loss: fit.CrossEntropy()}}, BatchSize: 16, LearningRate: 3e-3})
+	_, err = fit.Train(context.Background(), testengine.Quick(t), m, d,
+		fit.Config{Phases: []fit.Phase{{Epochs: 6, Loss: fit.CrossEntropy()}}, BatchSize: 16, LearningRate: 3e-3})
 	require.NoError(t, err)
 	return m
 }
@@ -48,7 +49,8 @@ func responder(t testing.TB, m *nets.Model, o ResponseOptions) *Responder {
 	return r
 }
 
-var everyPerturbation = []Perturbation{Mixup{InterClass}, Mixup{IntraClass}, GaussianNoise{}, Rotation{}, Translation{}, Translation{Vertical: true}}
+var everyPerturbation = []Perturbation{Mixup{InterClass}, Mixup{IntraClass}, GaussianNoise{}, Rotation{}, Translation{},
+	Translation{Vertical: true}}
 
 // At magnitude 0 each curve has the plain accuracy, exactly, whatever the layer and the batch; and curves fall somewhere.
 func TestMagnitudeZeroIsTheNetwork(t *testing.T) {
@@ -143,7 +145,8 @@ func TestResponseByHand(t *testing.T) {
 						right++
 					}
 				}
-				require.InDelta(t, float64(right)/60, c.Accuracies[k], 1./60+1e-12, "%s at %d, %g", p.Name(), layer, magnitude) // one near tie may fall either way
+				// One near tie may fall either way.
+				require.InDelta(t, float64(right)/60, c.Accuracies[k], 1./60+1e-12, "%s at %d, %g", p.Name(), layer, magnitude)
 			}
 		}
 	}

@@ -1,114 +1,39 @@
 package scoring
 
 import (
-	"context"
-	"encoding/json"
 	"math"
-	"os"
+	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trustbook/trustbook/fit"
+	"github.com/trustbook/trustbook/internal/studytest"
 	"github.com/trustbook/trustbook/internal/testengine"
 	"github.com/trustbook/trustbook/nets"
-	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/study"
 )
 
 // tiny is smaller than the smoke scale, on generated glyphs, which need no files.
 func tiny() Config {
-	return Config{Scale: "tiny", Dataset: "glyphs", Test: 40, Sample: 60, Seeds: []int64{1}, TrainSizes: []int{100}, LabelNoise: []float64{0, 0.3}, Widths: []int{8, 12},
-		Depths: []int{1, 2}, Dropouts: []float64{0}, WeightDecays: []float64{0}, BatchSizes: []int{20}, Epochs: 3, Perturbations: []string{"inter", "noise"}, Random: 10,
-		Angles: []float64{0, 60}, RotationEpochs: 1, RotationSample: 30}
+	return Config{Scale: "tiny", Dataset: "glyphs", Test: 40, Sample: 60, Seeds: []int64{1}, TrainSizes: []int{100},
+		LabelNoise: []float64{0, 0.3}, Widths: []int{8, 12}, Depths: []int{1, 2}, Dropouts: []float64{0}, WeightDecays: []float64{0},
+		BatchSizes: []int{20}, Epochs: 3, Perturbations: []string{"inter", "noise"}, Random: 10, Angles: []float64{0, 60},
+		RotationEpochs: 1, RotationSample: 30}
 }
 
-// stopper is a Progress that calls stop when a number of steps were made.
-type stopper struct {
-	left int
-	stop func()
-}
-
-func (s *stopper) Begin(string, int, int) {}
-func (s *stopper) End()                   {}
-func (s *stopper) Advance(n int) {
-	if s.left -= n; s.left < 0 {
-		s.stop()
-	}
-}
-
-func encode(t *testing.T, r *Result) string {
-	t.Helper()
-	b, err := json.Marshal(r)
-	require.NoError(t, err)
-	return string(b)
-}
-
-// Two runs give equal bytes; so does a run that is stopped again and again, one that finds all done, and one that was made
-// of three shards in folders of their own.
-func TestRunRepeatsResumesAndShards(t *testing.T) {
-	e := testengine.Quick(t)
-	first, err := Run(t.Context(), e, tiny())
-	require.NoError(t, err)
-	want := encode(t, first)
+// TestRepeats: the same bytes, however a run came to its result; and what it shows.
+func TestRepeats(t *testing.T) {
+	first := studytest.Repeats(t, testengine.Quick(t), tiny(), Run, []int{3, 40, 70}, 3)
 	require.Len(t, first.Zoo, 8)
 	require.Len(t, first.Invariants, 4)
-
-	stopped := tiny()
-	stopped.Dir = t.TempDir()
-	stops := 0
-	for _, after := range []int{3, 40, 70} {
-		ctx, cancel := context.WithCancel(t.Context())
-		stopped.Progress = &stopper{after, cancel}
-		_, err := Run(ctx, e, stopped)
-		cancel()
-		if err != nil {
-			require.ErrorIs(t, err, context.Canceled)
-			stops++
-		}
+	for _, m := range first.Zoo {
+		require.Equal(t, 3, m.Epochs, "each network is told of its own training")
+		require.InDelta(t, 1-m.TrainAccuracy, m.Baselines[TrainingError], 0.4, "of the sample")
 	}
-	require.Equal(t, 3, stops, "the runs ended before they were stopped")
-	stopped.Progress = nil
-	resumed, err := Run(t.Context(), e, stopped)
-	require.NoError(t, err)
-	require.Equal(t, want, encode(t, resumed))
-	done := 0
-	stopped.Progress = &stopper{0, func() { done++ }}
-	found, err := Run(t.Context(), e, stopped)
-	require.NoError(t, err)
-	require.Equal(t, want, encode(t, found))
-	require.Zero(t, done, "work that was done is done again")
-
-	together := t.TempDir()
-	for i := range 3 {
-		c := tiny()
-		c.Dir = t.TempDir()
-		require.NoError(t, RunShard(t.Context(), e, c, Shard{Index: i + 1, Of: 3}))
-		files, err := filepath.Glob(filepath.Join(c.Dir, "scoring-*.json"))
-		require.NoError(t, err)
-		// Of the 8 and the 4 networks, a third, rounded.
-		require.InDelta(t, 4, len(files), 1)
-		for _, path := range files {
-			data, err := os.ReadFile(path)
-			require.NoError(t, err)
-			require.NoError(t, os.WriteFile(filepath.Join(together, filepath.Base(path)), data, 0o600))
-		}
-		merged := tiny()
-		merged.Dir, merged.Complete = together, true
-		whole, err := Run(t.Context(), e, merged)
-		if i < 2 {
-			require.ErrorContains(t, err, "networks are not there, such as that with train=100")
-			continue
-		}
-		require.NoError(t, err)
-		require.Equal(t, want, encode(t, whole))
-	}
-	for _, s := range []Shard{{}, {0, 2}, {3, 2}, {-1, 2}} {
-		require.ErrorContains(t, RunShard(t.Context(), e, tiny(), s), "shard")
-	}
-	require.ErrorContains(t, RunShard(t.Context(), e, tiny(), Shard{1, 2}), "needs a folder")
-
-	// What the run shows.
 	for _, table := range first.Tables() {
 		require.NotEmpty(t, table.Rows, table.Title)
 		require.NotEmpty(t, table.Text())
@@ -116,11 +41,6 @@ func TestRunRepeatsResumesAndShards(t *testing.T) {
 	for _, figure := range first.Figures() {
 		_, err := figure.PNG()
 		require.NoError(t, err, figure.Title)
-	}
-	claims := first.Claims()
-	require.Len(t, claims, 4)
-	for i, claim := range claims {
-		require.Equal(t, i == 3, claim.Decide().Verdict == report.NotTested, "intra-class mixup was left out: %d", i)
 	}
 	require.NoError(t, first.Document().WriteFile(filepath.Join(t.TempDir(), "report.html")))
 	anatomy, err := AnatomyFigure(first.Zoo[0].Curves[interCurve])
@@ -132,7 +52,7 @@ func TestRunRepeatsResumesAndShards(t *testing.T) {
 func TestConfigErrors(t *testing.T) {
 	for want, change := range map[string]func(c *Config){
 		"sample = -1: must be at least 1":                           func(c *Config) { c.Sample = -1 },
-		"seeds = [1 1]: 1 is given twice":                           func(c *Config) { c.Seeds = []int64{1, 1} },
+		"seed 1 is given twice":                                     func(c *Config) { c.Seeds = []int64{1, 1} },
 		"widths = [8 8]: 8 is given twice":                          func(c *Config) { c.Widths = []int{8, 8} },
 		"widths = [0 8]: must be at least 1":                        func(c *Config) { c.Widths = []int{0, 8} },
 		"layers = [-1]: must be at least 0":                         func(c *Config) { c.Layers = []int{-1} },
@@ -144,12 +64,30 @@ func TestConfigErrors(t *testing.T) {
 		"stop_loss = -1":                                            func(c *Config) { c.StopLoss = -1 },
 		"the smallest training set has 100":                         func(c *Config) { c.Sample = 101 },
 		"batch_sizes = [200]":                                       func(c *Config) { c.BatchSizes = []int{200} },
+		"sample = -2":                                               func(c *Config) { c.Sample, c.StopLoss = -2, -1 },
+		"shard 3 of 2":                                              func(c *Config) { c.Shard = study.Shard{Index: 3, Of: 2} },
+		"needs a folder":                                            func(c *Config) { c.Shard = study.Shard{Index: 1, Of: 2} },
 		`perturbation "blur": want inter`:                           func(c *Config) { c.Perturbations = []string{"blur"} },
 		"2 hyper-parameters with more than one value":               func(c *Config) { c.Depths = []int{1} },
 	} {
 		c := tiny()
 		change(&c)
-		require.ErrorContains(t, c.WithDefaults().Validate(), want)
+		err := c.WithDefaults().Validate()
+		require.ErrorContains(t, err, want)
+		require.Equal(t, 1, strings.Count(err.Error(), "scoring: "), err)
+	}
+	empty := tiny().WithDefaults()
+	empty.TrainSizes = nil
+	require.EqualError(t, empty.Validate(), "scoring: train_sizes is empty: give at least one value")
+	// Of several mistakes, the first is told, every time.
+	wrong := tiny()
+	wrong.Widths, wrong.Depths, wrong.Dropouts, wrong.Angles, wrong.Random = []int{0}, []int{-1}, []float64{2}, []float64{math.NaN()}, -1
+	for range 200 {
+		require.EqualError(t, wrong.Validate(), "scoring: random = -1: must be at least 1")
+	}
+	wrong.Random = 1
+	for range 200 {
+		require.EqualError(t, wrong.Validate(), "scoring: widths = [0]: must be at least 1")
 	}
 	for _, scale := range []string{"smoke", "quick", "paper", ""} {
 		c, err := AtScale(scale)
@@ -159,29 +97,6 @@ func TestConfigErrors(t *testing.T) {
 	_, err := AtScale("huge")
 	require.ErrorContains(t, err, `scale "huge"`)
 	require.Len(t, Config{}.Networks(), 48)
-}
-
-// Wrong labels are wrong, as many as asked for, and nested.
-func TestNoisyLabels(t *testing.T) {
-	labels := make([]int32, 1000)
-	for i := range labels {
-		labels[i] = int32(i % 7)
-	}
-	little, much := NoisyLabels(labels, 7, 0.1, 3), NoisyLabels(labels, 7, 0.25, 3)
-	wrong, more := 0, 0
-	for i, y := range labels {
-		if little[i] != y {
-			wrong++
-			require.Equal(t, little[i], much[i])
-		}
-		if much[i] != y {
-			more++
-		}
-		require.True(t, much[i] >= 0 && much[i] < 7)
-	}
-	require.Equal(t, []int{100, 250}, []int{wrong, more})
-	require.Equal(t, labels, NoisyLabels(labels, 7, 0, 3))
-	require.NotEqual(t, little, NoisyLabels(labels, 7, 0.1, 4))
 }
 
 func TestDaviesBouldin(t *testing.T) {
@@ -237,8 +152,31 @@ func TestBaselines(t *testing.T) {
 	}
 	require.InDelta(t, accuracy, float64(right)/90, 1e-12, "a positive margin is a right answer")
 	require.InDelta(t, 1-accuracy, b[TrainingError], 1e-12)
-	require.GreaterOrEqual(t, b[Sharpness], 0.)
+	require.InDelta(t, noisyError(t, d, m), b[Sharpness], 1e-12)
+	require.Greater(t, b[Sharpness], b[TrainingError], "noise on the weights costs accuracy")
 	require.InDelta(t, 1-intra.Accuracies[10], b[MixupError], 1e-12)
+}
+
+// noisyError is the sharpness by its definition: the mean error of five copies of a network whose weights w became w·(1 + 0.3·g).
+func noisyError(t *testing.T, d fit.Data, m *nets.Model) (mean float64) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, 0x7368617270))
+	for range 5 {
+		moved, err := m.Clone()
+		require.NoError(t, err)
+		require.NoError(t, moved.CopyWeights(m))
+		for _, w := range moved.Weights() {
+			flat, dims := tensors.MustCopyFlatData[float32](w.MustValue()), w.Shape().Dimensions
+			for i := range flat {
+				flat[i] *= float32(1 + 0.3*rng.NormFloat64())
+			}
+			require.NoError(t, w.SetValue(tensors.FromFlatDataAndDimensions(flat, dims...)))
+		}
+		_, accuracy, err := responder(t, moved, ResponseOptions{}).Margins(t.Context(), d)
+		require.NoError(t, err)
+		mean += (1 - accuracy) / 5
+	}
+	return mean
 }
 
 // With another draw of partners the Gi-score moves a little, and not by nothing.

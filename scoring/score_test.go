@@ -153,11 +153,11 @@ func TestInvariances(t *testing.T) {
 }
 
 func TestCurveErrors(t *testing.T) {
-	nan := math.NaN()
+	nan, ones := math.NaN(), []float64{1, 1, 1, 1, 1}
 	for want, c := range map[string]Curve{
 		"scoring: response curve has 1 point: need at least 2":                               {[]float64{0}, []float64{1}},
 		"scoring: response curve has 0 points: need at least 2":                              {},
-		"scoring: magnitudes must increase: 0.2 then 0.15 at index 4":                        {[]float64{0, .1, .15, .2, .15}, []float64{1, 1, 1, 1, 1}},
+		"scoring: magnitudes must increase: 0.2 then 0.15 at index 4":                        {[]float64{0, .1, .15, .2, .15}, ones},
 		"scoring: accuracy 1.04 at index 3 is outside [0, 1] (percent instead of fraction?)": {[]float64{0, 1, 2, 3}, []float64{1, 1, 1, 1.04}},
 		"scoring: NaN accuracy at magnitude 0.3":                                             {[]float64{0, .3}, []float64{1, nan}},
 		"scoring: 2 magnitudes but 1 accuracies":                                             {[]float64{0, 1}, []float64{1}},
@@ -201,7 +201,8 @@ func TestFoldAndAt(t *testing.T) {
 }
 
 func TestReadCurve(t *testing.T) {
-	for _, text := range []string{"magnitude,accuracy\n0,1\n0.5,0.25\n", "Magnitude, Accuracy\r\n0, 1\r\n0.5, 2.5e-1\r\n", "\ufeffmagnitude,accuracy\n0,1\n.5,.25"} {
+	for _, text := range []string{"magnitude,accuracy\n0,1\n0.5,0.25\n",
+		"Magnitude, Accuracy\r\n0, 1\r\n0.5, 2.5e-1\r\n", "\ufeffmagnitude,accuracy\n0,1\n.5,.25"} {
 		c, err := ReadCurve(strings.NewReader(text))
 		require.NoError(t, err, text)
 		require.Equal(t, Curve{[]float64{0, 0.5}, []float64{1, 0.25}}, c)

@@ -116,6 +116,23 @@ func TestDoAll(t *testing.T) {
 	require.Equal(t, 3, done[0])
 }
 
+// weights is a display that notes the weights of tasks.
+type weights struct {
+	report.Silent
+	all []float64
+}
+
+func (w *weights) Weigh(tasks float64) { w.all = append(w.all, tasks) }
+
+// TestWeigh: a display that weighs tasks is told, others and none are left alone.
+func TestWeigh(t *testing.T) {
+	w := &weights{}
+	for _, p := range []report.Progress{w, report.Silent{}, nil} {
+		Weigh(p, 0.25)
+	}
+	require.Equal(t, []float64{0.25}, w.all)
+}
+
 func TestShardValidate(t *testing.T) {
 	require.NoError(t, Shard{}.Validate(""))
 	require.NoError(t, Shard{Merge: true}.Validate(""))
@@ -137,7 +154,8 @@ type config struct {
 func TestChecks(t *testing.T) {
 	require.NoError(t, First("p", AtLeast(1, Count("a", 1)), Positive(Rate("b", 2)), Seeds([]int64{1, 2}), Distinct("c", []string{"x"})))
 	for range 100 {
-		require.EqualError(t, First("p", AtLeast(1, Count("a", 1), Count("b", 0), Count("c", -1)), Seeds([]int64{3, 3})), "p: b = 0: must be at least 1")
+		err := First("p", AtLeast(1, Count("a", 1), Count("b", 0), Count("c", -1)), Seeds([]int64{3, 3}))
+		require.EqualError(t, err, "p: b = 0: must be at least 1")
 	}
 	require.EqualError(t, First("p", nil, Seeds([]int64{3, 1, 3})), "p: seed 3 is given twice: an interval over seeds needs different ones")
 	for _, v := range []float64{0, -1, math.NaN(), math.Inf(1)} {
@@ -175,7 +193,8 @@ func TestNotMeasuredIsNothing(t *testing.T) {
 	require.Equal(t, []float64{1, -1}, Minus([]float64{3, 1}, []float64{2, 2}))
 	require.Empty(t, Minus([]float64{3, 1}, []float64{2}))
 	claims := func() []report.Claim {
-		return []report.Claim{{Sentence: "A."}, {Sentence: "B.", Parts: []report.ClaimPart{{Statement: "b", Test: report.Test{Values: []float64{1, 2}, Relation: report.Above}}}}}
+		part := report.ClaimPart{Statement: "b", Test: report.Test{Values: []float64{1, 2}, Relation: report.Above}}
+		return []report.Claim{{Sentence: "A."}, {Sentence: "B.", Parts: []report.ClaimPart{part}}}
 	}
 	s := Source{Paper: "1234.56789", Scale: "quick", Dataset: "d", N: 3, Seeds: []int64{4, 5}}
 	numbered := s.Number(claims())

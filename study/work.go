@@ -129,5 +129,13 @@ func (w *Work) skip(tasks float64) {
 	}
 }
 
+// Weigh tells the display how much of the tasks that a configuration counts the next task stands for, if it is not one: for
+// work that pieces share, such as training those that are missing together. It needs a method Weigh(weight float64).
+func Weigh(p report.Progress, tasks float64) {
+	if d, ok := p.(interface{ Weigh(float64) }); ok {
+		d.Weigh(tasks)
+	}
+}
+
 // Label tells a piece that is one method and seed.
 func Label(method string, seed int64) string { return fmt.Sprintf("%s, seed %d", method, seed) }

@@ -109,7 +109,7 @@ func TestTourAlone(t *testing.T) {
 	require.NoError(t, err)
 	var sources []string
 	for _, c := range tour.Cells {
-		for _, needed := range []string{"import (", "func digits()", "nets.LoadONNX("} {
+		for _, needed := range []string{"import (", "func digits()", "onnx.Load("} {
 			if c.Type == "code" && strings.Contains(c.Source, needed) {
 				sources = append(sources, c.Source)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/nets/onnx"
 	"github.com/trustbook/trustbook/npy"
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
@@ -71,9 +72,9 @@ func newAttack() *cobra.Command {
 }
 
 // problem turns the flags into an attack and a threat; what is wrong here is wrong use.
-func (f *attackFlags) problem(changed func(flag string) bool) (robust.Attack, robust.Threat, nets.ONNXOptions, error) {
+func (f *attackFlags) problem(changed func(flag string) bool) (robust.Attack, robust.Threat, onnx.Options, error) {
 	var t robust.Threat
-	var o nets.ONNXOptions
+	var o onnx.Options
 	norm, err := robust.ParseNorm(f.norm)
 	if err != nil {
 		return nil, t, o, usagef("--norm %s: want linf, l2 or l1", f.norm)
@@ -229,7 +230,7 @@ func (f *attackFlags) checkOut() error {
 }
 
 // read reads the model and the arrays and checks that they fit each other; what is wrong with them is wrong use.
-func (f *attackFlags) read(options nets.ONNXOptions) (*nets.Model, robust.Problem, error) {
+func (f *attackFlags) read(options onnx.Options) (*nets.Model, robust.Problem, error) {
 	var p robust.Problem
 	m, images, labels, err := f.modelFlags.read(options)
 	if err != nil {

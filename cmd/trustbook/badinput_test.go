@@ -20,7 +20,8 @@ func attackFolder(t *testing.T) (dir string, args []string) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "short.onnx"), model[:len(model)/2], 0o600))
 	saveArray(t, filepath.Join(dir, "x.npy"), blobs(6), 6, 1, 28, 28)
 	saveArray(t, filepath.Join(dir, "y.npy"), []int64{0, 1, 2, 3, 4, 5}, 6)
-	return dir, []string{"attack", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--epsilon", "0.1", "--steps", "2", "--out", "adv.npy"}
+	return dir, []string{"attack", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--epsilon", "0.1", "--steps", "2",
+		"--out", "adv.npy"}
 }
 
 // with replaces the value of a flag, or adds it.
@@ -31,6 +32,70 @@ func with(args []string, flag, value string) []string {
 		return args
 	}
 	return append(args, flag, value)
+}
+
+// attackRefusals are flags, one of them changed from what works, and words of the refusal.
+var attackRefusals = []struct {
+	name, flag, value string
+	words             []string
+}{
+	{"channels last", "--inputs", "last.npy", []string{"--inputs last.npy", "[6 28 28 1]"}},
+	{"flat images", "--inputs", "flat.npy", []string{"--inputs flat.npy", "[n, ...]"}},
+	{"NaN pixels", "--inputs", "nan.npy", []string{"--inputs nan.npy", "NaN", "[5,3]", "not finite"}},
+	{"infinite pixels", "--inputs", "inf.npy", []string{"-Inf", "not finite"}},
+	{"pixels outside", "--inputs", "outside.npy", []string{"1.5", "[0, 1]"}},
+	{"no images", "--inputs", "none.npy", []string{"--inputs none.npy", "empty"}},
+	{"truncated images", "--inputs", "short.npy", []string{"--inputs short.npy", "truncated"}},
+	{"text for images", "--inputs", "text.npy", []string{"not a .npy file"}},
+	{"labels for images", "--inputs", "y.npy", []string{"--inputs y.npy", "float32"}},
+	{"missing images", "--inputs", "absent.npy", []string{"--inputs absent.npy", "no such file"}},
+	{"label 10 of 10", "--labels", "ten.npy", []string{"--labels ten.npy", "label 10 at row 3", "10 classes", "0 to 9"}},
+	{"label -1", "--labels", "minus.npy", []string{"label -1 at row 3"}},
+	{"too few labels", "--labels", "five.npy", []string{"5 labels for 6"}},
+	{"no labels", "--labels", "nolabels.npy", []string{"--labels nolabels.npy", "empty"}},
+	{"float labels", "--labels", "floats.npy", []string{"int64"}},
+	{"missing labels", "--labels", "absent.npy", []string{"no such file"}},
+	{"target is the label", "--targets", "y.npy", []string{"--targets y.npy", "own label"}},
+	{"target 10 of 10", "--targets", "ten.npy", []string{"--targets ten.npy", "10"}},
+	{"missing model", "--model", "absent.onnx", []string{"--model absent.onnx", "no such file"}},
+	{"truncated model", "--model", "short.onnx", []string{"--model short.onnx"}},
+	{"array for a model", "--model", "x.npy", []string{"--model x.npy"}},
+	{"epsilon -1", "--epsilon", "-1", []string{"--epsilon -1", ">= 0"}},
+	{"epsilon NaN", "--epsilon", "NaN", []string{"--epsilon NaN", "finite"}},
+	{"epsilon infinite", "--epsilon", "inf", []string{"finite"}},
+	{"epsilon no number", "--epsilon", "big", []string{"big", "--epsilon"}},
+	{"norm", "--norm", "l3", []string{"--norm l3", "linf, l2 or l1"}},
+	{"attack", "--attack", "magic", []string{"--attack magic", "pgd"}},
+	{"loss", "--loss", "mse", []string{"--loss mse"}},
+	{"bounds reversed", "--bounds", "1,0", []string{"--bounds 1,0", "0,1"}},
+	{"bounds of one", "--bounds", "1", []string{"--bounds 1"}},
+	{"bounds infinite", "--bounds", "0,Inf", []string{"--bounds 0,Inf"}},
+	{"bounds equal", "--bounds", "1,1", []string{"--bounds 1,1"}},
+	{"bounds equal in float32", "--bounds", "1,1.00000000001", []string{"--bounds 1,1.00000000001"}},
+	{"bounds NaN", "--bounds", "nan,1", []string{"--bounds nan,1"}},
+	{"bounds of three", "--bounds", "0,1,2", []string{"--bounds 0,1,2"}},
+	{"bounds beyond float32", "--bounds", "0,1e39", []string{"--bounds 0,1e39"}},
+	{"epsilon minus infinity", "--epsilon", "-inf", []string{"--epsilon -Inf"}},
+	{"steps", "--steps", "-1", []string{"--steps -1"}},
+	{"no steps", "--steps", "0", []string{"--steps 0: must be at least 1"}},
+	{"no queries", "--queries", "0", []string{"--queries 0: must be at least 1"}},
+	{"no target classes", "--target-classes", "0", []string{"--target-classes 0: must be at least 1"}},
+	{"negative restarts", "--restarts", "-3", []string{"--restarts -3: must be at least 1"}},
+	{"no step size", "--step-size", "0", []string{"--step-size 0: must be finite and > 0"}},
+	{"step size NaN", "--step-size", "nan", []string{"--step-size NaN"}},
+	{"empty output's name", "--output", "", []string{"--output: is empty", "leave the flag out"}},
+	{"empty targets", "--targets", "", []string{"--targets: is empty"}},
+	{"empty out", "--out", "", []string{"--out: is empty"}},
+	{"queries", "--queries", "-1", []string{"--queries -1"}},
+	{"target classes", "--target-classes", "-2", []string{"--target-classes -2"}},
+	{"restarts", "--restarts", "0", []string{"--restarts 0"}},
+	{"batch size", "--batch-size", "0", []string{"--batch-size 0"}},
+	{"step size", "--step-size", "-0.1", []string{"--step-size -0.1"}},
+	{"step size infinite", "--step-size", "inf", []string{"--step-size"}},
+	{"folder of the output", "--out", "absent/adv.npy", []string{"--out absent/adv.npy", "no folder"}},
+	{"output over the input", "--out", "x.npy", []string{"--out x.npy", "--inputs"}},
+	{"output is a folder", "--out", ".", []string{"--out ."}},
+	{"backend", "--backend", "tpu", []string{"tpu", "xla:cpu"}},
 }
 
 func TestAttackRefuses(t *testing.T) {
@@ -54,68 +119,7 @@ func TestAttackRefuses(t *testing.T) {
 	require.NoError(t, os.WriteFile(at("short.npy"), whole[:len(whole)-100], 0o600))
 	require.NoError(t, os.WriteFile(at("text.npy"), []byte("not an array\n"), 0o600))
 
-	for _, c := range []struct {
-		name, flag, value string
-		words             []string
-	}{
-		{"channels last", "--inputs", "last.npy", []string{"--inputs last.npy", "[6 28 28 1]"}},
-		{"flat images", "--inputs", "flat.npy", []string{"--inputs flat.npy", "[n, ...]"}},
-		{"NaN pixels", "--inputs", "nan.npy", []string{"--inputs nan.npy", "NaN", "[5,3]", "not finite"}},
-		{"infinite pixels", "--inputs", "inf.npy", []string{"-Inf", "not finite"}},
-		{"pixels outside", "--inputs", "outside.npy", []string{"1.5", "[0, 1]"}},
-		{"no images", "--inputs", "none.npy", []string{"--inputs none.npy", "empty"}},
-		{"truncated images", "--inputs", "short.npy", []string{"--inputs short.npy", "truncated"}},
-		{"text for images", "--inputs", "text.npy", []string{"not a .npy file"}},
-		{"labels for images", "--inputs", "y.npy", []string{"--inputs y.npy", "float32"}},
-		{"missing images", "--inputs", "absent.npy", []string{"--inputs absent.npy", "no such file"}},
-		{"label 10 of 10", "--labels", "ten.npy", []string{"--labels ten.npy", "label 10 at row 3", "10 classes", "0 to 9"}},
-		{"label -1", "--labels", "minus.npy", []string{"label -1 at row 3"}},
-		{"too few labels", "--labels", "five.npy", []string{"5 labels for 6"}},
-		{"no labels", "--labels", "nolabels.npy", []string{"--labels nolabels.npy", "empty"}},
-		{"float labels", "--labels", "floats.npy", []string{"int64"}},
-		{"missing labels", "--labels", "absent.npy", []string{"no such file"}},
-		{"target is the label", "--targets", "y.npy", []string{"--targets y.npy", "own label"}},
-		{"target 10 of 10", "--targets", "ten.npy", []string{"--targets ten.npy", "10"}},
-		{"missing model", "--model", "absent.onnx", []string{"--model absent.onnx", "no such file"}},
-		{"truncated model", "--model", "short.onnx", []string{"--model short.onnx"}},
-		{"array for a model", "--model", "x.npy", []string{"--model x.npy"}},
-		{"epsilon -1", "--epsilon", "-1", []string{"--epsilon -1", ">= 0"}},
-		{"epsilon NaN", "--epsilon", "NaN", []string{"--epsilon NaN", "finite"}},
-		{"epsilon infinite", "--epsilon", "inf", []string{"finite"}},
-		{"epsilon no number", "--epsilon", "big", []string{"big", "--epsilon"}},
-		{"norm", "--norm", "l3", []string{"--norm l3", "linf, l2 or l1"}},
-		{"attack", "--attack", "magic", []string{"--attack magic", "pgd"}},
-		{"loss", "--loss", "mse", []string{"--loss mse"}},
-		{"bounds reversed", "--bounds", "1,0", []string{"--bounds 1,0", "0,1"}},
-		{"bounds of one", "--bounds", "1", []string{"--bounds 1"}},
-		{"bounds infinite", "--bounds", "0,Inf", []string{"--bounds 0,Inf"}},
-		{"bounds equal", "--bounds", "1,1", []string{"--bounds 1,1"}},
-		{"bounds equal in float32", "--bounds", "1,1.00000000001", []string{"--bounds 1,1.00000000001"}},
-		{"bounds NaN", "--bounds", "nan,1", []string{"--bounds nan,1"}},
-		{"bounds of three", "--bounds", "0,1,2", []string{"--bounds 0,1,2"}},
-		{"bounds beyond float32", "--bounds", "0,1e39", []string{"--bounds 0,1e39"}},
-		{"epsilon minus infinity", "--epsilon", "-inf", []string{"--epsilon -Inf"}},
-		{"steps", "--steps", "-1", []string{"--steps -1"}},
-		{"no steps", "--steps", "0", []string{"--steps 0: must be at least 1"}},
-		{"no queries", "--queries", "0", []string{"--queries 0: must be at least 1"}},
-		{"no target classes", "--target-classes", "0", []string{"--target-classes 0: must be at least 1"}},
-		{"negative restarts", "--restarts", "-3", []string{"--restarts -3: must be at least 1"}},
-		{"no step size", "--step-size", "0", []string{"--step-size 0: must be finite and > 0"}},
-		{"step size NaN", "--step-size", "nan", []string{"--step-size NaN"}},
-		{"empty output's name", "--output", "", []string{"--output: is empty", "leave the flag out"}},
-		{"empty targets", "--targets", "", []string{"--targets: is empty"}},
-		{"empty out", "--out", "", []string{"--out: is empty"}},
-		{"queries", "--queries", "-1", []string{"--queries -1"}},
-		{"target classes", "--target-classes", "-2", []string{"--target-classes -2"}},
-		{"restarts", "--restarts", "0", []string{"--restarts 0"}},
-		{"batch size", "--batch-size", "0", []string{"--batch-size 0"}},
-		{"step size", "--step-size", "-0.1", []string{"--step-size -0.1"}},
-		{"step size infinite", "--step-size", "inf", []string{"--step-size"}},
-		{"folder of the output", "--out", "absent/adv.npy", []string{"--out absent/adv.npy", "no folder"}},
-		{"output over the input", "--out", "x.npy", []string{"--out x.npy", "--inputs"}},
-		{"output is a folder", "--out", ".", []string{"--out ."}},
-		{"backend", "--backend", "tpu", []string{"tpu", "xla:cpu"}},
-	} {
+	for _, c := range attackRefusals {
 		t.Run(c.name, func(t *testing.T) { fails(t, dir, command(dir, with(good, c.flag, c.value)...), wrongUse, c.words...) })
 	}
 	for _, c := range []struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/nets/onnx"
 	"github.com/trustbook/trustbook/npy"
 	"github.com/trustbook/trustbook/robust"
 )
@@ -44,7 +45,7 @@ const arraysHelp = "Images are floats [n, ...] in the layout that the model take
 var modelSettings = []string{"inputs", "labels", "bounds", "scale", "output"}
 
 // options reads bounds, scale and output.
-func (f *modelFlags) options(changed func(flag string) bool) (o nets.ONNXOptions, err error) {
+func (f *modelFlags) options(changed func(flag string) bool) (o onnx.Options, err error) {
 	o.Output = f.output
 	low, high, ok := strings.Cut(f.bounds, ",")
 	var errLow, errHigh error
@@ -94,7 +95,7 @@ func (f *modelFlags) readImages() (images *tensors.Tensor, err error) {
 }
 
 // read reads the model and the arrays and checks that they fit each other; what is wrong with them is wrong use.
-func (f *modelFlags) read(o nets.ONNXOptions) (m *nets.Model, images *tensors.Tensor, labels []int32, err error) {
+func (f *modelFlags) read(o onnx.Options) (m *nets.Model, images *tensors.Tensor, labels []int32, err error) {
 	if images, err = f.readImages(); err != nil {
 		return nil, nil, nil, wrongFile("inputs", f.inputs, err)
 	}
@@ -102,8 +103,8 @@ func (f *modelFlags) read(o nets.ONNXOptions) (m *nets.Model, images *tensors.Te
 		return nil, nil, nil, wrongFile("labels", f.labels, err)
 	}
 	o.InputShape = images.Shape().Dimensions[1:]
-	m, err = nets.LoadONNX(f.model, o)
-	if err != nil && strings.Contains(err.Error(), "given input shape") {
+	m, err = onnx.Load(f.model, o)
+	if errors.Is(err, onnx.ErrInputShape) {
 		return nil, nil, nil, wrongFile("inputs", f.inputs, fmt.Errorf("images have shape %v, which the model does not take: %w", images.Shape().Dimensions, err))
 	}
 	if err != nil {

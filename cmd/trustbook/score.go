@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,10 +51,13 @@ func newScore() *cobra.Command {
 		delete(flags.Lookup(name).Annotations, cobra.BashCompOneRequiredFlag)
 	}
 	flags.StringVar(&f.curve, "curve", "", "CSV `FILE` with the header magnitude,accuracy; accuracies from 0 to 1")
-	flags.StringVar(&f.ideal, "ideal", "perfect", "network to compare with: `perfect` (always right) or invariant (keeps its accuracy at magnitude 0)")
+	flags.StringVar(&f.ideal, "ideal", "perfect",
+		"network to compare with: `perfect` (always right) or invariant (keeps its accuracy at magnitude 0)")
 	flags.Float64SliceVar(&f.pal, "pal", []float64{0.6, 0.1}, "top and bottom `FRACTIONS` of the Pal-score")
-	flags.BoolVar(&f.fold, "fold", false, "average accuracies at opposite magnitudes first (the Pal-score of a model's rotation and translation always is so)")
-	flags.StringSliceVar(&f.perturbations, "perturbations", []string{"inter", "intra", "noise"}, "`NAMES` of inter, intra (mixup), noise, rotation, translation")
+	flags.BoolVar(&f.fold, "fold", false,
+		"average accuracies at opposite magnitudes first (the Pal-score of a model's rotation and translation always is so)")
+	flags.StringSliceVar(&f.perturbations, "perturbations", []string{"inter", "intra", "noise"},
+		"`NAMES` of inter, intra (mixup), noise, rotation, translation")
 	flags.IntSliceVar(&f.layers, "layers", []int{0}, "`LAYERS` at which mixup and noise act")
 	flags.IntVar(&f.points, "points", 0, "`NUMBER` of magnitudes (default: 11, one every 10 degrees or pixel)")
 	flags.IntVar(&f.batch, "batch-size", 500, "`NUMBER` of examples in a batch")
@@ -120,8 +124,9 @@ func (f *scoreFlags) scoreCurve(c *cobra.Command, ideal scoring.Ideal, fractions
 		return printJSON(c, map[string]any{"gi": gi, "pal": pal, "ideal": f.ideal, "pal_fractions": f.pal, "points": len(curve.Magnitudes),
 			"notes": []string{}})
 	}
-	return printTable(c, &report.Table{Title: "Scores of " + filepath.Base(f.curve), Columns: []report.Column{{Name: "points"}, {Name: "Gi-score", Format: "%.4f"}, {Name: "Pal-score", Format: "%.4f"}},
-		Rows: [][]any{{len(curve.Magnitudes), gi, pal}}})
+	return printTable(c, &report.Table{Title: "Scores of " + filepath.Base(f.curve),
+		Columns: []report.Column{{Name: "points"}, {Name: "Gi-score", Format: "%.4f"}, {Name: "Pal-score", Format: "%.4f"}},
+		Rows:    [][]any{{len(curve.Magnitudes), gi, pal}}})
 }
 
 // modelScore is a measured curve with its scores.
@@ -138,16 +143,9 @@ func (f *scoreFlags) scoreModel(c *cobra.Command, ideal scoring.Ideal, fractions
 	if err := checkWhole(c.Flags().Changed, whole{"batch-size", f.batch, 1}, whole{"points", f.points, 2}); err != nil {
 		return err
 	}
-	var chosen []scoring.Perturbation
-	for _, name := range f.perturbations {
-		p, err := scoring.ByName(strings.TrimSpace(name))
-		if err != nil {
-			return usageError{err}
-		}
-		if all := p.Magnitudes(); f.points > 0 {
-			p = scoring.At(p, scoring.Linspace(all[0], all[len(all)-1], f.points)...)
-		}
-		chosen = append(chosen, p)
+	chosen, err := f.chosen()
+	if err != nil {
+		return err
 	}
 	options, err := f.options(c.Flags().Changed)
 	if err != nil {
@@ -181,6 +179,45 @@ func (f *scoreFlags) scoreModel(c *cobra.Command, ideal scoring.Ideal, fractions
 	if err != nil {
 		return err
 	}
+	scores, err := f.measure(c.Context(), r, data, chosen, ideal, fractions)
+	if err != nil {
+		return err
+	}
+	if f.asJSON {
+		return printJSON(c, map[string]any{"accuracy": accuracy, "examples": len(labels), "ideal": f.ideal, "pal_fractions": f.pal,
+			"seed": f.seed, "backend": e.Name(), "scores": scores, "notes": notesOf(m)})
+	}
+	caption := fmt.Sprintf("%d examples, accuracy %.1f%%, on %s", len(labels), 100*accuracy, e.Name())
+	if err := printTable(c, scoresTable("Scores of "+m.Name, caption, scores)); err != nil {
+		return err
+	}
+	notes := m.Notes
+	if accuracy < 0.9 {
+		notes = append(slices.Clone(notes), "the accuracy on these examples is low: the scores are meant for examples and labels "+
+			"that the network was trained on, and has learned")
+	}
+	printNotes(c, notes)
+	return nil
+}
+
+// chosen are the perturbations that the flags name, at as many magnitudes as they say.
+func (f *scoreFlags) chosen() (chosen []scoring.Perturbation, err error) {
+	for _, name := range f.perturbations {
+		p, err := scoring.ByName(strings.TrimSpace(name))
+		if err != nil {
+			return nil, usageError{err}
+		}
+		if all := p.Magnitudes(); f.points > 0 {
+			p = scoring.At(p, scoring.Linspace(all[0], all[len(all)-1], f.points)...)
+		}
+		chosen = append(chosen, p)
+	}
+	return chosen, nil
+}
+
+// measure scores every perturbation at every layer that it works in, and writes the curves where a folder is given.
+func (f *scoreFlags) measure(ctx context.Context, r *scoring.Responder, data fit.Data, chosen []scoring.Perturbation,
+	ideal scoring.Ideal, fractions scoring.PalFractions) ([]modelScore, error) {
 	scores := []modelScore{}
 	for _, p := range chosen {
 		layers := f.layers
@@ -188,18 +225,18 @@ func (f *scoreFlags) scoreModel(c *cobra.Command, ideal scoring.Ideal, fractions
 			layers = []int{0}
 		}
 		for _, layer := range layers {
-			curve, err := r.Respond(c.Context(), data, p, layer)
+			curve, err := r.Respond(ctx, data, p, layer)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			s := modelScore{Perturbation: p.Name(), Layer: layer, Magnitudes: curve.Magnitudes, Accuracies: curve.Accuracies}
 			if s.Gi, err = scoring.GiScore(curve, ideal); err != nil {
-				return usageError{err}
+				return nil, usageError{err}
 			}
 			folded := curve
 			if curve.Magnitudes[0] < 0 {
 				if folded, err = curve.Fold(); err != nil {
-					return err
+					return nil, err
 				}
 			}
 			if pal, err := scoring.PalScore(folded, fractions); err == nil { // else it is undefined: nothing is right near magnitude 0
@@ -208,18 +245,17 @@ func (f *scoreFlags) scoreModel(c *cobra.Command, ideal scoring.Ideal, fractions
 			scores = append(scores, s)
 			if f.out != "" {
 				if err := writeCurve(f.out, s, curve); err != nil {
-					return err
+					return nil, err
 				}
 			}
 		}
 	}
-	if f.asJSON {
-		return printJSON(c, map[string]any{"accuracy": accuracy, "examples": len(labels), "ideal": f.ideal, "pal_fractions": f.pal,
-			"seed": f.seed, "backend": e.Name(), "scores": scores, "notes": notesOf(m)})
-	}
-	t := &report.Table{Title: "Scores of " + m.Name, Columns: []report.Column{{Name: "perturbation"}, {Name: "layer"}, {Name: "Gi-score", Format: "%.4f"}, {Name: "Pal-score", Format: "%.2f"},
-		{Name: "accuracy at the end", Percent: true}},
-		Caption: fmt.Sprintf("%d examples, accuracy %.1f%%, on %s", len(labels), 100*accuracy, e.Name())}
+	return scores, nil
+}
+
+func scoresTable(title, caption string, scores []modelScore) *report.Table {
+	t := &report.Table{Title: title, Caption: caption, Columns: []report.Column{{Name: "perturbation"}, {Name: "layer"},
+		{Name: "Gi-score", Format: "%.4f"}, {Name: "Pal-score", Format: "%.2f"}, {Name: "accuracy at the end", Percent: true}}}
 	for _, s := range scores {
 		pal := any("undefined")
 		if s.Pal != nil {
@@ -227,15 +263,7 @@ func (f *scoreFlags) scoreModel(c *cobra.Command, ideal scoring.Ideal, fractions
 		}
 		t.Rows = append(t.Rows, []any{s.Perturbation, s.Layer, s.Gi, pal, s.Accuracies[len(s.Accuracies)-1]})
 	}
-	if err := printTable(c, t); err != nil {
-		return err
-	}
-	notes := m.Notes
-	if accuracy < 0.9 {
-		notes = append(slices.Clone(notes), "the accuracy on these examples is low: the scores are meant for examples and labels that the network was trained on, and has learned")
-	}
-	printNotes(c, notes)
-	return nil
+	return t
 }
 
 // writeCurve writes a curve as CSV, named after perturbation and layer.

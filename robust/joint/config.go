@@ -60,11 +60,6 @@ func Paper() Config {
 
 // WithDefaults fills in the zero fields.
 func (c Config) WithDefaults() Config {
-	orList := func(have *[]float64, want ...float64) {
-		if len(*have) == 0 {
-			*have = want
-		}
-	}
 	c.Scale = cmp.Or(c.Scale, "quick")
 	c.Dataset = cmp.Or(c.Dataset, "mnist")
 	c.Train, c.Test = cmp.Or(c.Train, 10_000), cmp.Or(c.Test, 1_000)
@@ -73,20 +68,16 @@ func (c Config) WithDefaults() Config {
 	c.Steps, c.Restarts = cmp.Or(c.Steps, 20), cmp.Or(c.Restarts, 1)
 	c.CertifyInput, c.CertifyWeight = cmp.Or(c.CertifyInput, 1e-3), cmp.Or(c.CertifyWeight, 1e-4)
 	c.VerifyImages, c.VerifyRandom = cmp.Or(c.VerifyImages, 100), cmp.Or(c.VerifyRandom, 2_000)
-	if len(c.Hidden) == 0 {
-		c.Hidden = []int{128, 64, 32}
-	}
-	if len(c.Seeds) == 0 {
-		c.Seeds = []int64{1, 2, 3, 4, 5}
-	}
+	study.Default(&c.Hidden, 128, 64, 32)
+	study.Default(&c.Seeds, 1, 2, 3, 4, 5)
 	if len(c.Methods) == 0 {
 		for _, m := range Methods() {
 			c.Methods = append(c.Methods, m.Name)
 		}
 	}
-	orList(&c.EpsilonInput, 0, 0.05, 0.1)
-	orList(&c.EpsilonWeight, 0, 0.002, 0.003, 0.005)
-	orList(&c.CertifyScales, 0.1, 0.3, 1, 3, 10)
+	study.Default(&c.EpsilonInput, 0, 0.05, 0.1)
+	study.Default(&c.EpsilonWeight, 0, 0.002, 0.003, 0.005)
+	study.Default(&c.CertifyScales, 0.1, 0.3, 1, 3, 10)
 	if c.Progress == nil {
 		c.Progress = report.Silent{}
 	}

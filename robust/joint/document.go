@@ -3,9 +3,8 @@ package joint
 import (
 	"fmt"
 
-	"gonum.org/v1/gonum/stat"
-
 	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/study"
 )
 
 // Document is the run as a report that stands alone.
@@ -50,12 +49,6 @@ func (r *Result) Document() *report.Document {
 
 // keys are the figures at the top of the report.
 func (r *Result) keys() []report.Key {
-	percent := func(values []float64) string {
-		if len(values) == 0 {
-			return "–"
-		}
-		return fmt.Sprintf("%.1f%%", 100*stat.Mean(values, nil))
-	}
 	broken, tried := 0, 0
 	for _, m := range r.Models {
 		for _, v := range m.Checks {
@@ -64,9 +57,9 @@ func (r *Result) keys() []report.Key {
 		}
 	}
 	return []report.Key{
-		{Label: "AT-x, inputs attacked", Value: percent(r.at(ATx, 0.1, 0)), Note: "accuracy at εx 0.1"},
-		{Label: "AT-x, weights attacked", Value: percent(r.at(ATx, 0, judgedWeight)), Note: fmt.Sprintf("accuracy at εw %g", judgedWeight)},
-		{Label: "Reg, certified", Value: percent(r.certifiedOf(Reg)), Note: fmt.Sprintf("at (%g, %g)", r.Config.CertifyInput, r.Config.CertifyWeight)},
+		{Label: "AT-x, inputs attacked", Value: study.Percent(r.at(ATx, 0.1, 0)), Note: "accuracy at εx 0.1"},
+		{Label: "AT-x, weights attacked", Value: study.Percent(r.at(ATx, 0, judgedWeight)), Note: fmt.Sprintf("accuracy at εw %g", judgedWeight)},
+		{Label: "Reg, certified", Value: study.Percent(r.certifiedOf(Reg)), Note: fmt.Sprintf("at (%g, %g)", r.Config.CertifyInput, r.Config.CertifyWeight)},
 		{Label: "Bounds broken", Value: fmt.Sprint(broken), Note: fmt.Sprintf("of %d perturbations", tried)},
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
+	"github.com/trustbook/trustbook/study"
 )
 
 // Config sizes the replication. The zero value is the quick scale: minutes on two cores.
@@ -27,26 +28,31 @@ type Config struct {
 	Depth int `json:"depth"` // blocks of the transformers; zero: 2
 	Heads int `json:"heads"` // zero: 4
 
-	Epochs       int     `json:"epochs"`        // of convolutional networks, and of adversarial training; zero: 4. Transformers take twice as many
+	Epochs       int     `json:"epochs"`        // of convolutional networks and adversarial training, transformers take twice as many; zero: 4
 	Pretrain     int     `json:"pretrain"`      // images to pre-train on; zero: 10,000
 	BatchSize    int     `json:"batch_size"`    // zero: 64
 	LearningRate float64 `json:"learning_rate"` // of AdamW, with 100 steps of warm-up and a cosine; zero: 1e-3
 	WeightDecay  float64 `json:"weight_decay"`  // zero: 0.05
 
-	Epsilon       []float64 `json:"epsilon"`        // grid of l-infinity radii; zero: 0.02, 0.05, 0.1, 0.2; with color 1/255, 2/255, 4/255, 8/255
-	Reference     float64   `json:"reference"`      // radius of that grid at which claims are judged, neither of all nor of none; zero: 0.05, with color 2/255, or else the grid's middle
-	TrainEpsilon  float64   `json:"train_epsilon"`  // radius of that grid for adversarial training; zero: 0.1, with color 8/255, or else the largest
-	Steps         int       `json:"steps"`          // of PGD, each a tenth of the radius; zero: 20
-	TrainSteps    int       `json:"train_steps"`    // of adversarial training; zero: 5
-	StrongImages  int       `json:"strong_images"`  // test examples for APGD; zero: 100
-	StrongSteps   int       `json:"strong_steps"`   // of APGD; zero: 50
-	InspectImages int       `json:"inspect_images"` // test examples on which blocks are read out; half as many are held out; zero: 200
+	// Epsilon is the grid of l-infinity radii; zero: 0.02, 0.05, 0.1, 0.2; with color 1/255, 2/255, 4/255, 8/255.
+	Epsilon []float64 `json:"epsilon"`
+	// Reference is the radius of that grid at which claims are judged, neither of all nor of none; zero: 0.05, with color
+	// 2/255, or else the grid's middle.
+	Reference float64 `json:"reference"`
+	// TrainEpsilon is the radius of that grid for adversarial training; zero: 0.1, with color 8/255, or else the largest.
+	TrainEpsilon  float64 `json:"train_epsilon"`
+	Steps         int     `json:"steps"`          // of PGD, each a tenth of the radius; zero: 20
+	TrainSteps    int     `json:"train_steps"`    // of adversarial training; zero: 5
+	StrongImages  int     `json:"strong_images"`  // test examples for APGD; zero: 100
+	StrongSteps   int     `json:"strong_steps"`   // of APGD; zero: 50
+	InspectImages int     `json:"inspect_images"` // test examples on which blocks are read out; half as many are held out; zero: 200
 
 	Imported []Imported `json:"imported,omitempty"` // networks to study in place of ours
 	Images   string     `json:"-"`                  // NPY files of labeled images for them, in place of a data set
 	Labels   string     `json:"-"`
 
 	Dir      string          `json:"-"` // finished work is kept here and found again; zero: nothing is kept
+	Shard    study.Shard     `json:"-"` // what to do of the work; zero: all
 	Progress report.Progress `json:"-"` // nil shows nothing
 }
 
@@ -58,8 +64,9 @@ type Imported struct {
 
 // Smoke proves in seconds that everything works; its numbers mean nothing.
 func Smoke() Config {
-	return Config{Scale: "smoke", Train: 256, Test: 48, Seeds: []int64{1}, Models: []string{CNN, ViT, PretrainedViT, ViTPGD}, Width: 16, Heads: 2, Epochs: 1,
-		Pretrain: 256, Epsilon: []float64{0.05, 0.1}, Steps: 3, TrainSteps: 1, StrongImages: 24, StrongSteps: 10, InspectImages: 48}
+	return Config{Scale: "smoke", Train: 256, Test: 48, Seeds: []int64{1}, Models: []string{CNN, ViT, PretrainedViT, ViTPGD},
+		Width: 16, Heads: 2, Epochs: 1, Pretrain: 256, Epsilon: []float64{0.05, 0.1}, Steps: 3, TrainSteps: 1,
+		StrongImages: 24, StrongSteps: 10, InspectImages: 48}
 }
 
 // Paper is what the specification of this replication foresees for a GPU without pretrained weights: the whole data set,
@@ -77,7 +84,8 @@ func (c Config) WithDefaults() Config {
 	c.Epochs, c.Pretrain, c.BatchSize = cmp.Or(c.Epochs, 4), cmp.Or(c.Pretrain, 10_000), cmp.Or(c.BatchSize, 64)
 	c.LearningRate, c.WeightDecay = cmp.Or(c.LearningRate, 1e-3), cmp.Or(c.WeightDecay, 0.05)
 	c.Steps, c.TrainSteps = cmp.Or(c.Steps, 20), cmp.Or(c.TrainSteps, 5)
-	c.StrongImages, c.StrongSteps, c.InspectImages = cmp.Or(c.StrongImages, 100), cmp.Or(c.StrongSteps, 50), cmp.Or(c.InspectImages, 200)
+	c.StrongImages, c.StrongSteps = cmp.Or(c.StrongImages, 100), cmp.Or(c.StrongSteps, 50)
+	c.InspectImages = cmp.Or(c.InspectImages, 200)
 	grid, reference, train := []float64{0.02, 0.05, 0.1, 0.2}, 0.05, 0.1
 	if c.color() {
 		grid, reference, train = []float64{1. / 255, 2. / 255, 4. / 255, 8. / 255}, 2./255, 8./255
@@ -124,46 +132,40 @@ func (c Config) color() bool {
 
 // Validate reports what cannot work, before anything runs.
 func (c Config) Validate() error {
-	for name, n := range map[string]int{"train": c.Train, "test": c.Test, "width": c.Width, "depth": c.Depth, "heads": c.Heads, "epochs": c.Epochs,
-		"pretrain": c.Pretrain, "batch_size": c.BatchSize, "steps": c.Steps, "train_steps": c.TrainSteps, "strong_images": c.StrongImages,
-		"strong_steps": c.StrongSteps} {
-		if n < 1 {
-			return errors.Errorf("vit: %s = %d: must be at least 1", name, n)
-		}
-	}
-	if c.Patch < 0 {
-		return errors.Errorf("vit: patch = %d: must be at least 1", c.Patch)
-	}
-	if c.InspectImages < 4 {
-		return errors.Errorf("vit: inspect_images = %d: must be at least 4, half of them to fit and half to test", c.InspectImages)
-	}
-	if c.BatchSize > min(c.Train, c.Pretrain) {
-		return errors.Errorf("vit: batch_size = %d for %d training and %d pre-training examples: must not be larger", c.BatchSize, c.Train, c.Pretrain)
-	}
-	for name, v := range map[string]float64{"learning_rate": c.LearningRate, "weight_decay": c.WeightDecay} {
-		if !(v > 0) || math.IsInf(v, 1) {
-			return errors.Errorf("vit: %s = %g: must be finite and > 0", name, v)
-		}
-	}
-	for i, s := range c.Seeds {
-		if slices.Contains(c.Seeds[:i], s) {
-			return errors.Errorf("vit: seed %d is given twice: an interval over seeds needs different ones", s)
-		}
-	}
+	return study.First("vit",
+		study.AtLeast(1, study.Count("train", c.Train), study.Count("test", c.Test), study.Count("patch", cmp.Or(c.Patch, 1)),
+			study.Count("width", c.Width), study.Count("depth", c.Depth), study.Count("heads", c.Heads), study.Count("epochs", c.Epochs),
+			study.Count("pretrain", c.Pretrain), study.Count("batch_size", c.BatchSize), study.Count("steps", c.Steps),
+			study.Count("train_steps", c.TrainSteps), study.Count("strong_images", c.StrongImages), study.Count("strong_steps", c.StrongSteps)),
+		study.AtLeast(4, study.Count("inspect_images", c.InspectImages)), // half of them to fit and half to test
+		study.Positive(study.Rate("learning_rate", c.LearningRate), study.Rate("weight_decay", c.WeightDecay)),
+		study.Seeds(c.Seeds), c.checkRadii(), c.checkModels(), c.Shard.Validate(c.Dir))
+}
+
+func (c Config) checkRadii() error {
 	for i, e := range c.Epsilon {
 		if err := (robust.Threat{Epsilon: e}).Validate(0); err != nil || math.IsInf(e, 1) || e == 0 || i > 0 && e <= c.Epsilon[i-1] {
-			return errors.Errorf("vit: epsilon = %v: must be finite, above 0 and grow", c.Epsilon)
+			return errors.Errorf("epsilon = %v: must be finite, above 0 and grow", c.Epsilon)
 		}
 	}
-	for name, e := range map[string]float64{"reference": c.Reference, "train_epsilon": c.TrainEpsilon} {
-		if !slices.Contains(c.Epsilon, e) {
-			return errors.Errorf("vit: %s = %g: must be one of epsilon, %v", name, e, c.Epsilon)
+	for _, e := range []study.Setting[float64]{study.Rate("reference", c.Reference), study.Rate("train_epsilon", c.TrainEpsilon)} {
+		if !slices.Contains(c.Epsilon, e.Value) {
+			return errors.Errorf("%s = %g: must be one of epsilon, %v", e.Name, e.Value, c.Epsilon)
 		}
 	}
-	if (c.Images == "") != (len(c.Imported) == 0) || (c.Images == "") != (c.Labels == "") {
-		return errors.New("vit: imported networks, images and labels belong together: give all or none")
-	}
-	if len(c.Imported) > 0 {
+	return nil
+}
+
+func (c Config) checkModels() error {
+	imported := len(c.Imported) > 0
+	switch {
+	case c.BatchSize > min(c.Train, c.Pretrain):
+		return errors.Errorf("batch_size = %d for %d training and %d pre-training examples: must not be larger", c.BatchSize, c.Train, c.Pretrain)
+	case (c.Images == "") == imported || (c.Images == "") != (c.Labels == ""):
+		return errors.New("imported networks, images and labels belong together: give all or none")
+	case imported && c.Shard != study.Shard{}:
+		return errors.New("a study of imported networks runs as a whole only: give no shard")
+	case imported:
 		return nil
 	}
 	_, err := modelsNamed(c.Models)
@@ -171,14 +173,4 @@ func (c Config) Validate() error {
 }
 
 // AtScale returns the configuration of a scale: "smoke", "quick" or "paper".
-func AtScale(scale string) (Config, error) {
-	switch scale {
-	case "smoke":
-		return Smoke(), nil
-	case "quick", "":
-		return Config{Scale: "quick"}, nil
-	case "paper":
-		return Paper(), nil
-	}
-	return Config{}, errors.Errorf("vit: scale %q: want smoke, quick or paper", scale)
-}
+func AtScale(scale string) (Config, error) { return study.AtScale("vit", scale, Smoke, Paper) }

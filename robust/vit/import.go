@@ -8,25 +8,26 @@ import (
 
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/nets/onnx"
 	"github.com/trustbook/trustbook/npy"
 	"github.com/trustbook/trustbook/robust"
 )
 
 // load reads the imported networks and the images to attack them on.
-func (s *study) load() error {
+func (s *Study) load() error {
 	var err error
-	if s.images, err = npy.ReadImages(s.c.Images); err != nil {
+	if s.images, err = npy.ReadImages(s.Config.Images); err != nil {
 		return err
 	}
-	if s.labels, err = npy.ReadLabels(s.c.Labels); err != nil {
+	if s.labels, err = npy.ReadLabels(s.Config.Labels); err != nil {
 		return err
 	}
 	shape := s.images.Shape().Dimensions
-	for _, in := range s.c.Imported {
+	for _, in := range s.Config.Imported {
 		if s.networks[in.Name] != nil {
 			return errors.Errorf("two networks are named %q: give each its own name", in.Name)
 		}
-		net, err := nets.LoadONNX(in.Path, nets.ONNXOptions{InputShape: shape[1:]})
+		net, err := onnx.Load(in.Path, onnx.Options{InputShape: shape[1:]})
 		if err != nil {
 			return err
 		}
@@ -40,16 +41,16 @@ func (s *study) load() error {
 			return err
 		}
 		s.networks[in.Name] = net
-		s.models = append(s.models, Model{Name: in.Name, About: "imported"})
+		s.Models = append(s.Models, Model{Name: in.Name, About: "imported"})
 	}
-	s.c.Test = shape[0]
+	s.Config.Test = shape[0]
 	s.describe = fmt.Sprintf("%d images of the user's own", shape[0])
 	s.sample = func(n int) (*tensors.Tensor, []int32, error) { return pick(s.images, s.labels, n) }
 	return nil
 }
 
 // importKey identifies an imported network and the images, for cache keys.
-func (s *study) importKey(net *nets.Model) (string, error) {
+func (s *Study) importKey(net *nets.Model) (string, error) {
 	return fit.Key(net, s.e.Name(), fit.Data{Images: s.images, Labels: s.labels}, fit.Config{})
 }
 

@@ -12,11 +12,10 @@ import (
 	"github.com/pkg/errors"
 	"gonum.org/v1/gonum/stat"
 
-	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
-	"github.com/trustbook/trustbook/robust/attack"
+	"github.com/trustbook/trustbook/study"
 )
 
 // looked is how many test images are shown in pictures, and maxLookedSide how large they may be, so that results stay
@@ -39,73 +38,62 @@ type Gallery struct {
 	Looks  []Look      `json:"looks"`
 }
 
-// gallery records what the first seed's CNN and transformer make of the first test images that both classify right.
-func (s *study) gallery(ctx context.Context) (found Gallery, err error) {
-	var models []Model
-	var keys []any
-	for _, m := range s.models {
-		if m.build != nil && (m.Name == CNN || m.Name == ViT) {
-			key, err := s.key(m, s.c.Seeds[0])
-			if err != nil {
-				return found, err
-			}
-			models, keys = append(models, m), append(keys, key)
-		}
+// hung are the models that the gallery shows: the CNN and the transformer, if images are small enough.
+func (s *Study) hung() []Model {
+	if max(s.layout.Height, s.layout.Width) > maxLookedSide {
+		return nil
 	}
-	d := s.images.Shape().Dimensions
-	if len(models) == 0 || max(d[1], d[2]) > maxLookedSide {
-		return found, nil
-	}
-	return fit.Remember(s.c.Dir, "vit-gallery-"+fit.Hash(keys, s.c.measuring()), func() (found Gallery, err error) {
-		gauges := make([]*gauge, len(models))
-		right := slices.Repeat([]bool{true}, len(s.labels))
-		for i, m := range models {
-			net, err := s.network(ctx, m, s.c.Seeds[0])
-			if err != nil {
-				return found, err
-			}
-			if gauges[i], err = s.gauge(m, net); err != nil {
-				return found, err
-			}
-			classes, err := gauges[i].victim.Predictions(ctx, s.images, nil)
-			if err != nil {
-				return found, err
-			}
-			for row, y := range s.labels {
-				right[row] = right[row] && classes[row] == y
-			}
+	return study.Where(s.Models, func(m Model) bool { return m.build != nil && (m.Name == CNN || m.Name == ViT) })
+}
+
+// gallery records what the first seed's networks make of the first test images that all classify right.
+func (s *Study) gallery(ctx context.Context) (found Gallery, err error) {
+	models := s.hung()
+	gauges := make([]*gauge, len(models))
+	right := slices.Repeat([]bool{true}, len(s.labels))
+	for i, m := range models {
+		if gauges[i], err = s.gauged(ctx, m.architecture(), m, s.Config.Seeds[0]); err != nil {
+			return found, err
 		}
-		values, err := tensors.CopyFlatData[float32](s.images)
+		classes, err := gauges[i].victim.Predictions(ctx, s.images, nil)
 		if err != nil {
 			return found, err
 		}
-		var labels []int32
-		for row, image := range rows(values, d[0]) {
-			if right[row] && len(labels) < looked {
-				found.Images, labels = append(found.Images, image), append(labels, s.labels[row])
-			}
+		for row, y := range s.labels {
+			right[row] = right[row] && classes[row] == y
 		}
-		if len(labels) == 0 {
-			return found, nil
+	}
+	values, err := tensors.CopyFlatData[float32](s.images)
+	if err != nil {
+		return found, err
+	}
+	var labels []int32
+	for row, image := range rows(values, len(s.labels)) {
+		if right[row] && len(labels) < looked {
+			found.Images, labels = append(found.Images, image), append(labels, s.labels[row])
 		}
-		for i, g := range gauges {
-			l, err := g.look(ctx, s, found.Images, labels)
-			if err != nil {
-				return found, errors.WithMessage(err, models[i].Name)
-			}
-			l.Model = models[i].Name
-			found.Looks = append(found.Looks, l)
-		}
+	}
+	if len(labels) == 0 {
 		return found, nil
-	})
+	}
+	for i, g := range gauges {
+		l, err := g.look(ctx, s, found.Images, labels)
+		if err != nil {
+			return found, errors.WithMessage(err, models[i].Name)
+		}
+		l.Model = models[i].Name
+		found.Looks = append(found.Looks, l)
+	}
+	return found, nil
 }
 
 // look attacks the images and looks into the network.
-func (g *gauge) look(ctx context.Context, s *study, images [][]float32, labels []int32) (l Look, err error) {
+func (g *gauge) look(ctx context.Context, s *Study, images [][]float32, labels []int32) (l Look, err error) {
 	n := len(images)
 	x := tensors.FromFlatDataAndDimensions(slices.Concat(images...), append([]int{n}, g.net.InputShape...)...)
-	o, err := robust.Evaluate(ctx, g.victim, s.c.pgd(s.c.Reference), robust.Problem{Images: x, Goal: robust.Goal{Labels: labels},
-		Threat: robust.Threat{Norm: robust.Linf, Epsilon: s.c.Reference}, Seed: s.c.Seeds[0]})
+	p := s.problem(s.Config.Reference, s.Config.Seeds[0])
+	p.Images, p.Goal.Labels = x, labels
+	o, err := robust.Evaluate(ctx, g.victim, s.Config.pgd(s.Config.Reference), p)
 	if err != nil {
 		return l, err
 	}
@@ -144,45 +132,9 @@ func (g *gauge) look(ctx context.Context, s *study, images [][]float32, labels [
 	return l, nil
 }
 
-// energy is the share of the perturbations' energy at each frequency of the cosine transform, [height·width].
-func (s *study) energy(perturbed *tensors.Tensor) ([]float64, error) {
-	if s.energies == nil { // compiled once
-		var err error
-		if s.energies, err = NewExec(s.e.Backend(), energyGraph); err != nil {
-			return nil, err
-		}
-	}
-	out, err := s.energies.Call1(s.images, perturbed)
-	if err != nil {
-		return nil, err
-	}
-	var shares []float64
-	for _, v := range tensors.MustCopyFlatData[float32](out) {
-		shares = append(shares, float64(v))
-	}
-	return shares, nil
-}
-
-func energyGraph(x, moved *Node) *Node {
-	energy := Square(attack.DCT2(Sub(moved, x)))
-	switch d := x.Shape().Dimensions; {
-	case len(d) == 3:
-		energy = ReduceSum(energy, 0)
-	case d[1] < d[3]: // channels first, as in some imported networks
-		energy = ReduceSum(energy, 0, 1)
-	default:
-		energy = ReduceSum(energy, 0, 3)
-	}
-	return Div(energy, MaxScalar(ReduceAllSum(energy), 1e-30))
-}
-
 // rows cuts values into n rows of equal length.
-func rows(values []float32, n int) (cut [][]float32) {
-	size := len(values) / n
-	for i := range n {
-		cut = append(cut, values[i*size:(i+1)*size])
-	}
-	return cut
+func rows(values []float32, n int) [][]float32 {
+	return slices.Collect(slices.Chunk(values, len(values)/n))
 }
 
 // onGrid leaves out a class token, which comes first, so that the rest fill a square.
@@ -224,8 +176,9 @@ func (r *Result) Pictures() *report.Grid {
 		return nil
 	}
 	g := &report.Grid{Title: "What the networks see", Columns: []string{"image"},
-		Caption: fmt.Sprintf("Perturbations of PGD at radius %.3g (red: brighter, blue: darker; pale pixels kept their random start, for want of a gradient), the liveliest channel of the first block's output, and how much each "+
-			"patch is attended to in the transformer's last block; first seed.", r.Config.Reference)}
+		Caption: fmt.Sprintf("Perturbations of PGD at radius %.3g (red: brighter, blue: darker; pale pixels kept their random start, "+
+			"for want of a gradient), the liveliest channel of the first block's output, and how much each patch is attended to in the "+
+			"transformer's last block; first seed.", r.Config.Reference)}
 	for _, pixels := range r.Gallery.Images {
 		g.Rows = append(g.Rows, []report.Image{report.NewImage(pixels, r.Shape...)})
 	}
@@ -260,66 +213,4 @@ func (r *Result) enlarged(values []float32) report.Image {
 	m := report.NewImage(pixels, height, width)
 	m.Range = [2]float32{slices.Min(values), slices.Max(values)}
 	return m
-}
-
-// energyFigure shows at which frequencies PGD perturbs.
-func (r *Result) energyFigure() *report.Figure {
-	f := &report.Figure{Title: "Where perturbations have their energy", PanelHeight: 3.2,
-		Caption: fmt.Sprintf("Share of the energy of PGD's perturbations at radius %.3g up to each frequency of the cosine transform (the larger of row and column, "+
-			"as a share of the side). Means over seeds.", r.Config.Reference)}
-	panel := report.Panel{X: report.Axis{Label: "frequency", Min: 0, Max: 1}, Y: report.Axis{Label: "share of energy up to it", Min: 0, Max: 1, Percent: true}}
-	for _, name := range r.natural() {
-		var curves [][]float64
-		for _, m := range r.For(name) {
-			if c := r.cumulative(m.Energy); c != nil {
-				curves = append(curves, c)
-			}
-		}
-		if len(curves) == 0 {
-			continue
-		}
-		line := report.Line{Name: name}
-		for i := range curves[0] {
-			sum := 0.0
-			for _, c := range curves {
-				sum += c[i]
-			}
-			line.X = append(line.X, float64(i+1)/float64(len(curves[0])))
-			line.Y = append(line.Y, sum/float64(len(curves)))
-		}
-		panel.Marks = append(panel.Marks, line)
-	}
-	noise := report.Line{Name: "white noise", NoPoints: true}
-	for i := range 29 {
-		x := float64(i) / 28
-		noise.X, noise.Y = append(noise.X, x), append(noise.Y, x*x)
-	}
-	panel.Marks = append(panel.Marks, noise)
-	f.Panels = []report.Panel{panel}
-	return f
-}
-
-// cumulative sums energy over the squares of low frequencies, from 1x1 to the whole.
-func (r *Result) cumulative(energy []float64) (c []float64) {
-	height, width := sides(r.Shape)
-	if len(energy) != height*width {
-		return nil
-	}
-	c = make([]float64, max(height, width))
-	for y := range height {
-		for x := range width {
-			for k := max(y, x); k < len(c); k++ {
-				c[k] += energy[y*width+x]
-			}
-		}
-	}
-	return c
-}
-
-// sides are the height and width of images with the channels first or last.
-func sides(shape []int) (height, width int) {
-	if len(shape) == 3 && shape[0] < shape[2] {
-		return shape[1], shape[2]
-	}
-	return shape[0], shape[1]
 }

@@ -54,23 +54,23 @@ func centered(from []uint8, shape, want []int) []uint8 {
 
 // pretrain trains a copy of each job's model with a head for the characters, then gives the model all of its weights but
 // the head's, which keep their initial values.
-func (s *study) pretrain(ctx context.Context, m Model, jobs []fit.Job) error {
+func (s *Study) pretrain(ctx context.Context, m Model, jobs []fit.Job) error {
 	wide := make([]fit.Job, len(jobs))
 	for i, job := range jobs {
-		seed := s.c.Seeds[i]
-		set, err := pretrainingSet(job.Model.InputShape, s.c.Pretrain, seed)
+		seed := job.Config.Seed
+		set, err := pretrainingSet(job.Model.InputShape, s.Config.Pretrain, seed)
 		if err != nil {
 			return err
 		}
-		net, err := m.build(s.c, job.Model.InputShape, set.Classes, seed)
+		net, err := m.build(s.Config, job.Model.InputShape, set.Classes, seed)
 		if err != nil {
 			return err
 		}
 		images, _ := set.Tensors()
 		wide[i] = fit.Job{Model: net, Train: fit.Data{Images: images, Labels: set.Labels, Checksum: set.Checksum()},
-			Config: s.c.fitting(m.epochs(s.c)/2, fit.CrossEntropy(), 0, seed), Options: fit.Options{Dir: s.c.Dir}}
+			Config: s.Config.fitting(m.epochs(s.Config)/2, fit.CrossEntropy(), 0, seed), Options: fit.Options{Dir: s.Config.Dir}}
 	}
-	if _, err := fit.TrainAll(ctx, s.e, wide, s.c.Progress, s.title("pre-train", m)); err != nil {
+	if err := s.trainAll(ctx, "pre-train", m, wide); err != nil {
 		return err
 	}
 	for i, job := range jobs {
@@ -102,7 +102,8 @@ func giveBody(net, wide *nets.Model) (given int, err error) {
 		given++
 	}
 	if given == len(net.Weights()) || given < len(net.Weights())-2 {
-		return 0, errors.Errorf("%d of %d weights (%s) fit: want all but the head's", given, len(net.Weights()), strings.Join(net.WeightPaths, ", "))
+		return 0, errors.Errorf("%d of %d weights (%s) fit: want all but the head's", given, len(net.Weights()),
+			strings.Join(net.WeightPaths, ", "))
 	}
 	return given, nil
 }

@@ -1,10 +1,22 @@
 package vit
 
 import (
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
 	"github.com/pkg/errors"
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/gonum/stat"
+
+	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/robust/attack"
 )
+
+// BlockRead tells how much of the image's fine detail a block still knows.
+type BlockRead struct {
+	Block string  `json:"block"`
+	R2    float64 `json:"r2"` // of a linear read-out of the image's high frequencies, on held-out images
+}
 
 // ridge is the penalty of the read-out, in units of the mean squared length of the features.
 const ridge = 1e-3
@@ -40,16 +52,16 @@ func readout(features, targets *mat.Dense) (float64, error) {
 	}
 	var cholesky mat.Cholesky
 	if !cholesky.Factorize(system) {
-		return 0, errors.New("vit: the read-out's system is not positive definite: the features are not finite")
+		return 0, errors.New("the read-out's system is not positive definite: the features are not finite")
 	}
 	if err := cholesky.SolveTo(&alpha, y); err != nil {
-		return 0, errors.WithMessage(err, "vit: read-out")
+		return 0, errors.WithMessage(err, "read-out")
 	}
 	predicted.Mul(&kTest, &alpha)
 	predicted.Sub(want, &predicted)
 	total := mat.Norm(want, 2)
 	if total == 0 {
-		return 0, errors.New("vit: the read-out has nothing to predict: its targets are constant")
+		return 0, errors.New("the read-out has nothing to predict: its targets are constant")
 	}
 	left := mat.Norm(&predicted, 2)
 	return 1 - left*left/(total*total), nil
@@ -68,4 +80,54 @@ func center(a, b *mat.Dense) {
 			}
 		}
 	}
+}
+
+// blocks reads the image's high frequencies out of every block; nil for a network that does not tell of its blocks.
+func (g *gauge) blocks(s *Study) ([]BlockRead, error) {
+	if g.net.Inspect == nil {
+		return nil, nil
+	}
+	images, _, err := s.sample(s.Config.InspectImages)
+	if err != nil {
+		return nil, err
+	}
+	if g.inspect == nil {
+		if g.inspect, err = model.NewExec(s.e.Backend(), g.net.Store, func(scope *model.Scope, x *Node) []*Node {
+			n := x.Shape().Dimensions[0]
+			out := []*Node{Reshape(Sub(x, attack.Filter(x, attack.Low, min(s.layout.Height, s.layout.Width)/4)), n, -1)}
+			g.blockNames = nil
+			for _, f := range g.net.Inspect(scope, x) {
+				if f.Kind != nets.Attention {
+					g.blockNames, out = append(g.blockNames, f.Name), append(out, Reshape(f.Node, n, -1))
+				}
+			}
+			return out
+		}); err != nil {
+			return nil, err
+		}
+	}
+	out, err := g.inspect.Call(images)
+	if err != nil {
+		return nil, err
+	}
+	target := matrix(out[0])
+	var found []BlockRead
+	for i, t := range out[1:] {
+		r2, err := readout(matrix(t), target)
+		if err != nil {
+			return nil, errors.WithMessagef(err, "block %s", g.blockNames[i])
+		}
+		found = append(found, BlockRead{Block: g.blockNames[i], R2: r2})
+	}
+	return found, nil
+}
+
+// matrix copies a float32 tensor [n, p].
+func matrix(t *tensors.Tensor) *mat.Dense {
+	d := t.Shape().Dimensions
+	m := mat.NewDense(d[0], d[1], nil)
+	for i, v := range tensors.MustCopyFlatData[float32](t) {
+		m.Set(i/d[1], i%d[1], float64(v))
+	}
+	return m
 }

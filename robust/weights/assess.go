@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"
+	"github.com/trustbook/trustbook/study"
 )
 
 // AssessConfig says how to assess a network. Zero fields mean the defaults.
@@ -70,9 +70,6 @@ func Assess(ctx context.Context, e *engine.Engine, m *nets.Model, d fit.Data, c 
 	if m == nil {
 		return nil, errors.New("weights: give a model")
 	}
-	if !(c.Epsilon > 0) || math.IsInf(c.Epsilon, 1) {
-		return nil, errors.Errorf("weights: Epsilon = %g: must be finite and > 0", c.Epsilon)
-	}
 	if err := m.CheckImages(d.Images); err != nil {
 		return nil, err
 	}
@@ -85,10 +82,8 @@ func Assess(ctx context.Context, e *engine.Engine, m *nets.Model, d fit.Data, c 
 	if c.Bits == nil {
 		c.Bits = []int{8, 7, 6, 5, 4, 3, 2}
 	}
-	for _, bits := range c.Bits {
-		if err := checkBits(bits); err != nil {
-			return nil, err
-		}
+	if err := study.First("weights", study.Positive(study.Rate("Epsilon", c.Epsilon)), checkBits(c.Bits...)); err != nil {
+		return nil, err
 	}
 	if c.Progress == nil {
 		c.Progress = report.Silent{}
@@ -116,11 +111,15 @@ func Assess(ctx context.Context, e *engine.Engine, m *nets.Model, d fit.Data, c 
 		r.Parts = append(r.Parts, p.PartAssessment)
 	}
 	for _, bits := range c.Bits {
-		b, err := a.bits(ctx, bits, d, c)
+		b, covered, err := a.bits(ctx, bits, c.pgd(), d, c.Seed)
 		if err != nil {
 			return nil, errors.WithMessagef(err, "%d bits", bits)
 		}
-		r.Bits = append(r.Bits, b)
+		known := BitsAssessment{Bits: bits, Rounded: b.Rounded, Attacked: b.Attacked}
+		if covered {
+			known.Certified = &b.Certified
+		}
+		r.Bits = append(r.Bits, known)
 		c.Progress.Advance(1)
 	}
 	return r, nil
@@ -211,41 +210,18 @@ func (a *Assessor) part(ctx context.Context, p *part, radii []float64, d fit.Dat
 		return err
 	}
 	c.Progress.Advance(1)
-	p.Certified, p.Margin, err = a.certified(d, radii)
-	return err
-}
-
-// certified are the certified accuracy and the median certified margin; nil where the bounds do not go.
-func (a *Assessor) certified(d fit.Data, radii []float64) (accuracy, median *float64, err error) {
 	if !a.Covered(radii) {
-		return nil, nil, nil
+		return nil
 	}
-	b, err := a.Bounds(d, radii)
+	bounds, err := a.Bounds(d, radii)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	margins := b.Margins(d.Labels)
+	margins := bounds.Margins(d.Labels)
 	share := positive(margins)
 	slices.Sort(margins)
-	return &share, &margins[len(margins)/2], nil
-}
-
-func (a *Assessor) bits(ctx context.Context, bits int, d fit.Data, c AssessConfig) (b BitsAssessment, err error) {
-	b.Bits = bits
-	predicted, err := a.Rounded(ctx, d, bits)
-	if err != nil {
-		return b, err
-	}
-	b.Rounded = matches(predicted, d.Labels)
-	radii, err := RoundingRadii(a.Net, bits)
-	if err != nil {
-		return b, err
-	}
-	if b.Attacked, err = a.Accuracy(ctx, c.pgd(), d, radii, c.Seed); err != nil {
-		return b, err
-	}
-	b.Certified, _, err = a.certified(d, radii)
-	return b, err
+	p.Certified, p.Margin = &share, &margins[len(margins)/2]
+	return nil
 }
 
 // Tables are the assessment's tables: the parts, and the rounded weights.
@@ -257,13 +233,14 @@ func (r *Assessment) Tables() []*report.Table {
 		return *v
 	}
 	parts := &report.Table{Title: "Weights under attack", Caption: fmt.Sprintf("%d examples, clean accuracy %.1f%%", r.Examples, 100*r.Clean),
-		Columns: []report.Column{{Name: "part"}, {Name: "weights"}, {Name: "certified accuracy", Percent: true}, {Name: "median certified margin"},
-			{Name: "random", Percent: true}, {Name: "weight PGD", Percent: true}}}
+		Columns: []report.Column{{Name: "part"}, {Name: "weights"}, {Name: "certified accuracy", Percent: true},
+			{Name: "median certified margin"}, {Name: "random", Percent: true}, {Name: "weight PGD", Percent: true}}}
 	for _, p := range r.Parts {
 		parts.Rows = append(parts.Rows, []any{p.Name, p.Weights, known(p.Certified), known(p.Margin), p.Random, p.Attacked})
 	}
 	bits := &report.Table{Title: "Rounded weights", Caption: "Weight PGD and certificate: inside the radii that rounding cannot leave",
-		Columns: []report.Column{{Name: "bits"}, {Name: "rounded", Percent: true}, {Name: "weight PGD", Percent: true}, {Name: "certified accuracy", Percent: true}}}
+		Columns: []report.Column{{Name: "bits"}, {Name: "rounded", Percent: true}, {Name: "weight PGD", Percent: true},
+			{Name: "certified accuracy", Percent: true}}}
 	for _, b := range r.Bits {
 		bits.Rows = append(bits.Rows, []any{b.Bits, b.Rounded, b.Attacked, known(b.Certified)})
 	}

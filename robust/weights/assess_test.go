@@ -15,13 +15,16 @@ import (
 // noise are images at random, labeled by the network itself.
 func noise(t *testing.T, m *nets.Model, n int) fit.Data {
 	t.Helper()
-	rng := rand.New(rand.NewPCG(41, 42))
-	pixels := make([]float32, n*product(m.InputShape))
+	rng, size := rand.New(rand.NewPCG(41, 42)), 1
+	for _, d := range m.InputShape {
+		size *= d
+	}
+	pixels := make([]float32, n*size)
 	for i := range pixels {
 		pixels[i] = rng.Float32()
 	}
 	d := fit.Data{Images: tensors.FromFlatDataAndDimensions(pixels, append([]int{n}, m.InputShape...)...)}
-	p, err := nets.NewPredictor(testengine.Get(t).Backend(), m, n)
+	p, err := nets.NewPredictor(testengine.Quick(t).Backend(), m, n)
 	require.NoError(t, err)
 	d.Labels, err = p.Classes(d.Images)
 	require.NoError(t, err)
@@ -42,7 +45,8 @@ func TestAssess(t *testing.T) {
 		}, []string{"all weights", "dense_0/weights 6×8", "dense_1/weights 8×3"}, []bool{true, true, true}, ""},
 		{"tanh", func() (*nets.Model, error) {
 			return nets.NewMLP(nets.MLPConfig{Input: []int{6}, Hidden: []int{8}, Classes: 3, Seed: 1, Activation: nets.ActTanh})
-		}, []string{"all weights", "the last dense layer", "dense_0/weights 6×8", "dense_1/weights 8×3"}, []bool{false, true, false, true}, "activation tanh can be negative"},
+		}, []string{"all weights", "the last dense layer", "dense_0/weights 6×8", "dense_1/weights 8×3"}, []bool{false, true, false, true},
+			"activation tanh can be negative"},
 		{"cnn", func() (*nets.Model, error) {
 			return nets.NewCNN(nets.CNNConfig{Input: []int{8, 8, 1}, Channels: []int{2}, Dense: 7, Classes: 3, Seed: 5})
 		}, []string{"all weights", "the last 2 dense layers", "conv_0/weights 3×3×1×2", "dense_0/weights 32×7", "dense_1/weights 7×3"},
@@ -52,7 +56,7 @@ func TestAssess(t *testing.T) {
 			m, err := c.model()
 			require.NoError(t, err)
 			d := noise(t, m, 60)
-			a, err := Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{Epsilon: 0.01, Bits: []int{16, 3}, Seed: 1})
+			a, err := Assess(t.Context(), testengine.Quick(t), m, d, AssessConfig{Epsilon: 0.01, Bits: []int{16, 3}, Seed: 1})
 			require.NoError(t, err)
 			require.Equal(t, 1.0, a.Clean)
 			require.Equal(t, 60, a.Examples)
@@ -89,9 +93,9 @@ func TestAssessRelative(t *testing.T) {
 	m, err := nets.NewMLP(nets.MLPConfig{Input: []int{6}, Hidden: []int{8}, Classes: 3, Seed: 1})
 	require.NoError(t, err)
 	d := noise(t, m, 40)
-	small, err := Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{Epsilon: 0.001, Relative: true, Bits: []int{}})
+	small, err := Assess(t.Context(), testengine.Quick(t), m, d, AssessConfig{Epsilon: 0.001, Relative: true, Bits: []int{}})
 	require.NoError(t, err)
-	large, err := Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{Epsilon: 0.2, Relative: true, Bits: []int{}})
+	large, err := Assess(t.Context(), testengine.Quick(t), m, d, AssessConfig{Epsilon: 0.2, Relative: true, Bits: []int{}})
 	require.NoError(t, err)
 	require.Empty(t, small.Bits)
 	require.Greater(t, small.Parts[0].Attacked, large.Parts[0].Attacked)
@@ -104,23 +108,26 @@ func TestAssessBadInput(t *testing.T) {
 	d := noise(t, m, 5)
 	for want, call := range map[string]func() (*Assessment, error){
 		"give a model": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), nil, d, AssessConfig{Epsilon: 1})
+			return Assess(t.Context(), testengine.Quick(t), nil, d, AssessConfig{Epsilon: 1})
 		},
-		"Epsilon = 0: must be finite and > 0": func() (*Assessment, error) { return Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{}) },
+		"Epsilon = 0: must be finite and > 0": func() (*Assessment, error) {
+			return Assess(t.Context(), testengine.Quick(t), m, d, AssessConfig{})
+		},
 		"Epsilon = -1": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{Epsilon: -1})
+			return Assess(t.Context(), testengine.Quick(t), m, d, AssessConfig{Epsilon: -1})
 		},
 		"1 bits": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{Epsilon: 1, Bits: []int{1}})
+			return Assess(t.Context(), testengine.Quick(t), m, d, AssessConfig{Epsilon: 1, Bits: []int{1}})
 		},
 		"2 labels for 5 images": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), m, fit.Data{Images: d.Images, Labels: d.Labels[:2]}, AssessConfig{Epsilon: 1})
+			return Assess(t.Context(), testengine.Quick(t), m, fit.Data{Images: d.Images, Labels: d.Labels[:2]}, AssessConfig{Epsilon: 1})
 		},
 		"label 7 at row 0": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), m, fit.Data{Images: d.Images, Labels: []int32{7, 0, 0, 0, 0}}, AssessConfig{Epsilon: 1})
+			wrong := fit.Data{Images: d.Images, Labels: []int32{7, 0, 0, 0, 0}}
+			return Assess(t.Context(), testengine.Quick(t), m, wrong, AssessConfig{Epsilon: 1})
 		},
 		"no images given": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), m, fit.Data{}, AssessConfig{Epsilon: 1})
+			return Assess(t.Context(), testengine.Quick(t), m, fit.Data{}, AssessConfig{Epsilon: 1})
 		},
 	} {
 		_, err := call()

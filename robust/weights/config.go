@@ -8,7 +8,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/report"
-	"github.com/trustbook/trustbook/robust"
+	"github.com/trustbook/trustbook/study"
 )
 
 // Config sizes the replication. The zero value is the quick scale: minutes on two cores.
@@ -44,13 +44,15 @@ type Config struct {
 
 	Bits []int `json:"bits"` // to which weights are rounded; zero: 12, 10, 8, 7, 6, 5, 4, 3, 2
 
-	GapMus    []float64 `json:"gap_mus"`    // factors of the norms in the experiment on generalization; zero: 0, 1e-3, 3e-3, 1e-2, 3e-2, 0.1
+	// The experiment on generalization: factors of the norms; zero: 0, 1e-3, 3e-3, 1e-2, 3e-2, 0.1
+	GapMus    []float64 `json:"gap_mus"`
 	GapTrain  int       `json:"gap_train"`  // training examples; zero: 2,000
 	GapTest   int       `json:"gap_test"`   // zero: 2,000
 	GapEpochs int       `json:"gap_epochs"` // zero: 60
 	GapNoise  float64   `json:"gap_noise"`  // share of labels drawn at random; zero: 0.2
 
 	Dir      string          `json:"-"` // finished work is kept here and found again; zero: nothing is kept
+	Shard    study.Shard     `json:"-"` // what to do of the work; zero: all
 	Progress report.Progress `json:"-"` // nil shows nothing
 }
 
@@ -71,11 +73,6 @@ func Paper() Config {
 
 // WithDefaults fills in the zero fields.
 func (c Config) WithDefaults() Config {
-	orList := func(have *[]float64, want ...float64) {
-		if len(*have) == 0 {
-			*have = want
-		}
-	}
 	c.Scale, c.Dataset = cmp.Or(c.Scale, "quick"), cmp.Or(c.Dataset, "mnist")
 	c.Train, c.Test = cmp.Or(c.Train, 10_000), cmp.Or(c.Test, 2_000)
 	c.WarmUp, c.Epochs = cmp.Or(c.WarmUp, 3), cmp.Or(c.Epochs, 12)
@@ -83,22 +80,17 @@ func (c Config) WithDefaults() Config {
 	c.Steps, c.Restarts, c.Draws = cmp.Or(c.Steps, 20), cmp.Or(c.Restarts, 1), cmp.Or(c.Draws, 10)
 	c.LayerEpsilon, c.LayerCertify = cmp.Or(c.LayerEpsilon, 0.01), cmp.Or(c.LayerCertify, 1e-3)
 	c.VerifyImages, c.VerifyRandom = cmp.Or(c.VerifyImages, 100), cmp.Or(c.VerifyRandom, 2_000)
-	c.GapTrain, c.GapTest, c.GapEpochs, c.GapNoise = cmp.Or(c.GapTrain, 2_000), cmp.Or(c.GapTest, 2_000), cmp.Or(c.GapEpochs, 60), cmp.Or(c.GapNoise, 0.2)
-	if len(c.Hidden) == 0 {
-		c.Hidden = []int{128, 64, 32}
-	}
-	if len(c.Seeds) == 0 {
-		c.Seeds = []int64{1, 2, 3, 4, 5}
-	}
-	if len(c.Bits) == 0 {
-		c.Bits = []int{12, 10, 8, 7, 6, 5, 4, 3, 2}
-	}
-	orList(&c.Lambdas, 0, 1e-3, 3e-3)
-	orList(&c.Mus, 0, 1e-3, 1e-2)
-	orList(&c.Epsilon, 0.002, 0.005, 0.01)
-	orList(&c.Certify, 1e-4, 3e-4, 1e-3)
-	orList(&c.VerifyAt, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
-	orList(&c.GapMus, 0, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
+	c.GapTrain, c.GapTest = cmp.Or(c.GapTrain, 2_000), cmp.Or(c.GapTest, 2_000)
+	c.GapEpochs, c.GapNoise = cmp.Or(c.GapEpochs, 60), cmp.Or(c.GapNoise, 0.2)
+	study.Default(&c.Seeds, 1, 2, 3, 4, 5)
+	study.Default(&c.Hidden, 128, 64, 32)
+	study.Default(&c.Bits, 12, 10, 8, 7, 6, 5, 4, 3, 2)
+	study.Default(&c.Lambdas, 0, 1e-3, 3e-3)
+	study.Default(&c.Mus, 0, 1e-3, 1e-2)
+	study.Default(&c.Epsilon, 0.002, 0.005, 0.01)
+	study.Default(&c.Certify, 1e-4, 3e-4, 1e-3)
+	study.Default(&c.VerifyAt, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+	study.Default(&c.GapMus, 0, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
 	if c.Progress == nil {
 		c.Progress = report.Silent{}
 	}
@@ -107,69 +99,52 @@ func (c Config) WithDefaults() Config {
 
 // Validate reports what cannot work, before anything runs.
 func (c Config) Validate() error {
-	for name, n := range map[string]int{"train": c.Train, "test": c.Test, "warm_up": c.WarmUp, "epochs": c.Epochs, "batch_size": c.BatchSize,
-		"steps": c.Steps, "restarts": c.Restarts, "draws": c.Draws, "verify_images": c.VerifyImages, "verify_random": c.VerifyRandom,
-		"gap_train": c.GapTrain, "gap_test": c.GapTest, "gap_epochs": c.GapEpochs} {
-		if n < 1 {
-			return errors.Errorf("weights: %s = %d: must be at least 1", name, n)
-		}
+	return study.First("weights",
+		study.AtLeast(1, study.Count("train", c.Train), study.Count("test", c.Test), study.Count("warm_up", c.WarmUp),
+			study.Count("epochs", c.Epochs), study.Count("batch_size", c.BatchSize), study.Count("steps", c.Steps),
+			study.Count("restarts", c.Restarts), study.Count("draws", c.Draws), study.Count("verify_images", c.VerifyImages),
+			study.Count("verify_random", c.VerifyRandom), study.Count("gap_train", c.GapTrain), study.Count("gap_test", c.GapTest),
+			study.Count("gap_epochs", c.GapEpochs)),
+		study.Positive(study.Rate("learning_rate", c.LearningRate), study.Rate("epsilon_train", c.EpsilonTrain),
+			study.Rate("layer_epsilon", c.LayerEpsilon), study.Rate("layer_certify", c.LayerCertify)),
+		study.Seeds(c.Seeds), c.checkSizes(), c.checkLists(), checkBits(c.Bits...), c.Shard.Validate(c.Dir))
+}
+
+func (c Config) checkSizes() error {
+	least := min(c.Train, c.GapTrain)
+	switch {
+	case c.BatchSize > least:
+		return errors.Errorf("batch_size = %d for %d training examples: must not be larger", c.BatchSize, least)
+	case c.Test > c.Train:
+		return errors.Errorf("test = %d for %d training examples: as many of both are attacked, so it must not be larger", c.Test, c.Train)
+	case slices.ContainsFunc(c.Hidden, func(n int) bool { return n < 1 }):
+		return errors.Errorf("hidden = %v: widths must be at least 1", c.Hidden)
+	case !(c.GapNoise >= 0 && c.GapNoise <= 1):
+		return errors.Errorf("gap_noise = %g: must be between 0 and 1", c.GapNoise)
 	}
-	if least := min(c.Train, c.GapTrain); c.BatchSize > least {
-		return errors.Errorf("weights: batch_size = %d for %d training examples: must not be larger", c.BatchSize, least)
-	}
-	if c.Test > c.Train {
-		return errors.Errorf("weights: test = %d for %d training examples: as many of both are attacked, so it must not be larger", c.Test, c.Train)
-	}
-	if slices.ContainsFunc(c.Hidden, func(n int) bool { return n < 1 }) {
-		return errors.Errorf("weights: hidden = %v: widths must be at least 1", c.Hidden)
-	}
-	if !(c.LearningRate > 0) || math.IsInf(c.LearningRate, 1) {
-		return errors.Errorf("weights: learning_rate = %g: must be finite and > 0", c.LearningRate)
-	}
-	if !(c.GapNoise >= 0 && c.GapNoise <= 1) {
-		return errors.Errorf("weights: gap_noise = %g: must be between 0 and 1", c.GapNoise)
-	}
-	for i, s := range c.Seeds {
-		if slices.Contains(c.Seeds[:i], s) {
-			return errors.Errorf("weights: seed %d is given twice: an interval over seeds needs different ones", s)
-		}
-	}
-	for name, list := range map[string][]float64{"lambdas": c.Lambdas, "mus": c.Mus, "gap_mus": c.GapMus, "epsilon": c.Epsilon, "certify": c.Certify,
-		"verify_at": c.VerifyAt} {
-		for i, v := range list {
-			if i > 0 && v <= list[i-1] {
-				return errors.Errorf("weights: %s = %v: must grow", name, list)
+	return nil
+}
+
+func (c Config) checkLists() error {
+	for _, s := range []struct {
+		name string
+		list []float64
+	}{{"lambdas", c.Lambdas}, {"mus", c.Mus}, {"gap_mus", c.GapMus}, {"epsilon", c.Epsilon}, {"certify", c.Certify},
+		{"verify_at", c.VerifyAt}} {
+		for i, v := range s.list {
+			if i > 0 && v <= s.list[i-1] {
+				return errors.Errorf("%s = %v: must grow", s.name, s.list)
 			}
-			if err := (robust.Threat{Weights: []float64{v}}).Validate(1); err != nil {
-				return errors.Errorf("weights: %s = %v: each must be finite and >= 0", name, list)
+			if !(v >= 0) || math.IsInf(v, 1) {
+				return errors.Errorf("%s = %v: each must be finite and >= 0", s.name, s.list)
 			}
-		}
-	}
-	for name, v := range map[string]float64{"epsilon_train": c.EpsilonTrain, "layer_epsilon": c.LayerEpsilon, "layer_certify": c.LayerCertify} {
-		if !(v > 0) || math.IsInf(v, 1) {
-			return errors.Errorf("weights: %s = %g: must be finite and > 0", name, v)
 		}
 	}
 	if c.Lambdas[0] != 0 || c.Mus[0] != 0 || c.GapMus[0] != 0 {
-		return errors.Errorf("weights: lambdas, mus and gap_mus must start at 0: cross-entropy alone is what the others are held against")
-	}
-	for _, b := range c.Bits {
-		if err := checkBits(b); err != nil {
-			return err
-		}
+		return errors.New("lambdas, mus and gap_mus must start at 0: cross-entropy alone is what the others are held against")
 	}
 	return nil
 }
 
 // AtScale returns the configuration of a scale: "smoke", "quick" or "paper".
-func AtScale(scale string) (Config, error) {
-	switch scale {
-	case "smoke":
-		return Smoke(), nil
-	case "quick", "":
-		return Config{Scale: "quick"}, nil
-	case "paper":
-		return Paper(), nil
-	}
-	return Config{}, errors.Errorf("weights: scale %q: want smoke, quick or paper", scale)
-}
+func AtScale(scale string) (Config, error) { return study.AtScale("weights", scale, Smoke, Paper) }

@@ -2,18 +2,17 @@ package weights
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"
 	"github.com/trustbook/trustbook/robust/certify"
+	"github.com/trustbook/trustbook/study"
 )
 
 // Measured are the figures of one trained network. Radii are those of Config, in its order.
@@ -44,185 +43,150 @@ type Layer struct {
 	Certified float64 `json:"certified"` // certified accuracy at LayerCertify
 }
 
-// Bits are the figures of a network whose weights are rounded.
-type Bits struct {
-	Rounded   float64 `json:"rounded"`   // test accuracy
-	Attacked  float64 `json:"attacked"`  // under weight PGD inside the same radii
-	Certified float64 `json:"certified"` // certified accuracy inside these radii
-	// Broken counts examples with a certificate that rounding misclassifies all the same: must be 0.
-	Broken int `json:"broken"`
-}
-
 // gauge measures networks of one architecture.
 type gauge struct {
 	*Assessor
-	c        Config
-	test     fit.Data
 	verifier *certify.Verifier
-	images   *tensors.Tensor // on which the bounds are attacked
-	labels   []int32
 }
 
-func newGauge(e *engine.Engine, like *nets.Model, d *fit.Sets, c Config) (*gauge, error) {
-	g := &gauge{c: c, test: fit.Data{Images: d.Images, Labels: d.Labels}}
-	var err error
-	if g.Assessor, err = NewAssessor(e, like, min(1000, len(d.Labels))); err != nil {
-		return nil, err
+// gauged returns the gauge with the weights of a network.
+func (s *Study) gauged(net *nets.Model) (*gauge, error) {
+	if s.gauge == nil {
+		g := &gauge{}
+		var err error
+		if g.Assessor, err = NewAssessor(s.e, net, min(1000, len(s.Data.Labels))); err != nil {
+			return nil, err
+		}
+		if g.verifier, err = certify.NewVerifier(s.e, g.Net); err != nil {
+			return nil, err
+		}
+		s.gauge = g
 	}
-	if g.verifier, err = certify.NewVerifier(e, g.Net); err != nil {
-		return nil, err
-	}
-	g.images, g.labels, err = d.Sample(c.VerifyImages)
-	return g, err
+	return s.gauge, s.gauge.Net.CopyWeights(net)
 }
 
-// measure attacks, certifies and rounds one network. train is what it was trained on.
-func (g *gauge) measure(ctx context.Context, net *nets.Model, method string, seed int64, train fit.Data) (Measured, error) {
-	r := Measured{Method: method, Seed: seed}
-	c := g.c
-	if err := g.Net.CopyWeights(net); err != nil {
+// Measure attacks, certifies and rounds a network that was trained with a method and seed.
+func (s *Study) Measure(ctx context.Context, net *nets.Model, method string, seed int64) (Measured, error) {
+	r, c := Measured{Method: method, Seed: seed}, s.Config
+	g, err := s.gauged(net)
+	if err != nil {
 		return r, err
 	}
-	layers := len(g.Net.Dense)
-	c.Progress.Begin(fmt.Sprintf("attack %s, seed %d", method, seed), 0, 2+3*len(c.Epsilon)+len(c.Certify)+2*layers+len(c.VerifyAt)+len(c.Bits))
+	c.Progress.Begin("attack "+study.Label(method, seed), 0,
+		2+3*len(c.Epsilon)+len(c.Certify)+2*len(g.Net.Dense)+len(c.VerifyAt)+len(c.Bits))
 	defer c.Progress.End()
-	seen, err := spread(train, len(g.test.Labels))
-	if err != nil {
-		return r, err
-	}
-	pgd, random := attack.JointPGD{Steps: c.Steps, Restarts: c.Restarts}, attack.RandomWeights{Draws: c.Draws}
-	accuracy := func(into *float64, by robust.Attack, d fit.Data, radii ...float64) {
-		if err == nil {
-			*into, err = g.Accuracy(ctx, by, d, radii, seed)
-			c.Progress.Advance(1)
-		}
-	}
-	accuracy(&r.Clean, pgd, g.test, 0)
-	accuracy(&r.CleanTrain, pgd, seen, 0)
-	r.Attacked, r.AttackedTrain, r.Random = make([]float64, len(c.Epsilon)), make([]float64, len(c.Epsilon)), make([]float64, len(c.Epsilon))
-	for i, epsilon := range c.Epsilon {
-		accuracy(&r.Attacked[i], pgd, g.test, epsilon)
-		accuracy(&r.AttackedTrain[i], pgd, seen, epsilon)
-		accuracy(&r.Random[i], random, g.test, epsilon)
-	}
-	r.Layers = make([]Layer, layers)
-	for k := range layers {
-		accuracy(&r.Layers[k].Attacked, pgd, g.test, g.Coverage.Radii(c.LayerEpsilon, k)...)
-	}
-	if err != nil {
-		return r, err
-	}
-	if err := g.certify(&r); err != nil {
-		return r, err
-	}
-	for _, epsilon := range c.VerifyAt {
-		v, err := g.verifier.Verify(ctx, g.images, g.labels, robust.Threat{Weights: []float64{epsilon}},
-			certify.VerifyConfig{Random: c.VerifyRandom, Steps: c.Steps, Seed: seed})
-		if err != nil {
+	for _, step := range []func(context.Context, *gauge, *Measured) error{s.attack, s.certify, s.verify, s.round} {
+		if err := step(ctx, g, &r); err != nil {
 			return r, err
 		}
-		r.Checks = append(r.Checks, *v)
-		c.Progress.Advance(1)
 	}
-	for _, bits := range c.Bits {
-		b, err := g.rounded(ctx, bits, seed)
-		if err != nil {
-			return r, err
-		}
-		r.Bits = append(r.Bits, b)
-		c.Progress.Advance(1)
-	}
-	r.Norms, err = InfNorms(g.Net)
-	if err != nil {
-		return r, err
-	}
-	r.Complexity, err = RademacherBound(r.Norms, max(math.Abs(g.Net.Lower), math.Abs(g.Net.Upper)), product(g.Net.InputShape), len(train.Labels))
+	r.Norms, r.Complexity, err = complexity(g.Net, c.Train)
 	return r, err
 }
 
-func (g *gauge) certify(r *Measured) error {
-	for _, epsilon := range g.c.Certify {
-		b, err := g.Bounds(g.test, []float64{epsilon})
+// pgd is the attack on weights.
+func (c Config) pgd() robust.Attack { return attack.JointPGD{Steps: c.Steps, Restarts: c.Restarts} }
+
+// test are the examples on which networks are measured.
+func (s *Study) test() fit.Data { return fit.Data{Images: s.Data.Images, Labels: s.Data.Labels} }
+
+// attack moves the weights, all together and layer by layer.
+func (s *Study) attack(ctx context.Context, g *gauge, r *Measured) error {
+	c, test := s.Config, s.test()
+	seen, err := s.trainedOn(r.Seed)
+	accuracy := func(by robust.Attack, d fit.Data, radii ...float64) (a float64) {
+		if err == nil {
+			a, err = g.Accuracy(ctx, by, d, radii, r.Seed)
+			c.Progress.Advance(1)
+		}
+		return a
+	}
+	r.Clean, r.CleanTrain = accuracy(c.pgd(), test, 0), accuracy(c.pgd(), seen, 0)
+	for _, epsilon := range c.Epsilon {
+		r.Attacked = append(r.Attacked, accuracy(c.pgd(), test, epsilon))
+		r.AttackedTrain = append(r.AttackedTrain, accuracy(c.pgd(), seen, epsilon))
+		r.Random = append(r.Random, accuracy(attack.RandomWeights{Draws: c.Draws}, test, epsilon))
+	}
+	for k := range g.Net.Dense {
+		r.Layers = append(r.Layers, Layer{Attacked: accuracy(c.pgd(), test, g.Coverage.Radii(c.LayerEpsilon, k)...)})
+	}
+	return err
+}
+
+// certify bounds what moving the weights can do, all together and layer by layer.
+func (s *Study) certify(_ context.Context, g *gauge, r *Measured) error {
+	test := s.test()
+	for _, epsilon := range s.Config.Certify {
+		b, err := g.Bounds(test, []float64{epsilon})
 		if err != nil {
 			return err
 		}
-		r.CertifiedBound = append(r.CertifiedBound, certify.Share(b.Certified(g.test.Labels)))
-		r.CertifiedIBP = append(r.CertifiedIBP, positive(b.Margins(g.test.Labels)))
-		g.c.Progress.Advance(1)
+		r.CertifiedBound = append(r.CertifiedBound, certify.Share(b.Certified(test.Labels)))
+		r.CertifiedIBP = append(r.CertifiedIBP, positive(b.Margins(test.Labels)))
+		s.Config.Progress.Advance(1)
 	}
 	for k := range r.Layers {
-		b, err := g.Bounds(g.test, g.Coverage.Radii(g.c.LayerCertify, k))
+		b, err := g.Bounds(test, g.Coverage.Radii(s.Config.LayerCertify, k))
 		if err != nil {
 			return err
 		}
-		r.Layers[k].Certified = positive(b.Margins(g.test.Labels))
+		r.Layers[k].Certified = positive(b.Margins(test.Labels))
 		for _, drops := range b.Total {
 			r.Layers[k].Bound += slices.Max(drops) / float64(len(b.Total))
 		}
-		g.c.Progress.Advance(1)
+		s.Config.Progress.Advance(1)
 	}
 	return nil
 }
 
-// rounded measures what rounding to so many bits does, and what the worst perturbation inside the same radii does.
-func (g *gauge) rounded(ctx context.Context, bits int, seed int64) (b Bits, err error) {
-	predicted, err := g.Rounded(ctx, g.test, bits)
+// verify attacks the bounds.
+func (s *Study) verify(ctx context.Context, g *gauge, r *Measured) error {
+	images, labels, err := s.Data.Sample(s.Config.VerifyImages)
 	if err != nil {
-		return b, err
+		return err
 	}
-	radii, err := RoundingRadii(g.Net, bits)
-	if err != nil {
-		return b, err
-	}
-	if b.Attacked, err = g.Accuracy(ctx, attack.JointPGD{Steps: g.c.Steps, Restarts: g.c.Restarts}, g.test, radii, seed); err != nil {
-		return b, err
-	}
-	bounds, err := g.Bounds(g.test, radii)
-	if err != nil {
-		return b, err
-	}
-	margins := bounds.Margins(g.test.Labels)
-	for i, y := range g.test.Labels {
-		if margins[i] > 0 && predicted[i] != y {
-			b.Broken++
+	for _, epsilon := range s.Config.VerifyAt {
+		v, err := g.verifier.Verify(ctx, images, labels, robust.Threat{Weights: []float64{epsilon}},
+			certify.VerifyConfig{Random: s.Config.VerifyRandom, Steps: s.Config.Steps, Seed: r.Seed})
+		if err != nil {
+			return err
 		}
+		r.Checks = append(r.Checks, *v)
+		s.Config.Progress.Advance(1)
 	}
-	b.Rounded, b.Certified = matches(predicted, g.test.Labels), positive(margins)
-	return b, nil
+	return nil
 }
 
-// positive is the share of positive values.
-func positive(values []float64) float64 {
-	n := 0
-	for _, v := range values {
-		if v > 0 {
-			n++
+// round rounds the weights to each number of bits.
+func (s *Study) round(ctx context.Context, g *gauge, r *Measured) error {
+	for _, bits := range s.Config.Bits {
+		b, _, err := g.bits(ctx, bits, s.Config.pgd(), s.test(), r.Seed)
+		if err != nil {
+			return err
 		}
+		r.Bits = append(r.Bits, b)
+		s.Config.Progress.Advance(1)
 	}
-	return float64(n) / float64(len(values))
+	return nil
 }
 
-// spread takes n examples, evenly spread over d.
-func spread(d fit.Data, n int) (fit.Data, error) {
-	flat, err := tensors.CopyFlatData[float32](d.Images)
+// trainedOn are as many of a seed's training examples as there are test examples, evenly spread.
+func (s *Study) trainedOn(seed int64) (fit.Data, error) {
+	train, err := s.Data.Pool.Take(s.Config.Train, seed)
 	if err != nil {
 		return fit.Data{}, err
 	}
-	size := len(flat) / len(d.Labels)
-	few := fit.Data{}
-	var pixels []float32
-	for i := range n {
-		at := i * len(d.Labels) / n
-		pixels = append(pixels, flat[at*size:(at+1)*size]...)
-		few.Labels = append(few.Labels, d.Labels[at])
+	var rows []int
+	for i := range s.Config.Test {
+		rows = append(rows, i*s.Config.Train/s.Config.Test)
 	}
-	few.Images = tensors.FromFlatDataAndDimensions(pixels, append([]int{n}, d.Images.Shape().Dimensions[1:]...)...)
-	return few, nil
+	few := train.Subset(rows)
+	images, _ := few.Tensors()
+	return fit.Data{Images: images, Labels: few.Labels}, nil
 }
 
 // InfNorms are ||W^k||_∞ of the dense layers at the end of a network: the largest sum of |weights| into one output.
-func InfNorms(m *nets.Model) ([]float64, error) {
-	var norms []float64
+func InfNorms(m *nets.Model) (norms []float64, err error) {
 	for _, l := range m.Dense {
 		w, err := m.Store.GetVariable(l.Weight).Value()
 		if err != nil {
@@ -232,23 +196,24 @@ func InfNorms(m *nets.Model) ([]float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		outputs := w.Shape().Dimensions[1]
-		sums, largest := make([]float64, outputs), 0.0
+		sums := make([]float64, w.Shape().Dimensions[1])
 		for i, v := range flat {
-			sums[i%outputs] += math.Abs(float64(v))
+			sums[i%len(sums)] += math.Abs(float64(v))
 		}
-		for _, s := range sums {
-			largest = max(largest, s)
-		}
-		norms = append(norms, largest)
+		norms = append(norms, slices.Max(sums))
 	}
 	return norms, nil
 }
 
-func product(sizes []int) int {
-	n := 1
-	for _, s := range sizes {
-		n *= s
+// complexity are a network's norms and its RademacherBound for n training examples.
+func complexity(m *nets.Model, n int) (norms []float64, bound float64, err error) {
+	if norms, err = InfNorms(m); err != nil {
+		return nil, 0, err
 	}
-	return n
+	inputs := 1
+	for _, size := range m.InputShape {
+		inputs *= size
+	}
+	bound, err = RademacherBound(norms, max(math.Abs(m.Lower), math.Abs(m.Upper)), inputs, n)
+	return norms, bound, err
 }

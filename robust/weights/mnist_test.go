@@ -16,10 +16,10 @@ import (
 // TestDigits trains cross-entropy and the loss on real digits and holds them to the specification: what random and chosen
 // perturbations do, that no perturbation beats the bounds, and what the loss buys.
 func TestDigits(t *testing.T) {
-	e, c := testengine.Get(t), Config{Seeds: []int64{1}}.WithDefaults()
-	d, err := Load(t.Context(), c)
+	e, c := testengine.Quick(t), Config{Seeds: []int64{1}}.WithDefaults()
+	s, err := Open(t.Context(), e, c)
 	require.NoError(t, err)
-	s := &study{e: e, c: c, data: d}
+	d := s.Data
 	var jobs []fit.Job
 	for _, lambda := range []float64{0, claimLambda} {
 		job, err := s.plan(Method{Loss: Loss(lambda, 0, c.EpsilonTrain)}, 1)
@@ -66,7 +66,8 @@ func TestDigits(t *testing.T) {
 		require.NoError(t, a.Net.CopyWeights(net))
 		tried := 0
 		for _, radius := range c.VerifyAt {
-			found, err := v.Verify(t.Context(), images, labels, robust.Threat{Weights: []float64{radius}}, certify.VerifyConfig{Random: 2000, Seed: 1})
+			found, err := v.Verify(t.Context(), images, labels, robust.Threat{Weights: []float64{radius}},
+				certify.VerifyConfig{Random: 2000, Seed: 1})
 			require.NoError(t, err)
 			require.Zero(t, found.Margin+found.IBP+found.Loss, "radius %g", radius)
 			tried += found.Random + found.Adversarial

@@ -8,13 +8,14 @@ import (
 
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/robust"
+	"github.com/trustbook/trustbook/study"
 )
 
-// Quantize rounds the weights of a network to so many bits, 2 to 16: each matrix or kernel to the nearest of 2^bits - 1 evenly
-// spaced values, symmetric around 0 and as wide as its largest absolute value (post-training quantization, one scale a
-// tensor). Vectors, such as biases, stay as they are, as they do in practice. The network itself is not touched.
+// Quantize rounds the weights of a network to so many bits, 2 to 16: each matrix or kernel to the nearest of 2^bits - 1
+// evenly spaced values, symmetric around 0 and as wide as its largest absolute value (post-training quantization, one
+// scale a tensor). Vectors, such as biases, stay as they are, as they do in practice. The network itself is not touched.
 func Quantize(m *nets.Model, bits int) ([]*tensors.Tensor, error) {
-	if err := checkBits(bits); err != nil {
+	if err := study.First("weights", checkBits(bits)); err != nil {
 		return nil, err
 	}
 	levels := math.Exp2(float64(bits-1)) - 1
@@ -47,7 +48,7 @@ func Quantize(m *nets.Model, bits int) ([]*tensors.Tensor, error) {
 // RoundingRadii are the radii, one a weight tensor, inside which Quantize stays: half a step, 1/(2(2^(bits-1)-1)) of a tensor's
 // largest absolute value.
 func RoundingRadii(m *nets.Model, bits int) ([]float64, error) {
-	if err := checkBits(bits); err != nil {
+	if err := study.First("weights", checkBits(bits)); err != nil {
 		return nil, err
 	}
 	radii, err := robust.RelativeRadii(m, 0.5/(math.Exp2(float64(bits-1))-1))
@@ -64,9 +65,11 @@ func RoundingRadii(m *nets.Model, bits int) ([]float64, error) {
 	return radii, nil
 }
 
-func checkBits(bits int) error {
-	if bits < 2 || bits > 16 {
-		return errors.Errorf("weights: %d bits: want 2 to 16", bits)
+func checkBits(all ...int) error {
+	for _, bits := range all {
+		if bits < 2 || bits > 16 {
+			return errors.Errorf("%d bits: want 2 to 16", bits)
+		}
 	}
 	return nil
 }

@@ -59,7 +59,8 @@ func TestQuantize(t *testing.T) {
 	}
 	require.Equal(t, original, values(t, m), "the network itself was touched")
 	// Two bits: -1, 0 and 1 times the largest weight.
-	require.NoError(t, m.Weights()[2].SetValue(tensors.FromFlatDataAndDimensions(append([]float32{-2, 1.1, 0.9, -0.3}, make([]float32, 24)...), 7, 4)))
+	first := append([]float32{-2, 1.1, 0.9, -0.3}, make([]float32, 24)...)
+	require.NoError(t, m.Weights()[2].SetValue(tensors.FromFlatDataAndDimensions(first, 7, 4)))
 	rounded, err := Quantize(m, 2)
 	require.NoError(t, err)
 	require.Equal(t, []float32{-2, 2, 0, 0}, tensors.MustCopyFlatData[float32](rounded[2])[:4])

@@ -4,6 +4,9 @@ import (
 	"math"
 
 	"github.com/pkg/errors"
+	"gonum.org/v1/gonum/floats"
+
+	"github.com/trustbook/trustbook/study"
 )
 
 // RademacherBound bounds the empirical Rademacher complexity, on n samples, of one output of all ReLU networks without
@@ -20,20 +23,25 @@ func RademacherBound(infNorms []float64, inputMax float64, inputDim, n int) (flo
 	if len(infNorms) == 0 {
 		return 0, errors.New("weights: no layer norms: give one a layer")
 	}
-	product := math.Exp2(float64(len(infNorms) - 1))
-	for k, s := range infNorms {
-		if !(s >= 0) || math.IsInf(s, 1) {
-			return 0, errors.Errorf("weights: infNorms[%d] = %g: must be finite and >= 0", k, s)
-		}
-		product *= s
-	}
-	switch {
-	case !(inputMax >= 0) || math.IsInf(inputMax, 1):
+	if !(inputMax >= 0) || math.IsInf(inputMax, 1) {
 		return 0, errors.Errorf("weights: inputMax = %g: must be finite and >= 0", inputMax)
-	case inputDim < 1 || n < 1:
-		return 0, errors.Errorf("weights: inputDim = %d, n = %d: must be at least 1", inputDim, n)
 	}
+	if err := study.First("weights", notNegative("infNorms", infNorms),
+		study.AtLeast(1, study.Count("inputDim", inputDim), study.Count("n", n))); err != nil {
+		return 0, err
+	}
+	product := math.Exp2(float64(len(infNorms)-1)) * floats.Prod(infNorms)
 	return product * inputMax * math.Sqrt(2*math.Log(2*float64(inputDim))/float64(n)), nil
+}
+
+// notNegative reports the first value that is negative or not finite.
+func notNegative(name string, values []float64) error {
+	for k, v := range values {
+		if !(v >= 0) || math.IsInf(v, 1) {
+			return errors.Errorf("%s[%d] = %g: must be finite and >= 0", name, k, v)
+		}
+	}
+	return nil
 }
 
 // Shape are the sizes of a dense network without biases that its bounds depend on.
@@ -56,10 +64,8 @@ func (s Shape) MaxDrop(epsilons []float64) (float64, error) {
 	if len(epsilons) != last+1 || len(s.Widths) != last+1 {
 		return 0, errors.Errorf("weights: %d radii and %d widths for %d layers", len(epsilons), len(s.Widths), last+1)
 	}
-	for k, r := range epsilons {
-		if !(r >= 0) || math.IsInf(r, 1) {
-			return 0, errors.Errorf("weights: epsilons[%d] = %g: must be finite and >= 0", k, r)
-		}
+	if err := study.First("weights", notNegative("epsilons", epsilons)); err != nil {
+		return 0, err
 	}
 	e, largest := 0.0, s.InputMax // largest: of one activation of the layer below
 	u := float64(s.Widths[0]) * s.InputMax
@@ -92,12 +98,13 @@ func Generalization(s Shape, margins, epsilons []float64, gamma, delta float64) 
 	switch {
 	case len(margins) == 0:
 		return nil, errors.New("weights: no margins: give one a training example")
-	case !(gamma > 0) || math.IsInf(gamma, 1):
-		return nil, errors.Errorf("weights: gamma = %g: must be finite and > 0", gamma)
 	case !(delta > 0 && delta < 1):
 		return nil, errors.Errorf("weights: delta = %g: must be between 0 and 1", delta)
 	case s.Classes < 2:
 		return nil, errors.Errorf("weights: %d classes: need at least 2", s.Classes)
+	}
+	if err := study.First("weights", study.Positive(study.Rate("gamma", gamma))); err != nil {
+		return nil, err
 	}
 	n := float64(len(margins))
 	drop, err := s.MaxDrop(epsilons)

@@ -108,7 +108,8 @@ func TestMaxDrop(t *testing.T) {
 		pixels[i] = rng.Float32()
 	}
 	for _, radii := range [][]float64{{0.01, 0.01, 0.01}, {0.1, 0, 0}, {0, 0.1, 0}, {0, 0, 0.1}} {
-		b, err := certify.MarginBounds(testengine.Get(t), m, tensors.FromFlatDataAndDimensions(pixels, 50, 6), labels, robust.Threat{Weights: radii})
+		x := tensors.FromFlatDataAndDimensions(pixels, 50, 6)
+		b, err := certify.MarginBounds(testengine.Quick(t), m, x, labels, robust.Threat{Weights: radii})
 		require.NoError(t, err)
 		most, err := s.MaxDrop(radii)
 		require.NoError(t, err)

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/pkg/errors"
-
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/study"
 )
 
 // Result is what a run measured: one Measured a method and seed, in that order, and one GapPoint a factor and seed.
@@ -21,31 +20,52 @@ type Result struct {
 	Gaps    []GapPoint `json:"gaps"`
 }
 
+// For returns the networks of one method, in the order of the seeds.
+func (r *Result) For(method string) []Measured {
+	return study.Where(r.Models, func(m Measured) bool { return m.Method == method })
+}
+
+// Study is a configuration with its data, ready to train and measure networks.
+type Study struct {
+	Config Config    // with all defaults filled in
+	Data   *fit.Sets // training pool and test examples
+
+	e      *engine.Engine
+	gauge  *gauge    // made when first needed
+	losses *Assessor // of the experiment on generalization, likewise
+}
+
+// Open checks the configuration and loads its data.
+func Open(ctx context.Context, e *engine.Engine, c Config) (*Study, error) {
+	c = c.WithDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	d, err := fit.LoadSets(ctx, c.Dataset, c.DataDir, max(c.Train, c.GapTrain), max(c.Test, c.GapTest))
+	if err != nil {
+		return nil, study.First("weights", err)
+	}
+	if c.GapTest > c.Test { // the experiment on generalization has a larger test set of its own
+		few, err := d.Test.Take(c.Test, 0)
+		if err != nil {
+			return nil, study.First("weights", err)
+		}
+		d.Images, _ = few.Tensors()
+		d.Labels = few.Labels
+	}
+	return &Study{Config: c, Data: d, e: e}, nil
+}
+
 // Run trains every method with every seed, attacks, rounds and certifies the networks, and measures generalization gaps.
 // With Config.Dir, what is finished is found again, so that a run that was stopped or killed goes on where it was, to the
 // same result.
 func Run(ctx context.Context, e *engine.Engine, c Config) (*Result, error) {
-	s, err := open(ctx, e, c)
+	s, err := Open(ctx, e, c)
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Config: s.c, Data: s.data.Describe(), Backend: e.Name()}
-	for _, m := range s.c.Methods() {
-		trained := map[int64]*nets.Model{}
-		for _, seed := range s.c.Seeds {
-			found, err := s.measured(ctx, m, seed, trained)
-			if err != nil {
-				return nil, errors.WithMessagef(err, "weights: %s, seed %d", m.Name, seed)
-			}
-			found.Method = m.Name // a label, and none of what is kept
-			r.Models = append(r.Models, found)
-		}
-		if len(trained) == 0 {
-			s.skip(1)
-		}
-	}
-	r.Gaps, err = s.gaps(ctx)
-	return r, errors.WithMessage(err, "weights: generalization gaps")
+	r, err := s.run(ctx)
+	return r, study.First("weights", err)
 }
 
 // Tasks is how many tasks Run reports to Config.Progress.
@@ -54,166 +74,101 @@ func (c Config) Tasks() int {
 	return len(c.Methods())*(1+len(c.Seeds)) + len(c.GapMus)
 }
 
-// study is a run on its way.
-type study struct {
-	e     *engine.Engine
-	c     Config
-	data  *fit.Sets
-	gauge *gauge
-}
-
-func open(ctx context.Context, e *engine.Engine, c Config) (*study, error) {
-	c = c.WithDefaults()
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	d, err := Load(ctx, c)
-	return &study{e: e, c: c, data: d}, err
-}
-
-// Load gets the data of a configuration.
-func Load(ctx context.Context, c Config) (*fit.Sets, error) {
-	c = c.WithDefaults()
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	d, err := fit.LoadSets(ctx, c.Dataset, c.DataDir, max(c.Train, c.GapTrain), max(c.Test, c.GapTest))
+func (s *Study) run(ctx context.Context) (*Result, error) {
+	c := s.Config
+	w, err := study.NewWork(c.Dir, c.Shard, c.Progress)
 	if err != nil {
-		return nil, errors.WithMessage(err, "weights")
+		return nil, err
 	}
-	if c.GapTest > c.Test { // the first experiment has its own, smaller test set
-		few, err := d.Test.Take(c.Test, 0)
+	r := &Result{Config: c, Data: s.Data.Describe(), Backend: s.e.Name()}
+	methods := c.Methods()
+	for i, m := range methods {
+		jobs, pieces, err := s.pieces(ctx, m, i)
 		if err != nil {
-			return nil, errors.WithMessage(err, "weights")
+			return nil, err
 		}
-		d.Images, _ = few.Tensors()
-		d.Labels = few.Labels
+		err = study.DoAll(w, &r.Models, pieces, func(missing []int) error {
+			var train []fit.Job
+			for _, k := range missing {
+				train = append(train, jobs[k])
+			}
+			return s.trainAll(ctx, train, "train "+m.Name)
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	return d, nil
+	var gaps [][]GapPoint
+	for i, mu := range c.GapMus {
+		piece, err := s.gap(ctx, mu)
+		if err != nil {
+			return nil, err
+		}
+		piece.Group = len(methods) + i
+		if err := study.Do(w, &gaps, piece); err != nil {
+			return nil, err
+		}
+	}
+	r.Gaps = slices.Concat(gaps...)
+	return r, w.Finish()
+}
+
+// pieces are the networks of a method, one a seed, to be trained together and measured one by one.
+func (s *Study) pieces(ctx context.Context, m Method, group int) (jobs []fit.Job, pieces []study.Piece[Measured], err error) {
+	c := s.Config
+	measuring := c // as far as a measurement depends on it
+	measuring.Seeds, measuring.Lambdas, measuring.Mus, measuring.Scale = nil, nil, nil, ""
+	measuring.GapMus, measuring.GapTrain, measuring.GapTest, measuring.GapEpochs, measuring.GapNoise = nil, 0, 0, 0, 0
+	for _, seed := range c.Seeds {
+		job, err := s.plan(m, seed)
+		if err != nil {
+			return nil, nil, err
+		}
+		key, err := fit.Key(job.Model, s.e.Name(), job.Train, job.Config)
+		if err != nil {
+			return nil, nil, err
+		}
+		jobs = append(jobs, job)
+		pieces = append(pieces, study.Piece[Measured]{Name: study.Label(m.Name, seed), Key: "weights-" + fit.Hash(key, measuring), Group: group,
+			Tasks: 1 + 1/float64(len(c.Seeds)), // its own, and its share of the training
+			Do:    func() (Measured, error) { return s.Measure(ctx, job.Model, m.Name, seed) }})
+	}
+	return jobs, pieces, nil
 }
 
 // Train trains one network with a method, or finds it in Config.Dir.
-func Train(ctx context.Context, e *engine.Engine, m Method, seed int64, d *fit.Sets, c Config) (*nets.Model, error) {
-	s := &study{e: e, c: c.WithDefaults(), data: d}
+func (s *Study) Train(ctx context.Context, m Method, seed int64) (*nets.Model, error) {
 	job, err := s.plan(m, seed)
 	if err != nil {
 		return nil, err
 	}
-	job.Options.Progress, job.Options.Label = s.c.Progress, fmt.Sprintf("train %s, seed %d", m.Name, seed)
-	_, err = fit.TrainOrLoad(ctx, e, job.Model, job.Train, job.Config, job.Options)
-	return job.Model, err
+	return job.Model, s.trainAll(ctx, []fit.Job{job}, "train "+m.Name)
 }
 
-// plan says how to train a network.
-func (s *study) plan(m Method, seed int64) (fit.Job, error) {
-	net, err := s.network(seed)
+// plan says how to train a network with a method.
+func (s *Study) plan(m Method, seed int64) (fit.Job, error) {
+	train, err := s.Data.Draw(s.Config.Train, seed)
 	if err != nil {
 		return fit.Job{}, err
 	}
-	train, err := s.data.Draw(s.c.Train, seed)
-	return fit.Job{Model: net, Train: train, Options: fit.Options{Dir: s.c.Dir},
-		Config: fit.Config{BatchSize: s.c.BatchSize, LearningRate: s.c.LearningRate, Seed: seed,
-			Phases: []fit.Phase{{Epochs: s.c.WarmUp, Loss: fit.CrossEntropy()}, {Epochs: s.c.Epochs, Loss: m.Loss}}}}, err
+	return s.job(train, seed, fit.Phase{Epochs: s.Config.WarmUp, Loss: fit.CrossEntropy()}, fit.Phase{Epochs: s.Config.Epochs, Loss: m.Loss})
 }
 
-func (s *study) network(seed int64) (*nets.Model, error) {
-	return nets.NewMLP(nets.MLPConfig{Input: s.data.Pool.Shape, Hidden: s.c.Hidden, Classes: s.data.Pool.Classes, NoBias: true, Seed: seed})
+// job is an untrained network and how to train it.
+func (s *Study) job(train fit.Data, seed int64, phases ...fit.Phase) (fit.Job, error) {
+	c, pool := s.Config, s.Data.Pool
+	net, err := nets.NewMLP(nets.MLPConfig{Input: pool.Shape, Hidden: c.Hidden, Classes: pool.Classes, NoBias: true, Seed: seed})
+	return fit.Job{Model: net, Train: train, Options: fit.Options{Dir: c.Dir},
+		Config: fit.Config{BatchSize: c.BatchSize, LearningRate: c.LearningRate, Seed: seed, Phases: phases}}, err
 }
 
-// measured measures one network, unless that was done before. The first time it trains those of all seeds together.
-func (s *study) measured(ctx context.Context, m Method, seed int64, trained map[int64]*nets.Model) (Measured, error) {
-	job, err := s.plan(m, seed)
-	if err != nil {
-		return Measured{}, err
+// trainAll trains networks together, as one task.
+func (s *Study) trainAll(ctx context.Context, jobs []fit.Job, title string) error {
+	if len(jobs) > 1 {
+		title = fmt.Sprintf("%s, %d seeds", title, len(jobs))
+	} else {
+		title = study.Label(title, jobs[0].Config.Seed)
 	}
-	key, err := fit.Key(job.Model, s.e.Name(), job.Train, job.Config)
-	if err != nil {
-		return Measured{}, err
-	}
-	return remember(s, "weights-"+fit.Hash(key, s.c.measuring()), func() (Measured, error) {
-		if len(trained) == 0 {
-			if err := s.train(ctx, m, trained); err != nil {
-				return Measured{}, err
-			}
-		}
-		if s.gauge == nil {
-			if s.gauge, err = newGauge(s.e, job.Model, s.data, s.c); err != nil {
-				return Measured{}, err
-			}
-		}
-		return s.gauge.measure(ctx, trained[seed], m.Name, seed, job.Train)
-	})
-}
-
-func (s *study) train(ctx context.Context, m Method, trained map[int64]*nets.Model) error {
-	var jobs []fit.Job
-	for _, seed := range s.c.Seeds {
-		job, err := s.plan(m, seed)
-		if err != nil {
-			return err
-		}
-		jobs = append(jobs, job)
-	}
-	if _, err := fit.TrainAll(ctx, s.e, jobs, s.c.Progress, s.title("train "+m.Name)); err != nil {
-		return err
-	}
-	for i, seed := range s.c.Seeds {
-		trained[seed] = jobs[i].Model
-	}
-	return nil
-}
-
-// title names a task for all seeds.
-func (s *study) title(what string) string {
-	if n := len(s.c.Seeds); n > 1 {
-		return fmt.Sprintf("%s, %d seeds", what, n)
-	}
-	return fmt.Sprintf("%s, seed %d", what, s.c.Seeds[0])
-}
-
-// remember runs f unless its result is in Config.Dir; then it tells the display that a task is done.
-func remember[T any](s *study, key string, f func() (T, error)) (T, error) {
-	worked := false
-	result, err := fit.Remember(s.c.Dir, key, func() (T, error) {
-		worked = true
-		return f()
-	})
-	if !worked {
-		s.skip(1)
-	}
-	return result, err
-}
-
-// skip tells the display that so many tasks need no work.
-func (s *study) skip(tasks float64) {
-	if skipper, ok := s.c.Progress.(interface{ Skip(float64) }); ok {
-		skipper.Skip(tasks)
-	}
-}
-
-// measuring is the part of a configuration that measurements depend on beside the network, for cache keys.
-func (c Config) measuring() Config {
-	c.Seeds, c.Lambdas, c.Mus, c.Scale = nil, nil, nil, ""
-	c.GapMus, c.GapTrain, c.GapTest, c.GapEpochs, c.GapNoise = nil, 0, 0, 0, 0
-	c.Dir, c.DataDir, c.Progress = "", "", nil
-	return c
-}
-
-// For returns the networks of one method, in the order of the seeds.
-func (r *Result) For(method string) []Measured {
-	return slices.Collect(func(yield func(Measured) bool) {
-		for _, m := range r.Models {
-			if m.Method == method && !yield(m) {
-				return
-			}
-		}
-	})
-}
-
-// values takes a number from every network of a method.
-func (r *Result) values(method string, of func(Measured) float64) (values []float64) {
-	for _, m := range r.For(method) {
-		values = append(values, of(m))
-	}
-	return values
+	_, err := fit.TrainAll(ctx, s.e, jobs, s.Config.Progress, title)
+	return err
 }

@@ -1,0 +1,312 @@
+package onnx
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/gomlx/compute-onnx/support/protos"
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/support/exceptions"
+)
+
+// plan notes who makes each value, and which values are known while the graph is built: constants, and what follows from
+// them and from shapes.
+func (g *network) plan() {
+	g.producer, g.static = map[string]*protos.NodeProto{}, map[string]bool{}
+	for name := range g.constants {
+		g.static[name] = true
+	}
+	for _, n := range g.proto.Node {
+		static := !slices.ContainsFunc(n.Input, func(in string) bool { return in != "" && !g.static[in] })
+		for _, out := range n.Output {
+			g.producer[out], g.static[out] = n, static || n.OpType == "Shape" || n.OpType == "Size"
+		}
+	}
+	g.findFusions()
+}
+
+// build builds the graph from the value of one name, which x is, to that of another.
+func (g *network) build(scope *model.Scope, x *Node, from, name string) *Node {
+	return g.values(scope, x, from, name).get(name)
+}
+
+// values builds all that leads from the value of one name, which x is, to that of another.
+func (g *network) values(scope *model.Scope, x *Node, from, name string) *values {
+	v := newValues(g, x.Graph())
+	v.scope, v.batch = scope, x.Shape().Dimensions[0]
+	v.plain[from] = x
+	for _, n := range g.needed(from, name) {
+		v.build(n)
+	}
+	return v
+}
+
+// needed are the nodes that lead from one value to another, but for those whose values are known while the graph is
+// built: they are built where they are read.
+func (g *network) needed(from, name string) []*protos.NodeProto {
+	wanted := map[string]bool{name: true}
+	var found []*protos.NodeProto
+	for _, n := range slices.Backward(g.proto.Node) {
+		if !slices.ContainsFunc(n.Output, func(out string) bool { return wanted[out] }) {
+			continue
+		}
+		if !g.static[n.Output[0]] {
+			found = append(found, n)
+		}
+		for _, in := range n.Input {
+			wanted[in] = wanted[in] || in != from
+		}
+	}
+	if wanted[g.input] && from != g.input {
+		exceptions.Panicf("%q does not follow from %q alone", name, from)
+	}
+	slices.Reverse(found)
+	return found
+}
+
+// values are the nodes of one graph under construction, by the names of the file. Images in the midst of a convolutional
+// network are kept with their channels last, which XLA prefers on CPUs, and turned back where others read them.
+type values struct {
+	g     *network
+	scope *model.Scope // nil where no weight can be read
+	graph *Graph
+	batch int
+	plain map[string]*Node           // as the file means them
+	last  map[string]*Node           // [batch, ..., channels]
+	known map[string]*tensors.Tensor // values on the host
+	outer map[string]int             // see freeReshape
+}
+
+func newValues(g *network, graph *Graph) *values {
+	return &values{g: g, graph: graph, batch: 1, plain: map[string]*Node{}, last: map[string]*Node{}, known: map[string]*tensors.Tensor{},
+		outer: map[string]int{}}
+}
+
+// build builds one node.
+func (v *values) build(n *protos.NodeProto) {
+	if v.g.fused[n] {
+		return
+	}
+	if err := exceptions.TryCatch[error](func() { operators[operatorName(n)].build(v, n) }); err != nil {
+		exceptions.Panicf("%s: %s", nodeLabel(n), oneLine(err))
+	}
+	for _, out := range n.Output {
+		v.checkSize(out)
+		if _, set := v.outer[out]; !set && v.g.fixed != nil {
+			for _, in := range n.Input {
+				v.outer[out] = max(v.outer[out], v.outer[in])
+			}
+		}
+	}
+}
+
+// get returns a value as the file means it, weights included.
+func (v *values) get(name string) *Node {
+	switch path, isWeight := v.g.paths[name]; {
+	case v.plain[name] != nil || v.last[name] != nil:
+	case isWeight && v.scope != nil:
+		return v.scope.Store().GetVariable(path).NodeValue(v.graph)
+	case v.known[name] != nil, v.g.constants[name] != nil:
+		v.plain[name] = ConstTensor(v.graph, v.constant(name))
+	case v.g.static[name]:
+		v.build(v.g.producer[name])
+	}
+	if x := v.last[name]; x != nil && v.plain[name] == nil {
+		v.plain[name] = channelsFirst(x)
+	}
+	if v.plain[name] == nil {
+		exceptions.Panicf("%q has no value", name)
+	}
+	return v.plain[name]
+}
+
+// in returns an input as the file means it; nil where an optional one is missing.
+func (v *values) in(n *protos.NodeProto, i int) *Node {
+	if !has(n, i) {
+		return nil
+	}
+	return v.get(n.Input[i])
+}
+
+func has(n *protos.NodeProto, i int) bool { return i < len(n.Input) && n.Input[i] != "" }
+
+// set stores the node's first output.
+func (v *values) set(n *protos.NodeProto, x *Node) { v.plain[n.Output[0]] = x }
+
+// setOutput stores an output that the file may leave out.
+func (v *values) setOutput(n *protos.NodeProto, i int, x func() *Node) {
+	if i < len(n.Output) && n.Output[i] != "" {
+		v.plain[n.Output[i]] = x()
+	}
+}
+
+// version is that of the node's operator.
+func (v *values) version(n *protos.NodeProto) int { return v.g.version(n) }
+
+// dims are a value's dimensions as the file means them, without turning its channels.
+func (v *values) dims(name string) []int {
+	x := v.last[name]
+	if v.plain[name] != nil || x == nil {
+		return v.get(name).Shape().Dimensions
+	}
+	d := x.Shape().Dimensions
+	return append([]int{d[0], d[len(d)-1]}, d[1:len(d)-1]...)
+}
+
+// constant returns a value that is known while the graph is built, on the host. What the file does not hold itself is
+// computed at once by the pure-Go backend, by the functions that build graphs.
+func (v *values) constant(name string) *tensors.Tensor {
+	if t := v.known[name]; t != nil {
+		return t
+	}
+	if t := v.g.constants[name]; t != nil {
+		value, err := tensorOf(t)
+		if err != nil {
+			panic(err)
+		}
+		v.known[name] = value
+		return value
+	}
+	n := v.g.producer[name]
+	if n == nil || !v.g.static[name] {
+		exceptions.Panicf("%q depends on the image or on weights, but must be known when the graph is built: not supported", name)
+	}
+	if n.OpType == "Shape" || n.OpType == "Size" { // need no more than the dimensions of their input
+		v.known[name] = v.measured(n)
+		return v.known[name]
+	}
+	args := map[string]*tensors.Tensor{}
+	for _, in := range n.Input {
+		if in != "" {
+			args[in] = v.constant(in)
+		}
+	}
+	results, err := CallOnceN(hostBackend(), func(g *Graph) []*Node {
+		w := newValues(v.g, g)
+		maps.Copy(w.known, args)
+		w.build(n)
+		var out []*Node
+		for _, o := range n.Output {
+			if o != "" {
+				out = append(out, w.get(o))
+			}
+		}
+		return out
+	})
+	if err != nil {
+		panic(err)
+	}
+	for _, o := range n.Output {
+		if o != "" {
+			v.known[o], results = results[0], results[1:]
+		}
+	}
+	return v.known[name]
+}
+
+// ints returns an input that must be known while the graph is built, as integers; nil where an optional one is missing.
+func (v *values) ints(n *protos.NodeProto, i int) []int {
+	if !has(n, i) {
+		return nil
+	}
+	t := v.constant(n.Input[i])
+	all := make([]int, 0, t.Size())
+	if t.Size() == 0 {
+		return all
+	}
+	switch t.DType() {
+	case dtypes.Int64:
+		for _, x := range tensors.MustCopyFlatData[int64](t) {
+			all = append(all, int(x))
+		}
+	case dtypes.Int32:
+		for _, x := range tensors.MustCopyFlatData[int32](t) {
+			all = append(all, int(x))
+		}
+	case dtypes.Float32: // depths, in files of older exporters
+		for _, x := range tensors.MustCopyFlatData[float32](t) {
+			if x != float32(int(x)) {
+				exceptions.Panicf("input %d is %g: want whole numbers", i, x)
+			}
+			all = append(all, int(x))
+		}
+	default:
+		exceptions.Panicf("input %d is %s: want integers", i, t.Shape())
+	}
+	return all
+}
+
+// floats is ints for numbers that need not be whole.
+func (v *values) floats(n *protos.NodeProto, i int) []float64 {
+	if !has(n, i) {
+		return nil
+	}
+	t := v.constant(n.Input[i])
+	all := make([]float64, 0, t.Size())
+	switch t.DType() {
+	case dtypes.Float32:
+		for _, x := range tensors.MustCopyFlatData[float32](t) {
+			all = append(all, float64(x))
+		}
+	case dtypes.Float64:
+		all = tensors.MustCopyFlatData[float64](t)
+	default:
+		for _, x := range v.ints(n, i) {
+			all = append(all, float64(x))
+		}
+	}
+	return all
+}
+
+// checkSize refuses values that no image classifier has, before anything of their size is allocated.
+func (v *values) checkSize(name string) {
+	for _, x := range []*Node{v.plain[name], v.last[name]} {
+		if x != nil {
+			v.checkDims(x.Shape().Dimensions)
+		}
+	}
+}
+
+func (v *values) checkDims(dims []int) {
+	size := 1.0
+	for _, d := range dims {
+		size *= float64(d)
+	}
+	if size/float64(max(v.batch, 1)) > maxElements {
+		exceptions.Panicf("makes %g values, of shape %v: impossible", size, dims)
+	}
+}
+
+// image returns a value of at least three axes with its channels last.
+func (v *values) image(name string) *Node {
+	if x := v.last[name]; x != nil {
+		return x
+	}
+	x := v.get(name)
+	if x.Rank() < 3 {
+		exceptions.Panicf("its input has shape %s: want [batch, channels, height, width], or any other number of sides", x.Shape())
+	}
+	v.last[name] = channelsLast(x)
+	return v.last[name]
+}
+
+// channelsLast turns [batch, channels, ...] to [batch, ..., channels].
+func channelsLast(x *Node) *Node {
+	axes := []int{0}
+	for i := 2; i < x.Rank(); i++ {
+		axes = append(axes, i)
+	}
+	return TransposeAllAxes(x, append(axes, 1)...)
+}
+
+// channelsFirst turns [batch, ..., channels] to [batch, channels, ...].
+func channelsFirst(x *Node) *Node {
+	axes := []int{0, x.Rank() - 1}
+	for i := 1; i < x.Rank()-1; i++ {
+		axes = append(axes, i)
+	}
+	return TransposeAllAxes(x, axes...)
+}

@@ -1,0 +1,484 @@
+"""Makes cases.json.gz: networks of the kinds that were once loaded as other networks, refused for false reasons, or had no
+gradients here, with what ONNX Runtime and PyTorch say of them.
+
+Needs onnx, onnxruntime, torch, scikit-learn, skl2onnx and numpy; running the Go tests needs none of them.
+
+    python3 nets/onnx/testdata/make_cases.py
+
+Each case: kind, name, model (base64), and either refused (a part of the message with which the file must be refused), or
+shape and x (images), logits (of ONNX Runtime, of the output that is the logits, before anything is made of it), gradient
+(of sum over i of sin(1+i) logits[i] by x, by PyTorch), output (the name that the user gives), note (a part of a note that
+must be told). Gradients are left out where the logits are of one column, or of an output that PyTorch has no part in.
+"""
+import base64
+import gzip
+import io
+import json
+import os
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+import torch.nn as nn
+from onnx import TensorProto, helper, numpy_helper
+
+import onnx_torch
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+cases = []
+rng = np.random.default_rng(5)
+
+
+def weight(*shape):
+    return (rng.standard_normal(shape) / np.sqrt(np.prod(shape[:-1]))).astype(np.float32)
+
+
+def value(name, shape, kind=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+class Net:
+    """A graph under construction: images x, then whatever is added, then a dense layer to the logits."""
+
+    def __init__(self, opset, *shape, batch="N"):
+        self.opset, self.shape, self.batch, self.nodes, self.inits, self.at, self.made = opset, shape, batch, [], [], "x", 0
+
+    def const(self, array):
+        self.made += 1
+        self.inits.append(numpy_helper.from_array(np.asarray(array), "c%d" % self.made))
+        return "c%d" % self.made
+
+    def add(self, op, *more, inputs=None, outputs=1, **attributes):
+        """Adds a node on what was made last; of several outputs the first goes on."""
+        names = []
+        for _ in range(outputs):
+            self.made += 1
+            names.append("v%d" % self.made)
+        inputs = [self.at] + [m if isinstance(m, str) else self.const(m) for m in more] if inputs is None else inputs
+        self.nodes.append(helper.make_node(op, inputs, names, **attributes))
+        self.at = names[0]
+        return names
+
+    def dense(self, inputs, classes=3):
+        self.add("Flatten")
+        if self.opset < 7:  # whose Gemm ONNX Runtime does not have
+            self.add("MatMul", weight(inputs, classes))
+        else:
+            self.add("Gemm", weight(inputs, classes), weight(classes))
+        return self
+
+    def model(self, outputs=None):
+        outputs = outputs or [value(self.at, [self.batch, 3])]
+        graph = helper.make_graph(self.nodes, "case", [value("x", [self.batch, *self.shape])], outputs, self.inits)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8 if self.opset < 19 else 10)
+
+
+def image(shape, n=4):
+    return np.round(rng.random((n, *shape)).astype(np.float32), 6)
+
+
+def take(kind, name, model, shape, refused=None, output="", logits="", note="", gradient=True, n=4, reference=None):
+    """Adds a case. reference: the model that ONNX Runtime and PyTorch run, where it is another."""
+    content = model.SerializeToString()
+    case = {"kind": kind, "name": name, "model": base64.b64encode(content).decode(), "shape": [n, *shape]}
+    cases.append(case)
+    if output:
+        case["output"] = output
+    if refused:
+        case["refused"] = refused
+        return
+    if note:
+        case["note"] = note
+    x = image(shape, n)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession((reference or model).SerializeToString(), options)
+    wanted = logits or output or session.get_outputs()[0].name
+    fixed = session.get_inputs()[0].shape[0]
+    step = fixed if isinstance(fixed, int) else n
+    z = np.concatenate([session.run([wanted], {"x": x[i:i + step]})[0] for i in range(0, n, step)])
+    case["x"] = [float("%.7g" % v) for v in x.flatten()]
+    case["logits"] = [[float("%.7g" % v) for v in row] for row in z.reshape(n, -1).astype(np.float64)]
+    if not gradient or z.reshape(n, -1).shape[1] == 1:
+        return
+    grads = []
+    for i in range(0, n, step):
+        t = torch.tensor(x[i:i + step], requires_grad=True)
+        w = torch.sin(1 + torch.arange(i * z[0].size, (i + step) * z[0].size, dtype=torch.float32))
+        names = [o.name for o in (reference or model).graph.output]
+        out = dict(zip(names, onnx_torch.run(reference or model, {"x": t})))[wanted]
+        loss = (out.flatten() * w).sum()
+        (g,) = torch.autograd.grad(loss, t, allow_unused=True) if loss.requires_grad else (None,)
+        grads.append(torch.zeros_like(t) if g is None else g)
+    case["gradient"] = [float("%.6g" % v) for v in torch.cat(grads).flatten().tolist()]
+
+
+def clips():
+    for opset, attributes in [(6, dict(min=0.0, max=6.0)), (7, dict(min=-0.1, max=0.2)), (8, dict(max=0.1)), (9, dict(min=0.0)), (10, dict(min=0.05, max=0.3)),
+                              (10, {})]:
+        n = Net(opset, 2, 4, 4)
+        n.add("Conv", weight(3, 2, 3, 3), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+        n.add("Clip", **attributes)
+        take("clip-attributes", "opset %d %s" % (opset, attributes), n.dense(48).model(), (2, 4, 4))
+    for opset, bounds in [(11, ["", np.float32(0.2)]), (12, [np.float32(-0.1)]), (13, [np.float32(0), np.float32(0.3)])]:
+        n = Net(opset, 2, 4, 4)
+        n.add("Clip", *bounds)
+        take("clip-attributes", "opset %d inputs" % opset, n.dense(32).model(), (2, 4, 4))
+
+
+def softmaxes():
+    for op in ["Softmax", "LogSoftmax", "Hardmax"]:
+        for opset, axis in [(7, None), (9, 2), (11, -1), (12, 1), (12, 3), (13, None), (13, 1)]:
+            n = Net(opset, 3, 4, 4)
+            n.add("Conv", 3 * weight(3, 3, 1, 1), kernel_shape=[1, 1])
+            n.add(op, **({} if axis is None else {"axis": axis}))
+            take("softmax-before-13", "%s opset %d axis %s" % (op, opset, axis), n.dense(48).model(), (3, 4, 4))
+
+
+def splits():
+    for opset, sizes, axis in [(7, [1, 4], 1), (9, [2, 3], -1), (11, [4, 1], 2), (12, None, 3)]:
+        n = Net(opset, 5, 6, 5) if axis != 2 else Net(opset, 2, 5, 3)
+        if axis == 3:
+            n = Net(opset, 2, 3, 4)
+        a, b = n.add("Split", outputs=2, axis=axis, **({"split": sizes} if sizes else {}))
+        n.add("Flatten", inputs=[a])
+        a = n.at
+        n.add("Flatten", inputs=[b])
+        n.add("Concat", inputs=[n.at, a], axis=1)
+        n.add("Tanh")
+        take("split-attribute", "opset %d %s axis %d" % (opset, sizes, axis), n.dense(int(np.prod(n.shape))).model(), n.shape)
+    n = Net(13, 5, 3)
+    a, b = n.add("Split", np.array([2, 3], np.int64), outputs=2, axis=1)
+    n.add("Mul", inputs=[n.add("ReduceSum", np.array([1, 2], np.int64), inputs=None)[0], n.add("ReduceMean", inputs=[b], axes=[1, 2])[0]])
+    take("split-attribute", "opset 13 input", n.dense(1).model(), (5, 3))
+    n = Net(18, 5, 3)
+    parts = n.add("Split", outputs=2, axis=1, num_outputs=2)
+    n.add("Flatten", inputs=[parts[1]])
+    take("split-attribute", "opset 18 uneven", n.dense(6).model(), (5, 3))
+
+
+def training():
+    stat = [np.ones(2, np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32), np.ones(2, np.float32)]
+    n = Net(15, 2, 4)
+    n.add("BatchNormalization", *stat, outputs=3, training_mode=1)
+    take("training-mode", "BatchNormalization 15", n.dense(8).model(), (2, 4), refused="exported in training mode")
+    n = Net(14, 2, 4)
+    n.add("BatchNormalization", *stat, outputs=1, training_mode=1)
+    take("training-mode", "BatchNormalization 14", n.dense(8).model(), (2, 4), refused="exported in training mode")
+    n = Net(9, 2, 4)
+    n.add("BatchNormalization", *stat, outputs=5)
+    take("training-mode", "BatchNormalization 9, five outputs", n.dense(8).model(), (2, 4), refused="exported in training mode")
+    n = Net(6, 2, 4)
+    n.add("BatchNormalization", *stat, outputs=1)
+    take("training-mode", "BatchNormalization 6, is_test missing", n.dense(8).model(), (2, 4), refused="exported in training mode")
+    n = Net(6, 2, 4)
+    n.add("Dropout", ratio=0.3)
+    take("training-mode", "Dropout 6, is_test missing", n.dense(8).model(), (2, 4), refused="exported in training mode")
+    for opset in [12, 13, 22]:
+        n = Net(opset, 2, 4)
+        n.add("Dropout", np.float32(0.5), np.bool_(True))
+        take("training-mode", "Dropout %d" % opset, n.dense(8).model(), (2, 4), refused="exported in training mode")
+    for opset in [9, 15]:
+        n = Net(opset, 2, 4)
+        n.add("BatchNormalization", *[s + 0.3 for s in stat])
+        take("training-mode", "evaluation %d" % opset, n.dense(8).model(), (2, 4))
+
+
+def negatives():
+    def case(name, op, opset, shape, *more, out, **attributes):
+        n = Net(opset, *shape)
+        n.add("Transpose", perm=[*range(1, len(shape) + 1), 0])  # the batch last: it is no place to look up
+        n.add(op, *more, **attributes)
+        rank = out[0]
+        n.add("Transpose", perm=[rank - 1, *range(rank - 1)])
+        take("negative-indices", name, n.dense(out[1]).model(), shape)
+    i = np.array
+    case("GatherND 11", "GatherND", 11, (3, 4), i([[-1, 0], [0, -2], [-3, -4]], np.int64), out=(2, 3))
+    case("GatherND 12", "GatherND", 12, (3, 4), i([[-1], [1]], np.int64), out=(3, 8))
+    case("GatherND 13 batch", "GatherND", 13, (2, 4), i([[[-1], [2]], [[0], [-3]]], np.int64), out=(3, 4), batch_dims=1)
+    case("Gather 7", "Gather", 7, (3, 4), i([-1, -3, 0], np.int64), out=(3, 9), axis=1)
+    case("Gather 11 scalar", "Gather", 11, (3, 4), i(-2, np.int64), out=(2, 4), axis=-3)
+    n = Net(13, 3, 4)
+    n.add("Tanh")
+    n.add("GatherElements", np.tile(i([[[-1, -4, 0, 1]]], np.int64), (4, 1, 1)), axis=2)
+    n.batch = 4
+    take("negative-indices", "GatherElements 13, fixed batch", n.dense(4).model(), (3, 4), refused="fixed the batch size")
+    n = Net(16, 3, 4)
+    n.add("Transpose", perm=[1, 0, 2])
+    rows = n.add("Gather", inputs=[n.at, n.const(i([1, -1], np.int64))])[0]
+    n.add("ScatterND", inputs=[n.nodes[0].output[0], n.const(i([[-1], [0]], np.int64)), rows])
+    n.add("Transpose", perm=[1, 0, 2])
+    take("negative-indices", "ScatterND 16", n.dense(12).model(), (3, 4))
+
+
+def slices():
+    for opset, size, attributes in [(7, 30, dict(starts=[1], ends=[3], axes=[2])), (8, 20, dict(starts=[0, 1, -3], ends=[2 ** 31 - 1, 9, -1])),
+                                    (9, 16, dict(starts=[-2, 0], ends=[99, -1], axes=[3, 1]))]:
+        n = Net(opset, 3, 4, 5)
+        n.add("Slice", **attributes)
+        n.add("Sigmoid")
+        take("old-slice", "opset %d" % opset, n.dense(size).model(), (3, 4, 5))
+    i = lambda *v: np.array(v, np.int64)
+    for opset in [10, 11, 13]:
+        n = Net(opset, 3, 4, 5)
+        n.add("Slice", i(-1, 4), i(-99, 0), i(1, -1), i(-1, -2))
+        take("old-slice", "opset %d backwards" % opset, n.dense(3 * 4 * 2).model(), (3, 4, 5))
+
+
+def pads():
+    for opset, mode, pads in [(7, "constant", [0, 0, 1, 2, 0, 0, 0, 1]), (8, "reflect", [0, 0, 1, 2, 0, 0, 2, 1]), (9, "edge", [0, 0, 1, 2, 0, 0, 2, 1]),
+                              (10, "constant", [0, 0, -1, 1, 0, 0, -1, 0])]:
+        n = Net(opset, 2, 4, 5)
+        n.add("Pad", mode=mode, pads=pads, **({"value": 0.5} if mode == "constant" else {}))
+        n.add("Conv", weight(2, 2, 2, 2), kernel_shape=[2, 2])
+        size = 2 * (3 + pads[2] + pads[6]) * (4 + pads[3] + pads[7])
+        take("old-pad", "opset %d %s" % (opset, mode), n.dense(size).model(), (2, 4, 5))
+    i = lambda *v: np.array(v, np.int64)
+    for opset, mode, axes, widths in [(18, "constant", i(2, 3), i(1, 1, 1, 1)), (18, "reflect", i(-1), i(2, 1)), (19, "wrap", i(-2, 1), i(1, 1, 0, 1)),
+                                      (21, "edge", i(3), i(2, 0)), (18, "constant", i(3), i(-1, 2))]:
+        n = Net(opset, 2, 4, 5)
+        n.add("Pad", widths, np.float32(0.25) if mode == "constant" else "", axes, mode=mode)
+        n.add("Tanh")
+        n.add("ReduceMean", i(3), keepdims=0) if opset > 18 else n.add("ReduceMean", i(-1), keepdims=0)
+        grown = [2, 4]
+        for k, a in enumerate(axes):
+            a = int(a) % 4
+            if a < 3:
+                grown[a - 1] += int(widths[k] + widths[k + len(axes)])
+        take("pad-axes", "opset %d %s %s" % (opset, mode, axes.tolist()), n.dense(grown[0] * grown[1]).model(), (2, 4, 5))
+
+
+def gradients():
+    def case(name, opset, build, out, shape=(2, 3, 4)):
+        n = Net(opset, *shape)
+        build(n)
+        take("no-gradient", name, n.dense(out).model(), shape)
+    case("Identity first", 13, lambda n: n.add("Identity"), 24)
+    case("Identity in the midst", 16, lambda n: (n.add("Tanh"), n.add("Identity"), n.add("Identity"), n.add("Relu")), 24)
+    case("Dropout 7", 7, lambda n: n.add("Dropout", ratio=0.4), 24)
+    case("Dropout 10", 10, lambda n: (n.add("Tanh"), n.add("Dropout")), 24)
+    case("Dropout 12", 12, lambda n: n.add("Dropout", np.float32(0.5)), 24)
+    case("Dropout 22", 22, lambda n: n.add("Dropout", np.float32(0.5), np.bool_(False)), 24)
+    for op, opset in [("Floor", 7), ("Floor", 13), ("Ceil", 13), ("Round", 11), ("Sign", 9)]:
+        def gate(n, op=op):
+            x = n.at
+            n.add("Mul", np.float32(7.3))
+            n.add("Add", inputs=[n.add(op)[0], x])
+        case("%s %d" % (op, opset), opset, gate, 24)
+    case("Floor alone", 13, lambda n: (n.add("Mul", np.float32(8)), n.add("Floor")), 24)
+    case("Mod", 13, lambda n: (n.add("Mul", np.float32(7.3)), n.add("Mod", np.float32(1.7), fmod=1)), 24)
+    case("ReduceProd", 13, lambda n: n.add("ReduceProd", axes=[2], keepdims=0), 8)
+    case("ReduceProd 18", 18, lambda n: n.add("ReduceProd", np.array([1, -1], np.int64)), 3)
+    for op in ["ArgMax", "ArgMin"]:
+        def gate(n, op=op):
+            x = n.at
+            n.add(op, axis=2, keepdims=1)
+            n.add("Cast", to=1)
+            n.add("Mul", inputs=[n.at, x])
+        case("%s as a gate" % op, 13, gate, 24)
+    case("ReduceSum noop", 13, lambda n: n.add("ReduceSum", noop_with_empty_axes=1), 24)
+    case("ReduceMean noop", 18, lambda n: n.add("ReduceMean", noop_with_empty_axes=1), 24)
+    case("ReduceL1 noop", 18, lambda n: (n.add("Sub", np.float32(0.5)), n.add("ReduceL1", noop_with_empty_axes=1)), 24)
+    case("cast to integers and back", 13, lambda n: (n.add("Mul", np.float32(9)), n.add("Cast", to=7), n.add("Cast", to=1)), 24)
+    case("a mask of comparisons", 13, lambda n: n.add("Mul", inputs=[n.add("Cast", inputs=[n.add("Greater", np.float32(0.4))[0]], to=1)[0], "x"]), 24)
+
+
+class Attention(nn.Module):
+    def __init__(self, first, heads=2, width=8, tokens=6):
+        super().__init__()
+        self.first = first
+        self.a = nn.MultiheadAttention(width, heads, batch_first=first)
+        self.l = nn.Linear(width * tokens, 3)
+
+    def forward(self, x):
+        if not self.first:
+            x = x.transpose(0, 1)
+        y = self.a(x, x, x, need_weights=False)[0]
+        if not self.first:
+            y = y.transpose(0, 1)
+        return self.l(y.flatten(1))
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.e = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True, dropout=0.0)
+        self.l = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.l(self.e(x).mean(1))
+
+
+class Sums(nn.Module):
+    """Batch and tokens in one axis, then apart again."""
+
+    def __init__(self):
+        super().__init__()
+        self.f, self.l = nn.Linear(8, 5), nn.Linear(30, 3)
+
+    def forward(self, x):
+        b = x.shape[0]
+        return self.l(torch.tanh(self.f(x.reshape(b * 6, 8))).reshape(b, 30))
+
+
+def attention():
+    for name, net in [("batch first", Attention(True)), ("tokens first", Attention(False)), ("four heads", Attention(False, 4)), ("encoder", Encoder()), ("joined axes", Sums())]:
+        for batch in [1, 2]:
+            torch.manual_seed(3)
+            for p in net.parameters():
+                p.data = torch.randn_like(p) * 0.4
+            f = io.BytesIO()
+            torch.onnx.export(net.eval(), (torch.zeros(batch, 6, 8),), f, dynamo=False, opset_version=17, input_names=["x"], output_names=["z"])
+            take("fixed-batch", "%s, batch %d" % (name, batch), onnx.load_from_string(f.getvalue()), (6, 8))
+
+
+def outputs():
+    def base(opset=13):
+        n = Net(opset, 2, 3)
+        n.add("Flatten")
+        n.add("Gemm", weight(6, 4), weight(4))
+        return n
+    n = base()
+    n.add("Tanh")
+    features = n.at
+    n.add("Gemm", weight(4, 3), weight(3))
+    take("outputs", "features first", n.model([value(features, ["N", 4]), value(n.at, ["N", 3])]), (2, 3), logits=n.at, note="is taken as the logits")
+    take("outputs", "features last", n.model([value(n.at, ["N", 3]), value(features, ["N", 4])]), (2, 3), logits=n.at, note="is taken as the logits")
+    take("outputs", "features named", n.model([value(n.at, ["N", 3]), value(features, ["N", 4])]), (2, 3), output=features)
+    take("outputs", "no such name", n.model(), (2, 3), output="banana", refused='no output is named "banana"')
+    z = n.at
+    n.add("Softmax")
+    take("outputs", "logits and probabilities", n.model([value(z, ["N", 3]), value(n.at, ["N", 3])]), (2, 3), logits=z, note="is taken as the logits")
+    take("outputs", "probabilities and logits", n.model([value(n.at, ["N", 3]), value(z, ["N", 3])]), (2, 3), logits=z, note="is taken as the logits")
+    n.add("ArgMax", inputs=[z], axis=1, keepdims=0)
+    take("outputs", "label first", n.model([value(n.at, ["N"], TensorProto.INT64), value(z, ["N", 3])]), (2, 3), logits=z, note="is taken as the logits")
+    n = base()
+    z = n.at
+    plain = n.model([value(z, ["N", 4])])
+    n.nodes.append(helper.make_node("NonZero", [z], ["places"]))
+    take("outputs", "an operator that only another output needs", n.model([value("places", [2, "K"], TensorProto.INT64), value(z, ["N", 4])]), (2, 3), logits=z,
+         note="is taken as the logits", reference=plain)
+    n = base()
+    n.add("Gemm", weight(4, 1), weight(1))
+    take("outputs", "one logit", n.model([value(n.at, ["N", 1])]), (2, 3), note="-z/2 and z/2")
+    z = n.at
+    n.add("Squeeze", np.array([1], np.int64))
+    take("outputs", "one logit, no axis", n.model([value(n.at, ["N"])]), (2, 3), note="-z/2 and z/2")
+    n.add("Sigmoid", inputs=[z])
+    take("outputs", "one probability", n.model([value(n.at, ["N", 1])]), (2, 3), note="one probability, by a sigmoid")
+    n.add("Squeeze", np.array([1], np.int64))
+    take("outputs", "one probability, no axis", n.model([value(n.at, ["N"])]), (2, 3), note="one probability, by a sigmoid")
+    n = Net(13, 3, 4, 4)
+    n.add("Conv", weight(5, 3, 3, 3), kernel_shape=[3, 3])
+    n.add("GlobalAveragePool")
+    take("outputs", "classes as channels", n.model([value(n.at, ["N", 5, 1, 1])]), (3, 4, 4))
+    n = base()
+    n.add("Cast", to=TensorProto.DOUBLE)
+    take("outputs", "double", n.model([value(n.at, ["N", 4], TensorProto.DOUBLE)]), (2, 3))
+
+
+def sklearn():
+    from skl2onnx import to_onnx
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import Normalizer, StandardScaler
+    x = rng.random((60, 5)).astype(np.float32)
+    y3, y2 = np.argmax(x[:, :3], 1), (x[:, 0] > x[:, 1]).astype(int)
+    words = np.array(["a", "b", "c"])[y3]
+    for name, model, labels in [
+            ("MLPClassifier", MLPClassifier((6,), max_iter=80, random_state=1), y3),
+            ("MLPClassifier, two classes", MLPClassifier((6,), max_iter=80, random_state=1), y2),
+            ("MLPClassifier, words", MLPClassifier((6,), activation="tanh", max_iter=80, random_state=1), words),
+            ("LogisticRegression", LogisticRegression(), y3),
+            ("LogisticRegression, two classes", LogisticRegression(), y2),
+            ("a pipeline", make_pipeline(StandardScaler(), LogisticRegression()), y3),
+            ("a pipeline with a norm", make_pipeline(Normalizer("l2"), MLPClassifier((4,), max_iter=80, random_state=1)), words)]:
+        model.fit(x, labels)
+        for zipmap in [True, False]:
+            m = to_onnx(model, x[:1].astype(np.float32), options={"zipmap": zipmap}, target_opset=17)
+            rename(m, m.graph.input[0].name, "x")
+            plain = to_onnx(model, x[:1].astype(np.float32), options={"zipmap": False}, target_opset=17)
+            rename(plain, plain.graph.input[0].name, "x")
+            take("scikit-learn", "%s, zipmap %s" % (name, zipmap), m, (5,), logits="probabilities", note="is taken as the logits", gradient=False, reference=plain)
+
+
+def first():
+    """The format's first versions, which ONNX Runtime does not run: it runs the same network in a later one."""
+    channels = weight(3)
+    spread = channels.reshape(3, 1, 1)
+    stat = [rng.random(3).astype(np.float32) + 0.5 for _ in range(4)]
+    full = [rng.random((3, 2, 4)).astype(np.float32) + 0.5 for _ in range(4)]
+    i = lambda *v: np.array(v, np.int64)
+
+    def pair(name, opset, old, new, out=24, shape=(3, 2, 4), later=13):
+        w = weight(out, 3)
+        nets = []
+        for version, build in [(opset, old), (later, new)]:
+            n = Net(version, *shape)
+            build(n)
+            n.add("Flatten")
+            n.add("MatMul", w)
+            nets.append(n.model())
+        take("first-versions", name, nets[0], shape, reference=nets[1])
+
+    for op in ["Add", "Sub", "Mul", "Div"]:
+        pair("%s 6 along an axis" % op, 6, lambda n: n.add(op, channels, broadcast=1, axis=1), lambda n: n.add(op, spread))
+        pair("%s 1 along the last axes" % op, 1, lambda n: n.add(op, full[0][0], broadcast=1, consumed_inputs=[0, 0]), lambda n: n.add(op, full[0][0]))
+    pair("Pow 1", 1, lambda n: n.add("Pow", np.abs(channels) + 1, broadcast=1, axis=-3), lambda n: n.add("Pow", np.abs(spread) + 1))
+    pair("Mul 6 of equal shapes", 6, lambda n: n.add("Mul", "x"), lambda n: n.add("Mul", "x"))
+    pair("PRelu 6", 6, lambda n: (n.add("Sub", np.float32(0.5), broadcast=1), n.add("PRelu", channels)),
+         lambda n: (n.add("Sub", np.float32(0.5)), n.add("PRelu", spread)))
+    pair("BatchNormalization 6", 6, lambda n: n.add("BatchNormalization", *stat, is_test=1), lambda n: n.add("BatchNormalization", *stat))
+    pair("BatchNormalization 1", 1, lambda n: n.add("BatchNormalization", *stat, is_test=1, spatial=1, consumed_inputs=[0, 0, 0, 1, 1], epsilon=0.1),
+         lambda n: n.add("BatchNormalization", *stat, epsilon=0.1))
+    pair("BatchNormalization 7, a number for each value", 7, lambda n: n.add("BatchNormalization", *full, spatial=0, epsilon=0.01),
+         lambda n: (n.add("Sub", full[2]), n.add("Div", np.sqrt(full[3] + np.float32(0.01))), n.add("Mul", full[0]), n.add("Add", full[1])))
+    pair("Dropout 6", 6, lambda n: n.add("Dropout", is_test=1), lambda n: n.add("Identity"))
+    pair("Relu 1", 1, lambda n: (n.add("Sub", np.float32(0.5), broadcast=1), n.add("Relu", consumed_inputs=[0])),
+         lambda n: (n.add("Sub", np.float32(0.5)), n.add("Relu")))
+    pair("Selu 1", 1, lambda n: (n.add("Sub", np.float32(0.5), broadcast=1), n.add("Selu")),
+         lambda n: (n.add("Sub", np.float32(0.5)), n.add("Selu", alpha=1.6732, gamma=1.0507)))
+    pair("Clip 1", 1, lambda n: n.add("Clip", min=0.2, max=0.7, consumed_inputs=[0]), lambda n: n.add("Clip", np.float32(0.2), np.float32(0.7)))
+    pair("Reshape 1", 1, lambda n: (n.add("Reshape", shape=[0, -1, 2]), n.add("Softmax", axis=2)), lambda n: (n.add("Reshape", i(0, -1, 2)), n.add("Softmax")))
+    pair("Cast 1", 1, lambda n: (n.add("Mul", np.float32(9), broadcast=1), n.add("Cast", to="INT32"), n.add("Cast", to="FLOAT"), n.add("Mul", "x")),
+         lambda n: (n.add("Mul", np.float32(9)), n.add("Cast", to=6), n.add("Cast", to=1), n.add("Mul", "x")))
+    pair("Pad 1", 1, lambda n: n.add("Pad", paddings=[0, 0, 1, 0, 0, 0, 0, 2], value=0.5), lambda n: n.add("Pad", i(0, 0, 1, 0, 0, 0, 0, 2), np.float32(0.5)), 54)
+    pair("Concat 1", 1, lambda n: n.add("Concat", "x"), lambda n: n.add("Concat", "x", axis=1), 48)
+    pair("Split 1", 1, lambda n: n.add("Split", axis=2, split=[1, 1], outputs=2), lambda n: n.add("Split", i(1, 1), axis=2, outputs=2), 12)
+    pair("Tile 1", 1, lambda n: n.add("Tile", np.float32([2]), np.float32([3])), lambda n: n.add("Tile", i(1, 1, 1, 2)), 48)
+    pair("Upsample 1", 1, lambda n: n.add("Upsample", height_scale=2.0, width_scale=3.0), lambda n: n.add("Upsample", np.float32([1, 1, 2, 3])), 144, later=9)
+    pair("GlobalLpPool 1", 1, lambda n: n.add("GlobalLpPool", p=3.0), lambda n: n.add("GlobalLpPool", p=3), 3)
+    pair("LpPool 1", 1, lambda n: n.add("LpPool", p=2.0, kernel_shape=[2, 2]), lambda n: n.add("LpPool", p=2, kernel_shape=[2, 2]), 9)
+    pair("TopK 1", 1, lambda n: n.add("TopK", k=2, axis=3, outputs=2), lambda n: n.add("TopK", i(2), axis=3, outputs=2), 12)
+    pair("Gemm 6", 6, lambda n: (n.add("Flatten"), n.add("Gemm", full[0].reshape(24, 1), np.float32([0.25]), broadcast=1)),
+         lambda n: (n.add("Flatten"), n.add("Gemm", full[0].reshape(24, 1), np.float32([0.25]))), 1)
+    n = Net(6, 3, 2, 4)
+    n.add("Add", channels.reshape(3, 1, 1))
+    take("first-versions", "Add 6 without broadcast", n.dense(24).model(), (3, 2, 4), refused="without the attribute broadcast")
+
+
+def fusions():
+    """Convolution, ReLU and pooling, which are built in one go where there are two sides, and only there."""
+    for sides in [1, 2, 3]:
+        n = Net(13, 2, *[4] * sides)
+        n.add("Conv", weight(3, 2, *[3] * sides), weight(3), kernel_shape=[3] * sides, pads=[1] * 2 * sides)
+        n.add("Relu")
+        n.add("MaxPool", kernel_shape=[2] * sides, strides=[2] * sides)
+        take("fused", "%d sides" % sides, n.dense(3 * 2 ** sides).model(), (2, *[4] * sides))
+
+
+def rename(m, old, new):
+    m.graph.input[0].name = new
+    for n in m.graph.node:
+        for i, name in enumerate(n.input):
+            if name == old:
+                n.input[i] = new
+
+
+for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first, fusions]:
+    make()
+with open(os.path.join(HERE, "cases.json.gz"), "wb") as f, gzip.GzipFile(filename="", mode="wb", fileobj=f, mtime=0) as z:
+    z.write(json.dumps(cases, separators=(",", ":")).encode())
+print(len(cases), "cases")
