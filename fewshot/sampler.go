@@ -55,7 +55,8 @@ type Episodes struct {
 }
 
 func (e Episodes) withDefaults() Episodes {
-	e.Ways, e.Shots, e.Queries, e.Tasks, e.Shift = cmp.Or(e.Ways, 5), cmp.Or(e.Shots, 1), cmp.Or(e.Queries, 5), cmp.Or(e.Tasks, 4), cmp.Or(e.Shift, 3)
+	e.Ways, e.Shots, e.Queries, e.Tasks, e.Shift = cmp.Or(e.Ways, 5), cmp.Or(e.Shots, 1), cmp.Or(e.Queries, 5), cmp.Or(e.Tasks, 4),
+		cmp.Or(e.Shift, 3)
 	return e
 }
 
@@ -84,7 +85,8 @@ func (e Episodes) Check(s *ClassSet) error {
 		name  string
 		value int
 		least int
-	}{{"ways", e.Ways, 2}, {"shots", e.Shots, 1}, {"queries", e.Queries, 1}, {"tasks", e.Tasks, 1}, {"unlabeled", e.Unlabeled, 0}, {"shift", e.Shift, 0}} {
+	}{{"ways", e.Ways, 2}, {"shots", e.Shots, 1}, {"queries", e.Queries, 1}, {"tasks", e.Tasks, 1},
+		{"unlabeled", e.Unlabeled, 0}, {"shift", e.Shift, 0}} {
 		if n.value < n.least {
 			return errors.Errorf("%s = %d: must be at least %d", n.name, n.value, n.least)
 		}

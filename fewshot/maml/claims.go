@@ -19,7 +19,8 @@ func (r *Result) Claims() []report.Claim {
 	claims := []report.Claim{
 		{
 			Sentence: "When: robustifying the meta-update alone is enough, and its robustness survives fine-tuning on clean images.",
-			Reported: "20.5 % robust accuracy with a robust meta-update (radius 2/255, unfinished), 1.0 % of MAML (4/255): logs of the authors' code, MiniImageNet",
+			Reported: "20.5 % robust accuracy with a robust meta-update (radius 2/255, unfinished), 1.0 % of MAML (4/255):" +
+				" logs of the authors' code, MiniImageNet",
 			Parts: []report.ClaimPart{
 				{Statement: "robustifying the meta-update alone is enough: doing both adds next to nothing",
 					Test:     r.less(Out, Both, report.Above, -0.05),
@@ -35,7 +36,8 @@ func (r *Result) Claims() []report.Claim {
 			},
 		},
 		{
-			Sentence: "Neuron activation maps explain it: what excites neurons of the robust meta-model is structured, and stays so after fine-tuning.",
+			Sentence: "Neuron activation maps explain it: what excites neurons of the robust meta-model is structured, " +
+				"and stays so after fine-tuning.",
 			Parts: []report.ClaimPart{
 				{Statement: "what excites neurons of the robust meta-model is structured, unlike MAML's",
 					Test:     r.structured("before", func(m meta.Maps) [][]float64 { return m.Before }),

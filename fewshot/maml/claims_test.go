@@ -19,7 +19,8 @@ func synthetic(robust map[string]float64, waves [3]int) *Result {
 	for _, method := range r.Config.Methods {
 		for i, seed := range r.Config.Seeds {
 			e := 0.001 * float64(i)
-			m := Measured{Method: method, Seed: seed, History: meta.History{Loss: []float64{2, 1}}, Tested: meta.Accuracy{SA: 0.7 + e, RA: robust[method] + e*e, LeastShift: 1}}
+			m := Measured{Method: method, Seed: seed, History: meta.History{Loss: []float64{2, 1}},
+				Tested: meta.Accuracy{SA: 0.7 + e, RA: robust[method] + e*e, LeastShift: 1}}
 			switch method {
 			case MAML:
 				m.Maps = &meta.Maps{Before: wave(waves[0], e), After: wave(waves[0], e)}
@@ -47,7 +48,8 @@ func wave(cycles int, other float64) [][]float64 {
 // where what a claim presupposes does not hold, or was not measured, it is not tested.
 func TestClaimsTurnOutEachWay(t *testing.T) {
 	told := func() map[string]float64 {
-		return map[string]float64{MAML: 0.15, In: 0.2, Out: 0.45, Both: 0.46, Trades: 0.4, Unlabeled: 0.41, More: 0.42, Slow: 0.45, ANIL: 0.4, CL: 0.45}
+		return map[string]float64{MAML: 0.15, In: 0.2, Out: 0.45, Both: 0.46, Trades: 0.4,
+			Unlabeled: 0.41, More: 0.42, Slow: 0.45, ANIL: 0.4, CL: 0.45}
 	}
 	verdicts := func(r *Result) (all []report.Verdict) {
 		for _, c := range r.Claims() {

@@ -100,7 +100,8 @@ func (c Config) Validate() error {
 			count("test_queries", c.TestQueries), count("attack_steps", c.AttackSteps), count("test_steps", c.TestSteps),
 			count("masking_tasks", c.MaskingTasks), count("sweep_tasks", c.SweepTasks), count("neurons", c.Neurons),
 			count("neuron_steps", c.NeuronSteps)),
-		study.Positive(study.Rate("inner_lr", c.InnerLR), study.Rate("lr", c.LR), study.Rate("gamma_ce", c.GammaCE), study.Rate("gamma_kl", c.GammaKL)),
+		study.Positive(study.Rate("inner_lr", c.InnerLR), study.Rate("lr", c.LR),
+			study.Rate("gamma_ce", c.GammaCE), study.Rate("gamma_kl", c.GammaKL)),
 		unknown, study.Seeds(c.Seeds), c.checkMethods(), c.checkSweeps(), c.Shard.Validate(c.Dir))
 }
 

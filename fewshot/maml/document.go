@@ -12,8 +12,8 @@ func (r *Result) Document() *report.Document {
 	c := r.Config
 	return &report.Document{
 		Title: "Robust meta-learning: when, and how",
-		Subtitle: "Ren Wang, Kaidi Xu, Sijia Liu, Pin-Yu Chen, Tsui-Wei Weng, Chuang Gan, Meng Wang: *On Fast Adversarial Robustness Adaptation " +
-			"in Model-Agnostic Meta-Learning*, ICLR 2021, [arXiv 2102.10454](https://arxiv.org/abs/2102.10454)",
+		Subtitle: "Ren Wang, Kaidi Xu, Sijia Liu, Pin-Yu Chen, Tsui-Wei Weng, Chuang Gan, Meng Wang: *On Fast Adversarial Robustness " +
+			"Adaptation in Model-Agnostic Meta-Learning*, ICLR 2021, [arXiv 2102.10454](https://arxiv.org/abs/2102.10454)",
 		Lead: report.Textf("A meta-model learns a new task from a handful of images. Where must it meet adversarial examples so that the "+
 			"*fine-tuned* network resists them: in fine-tuning, in the meta-update, or in both? Here %d methods are meta-trained with %d seeds "+
 			"on %s, and attacked after fine-tuning.", len(c.Methods), len(c.Seeds), r.Data),

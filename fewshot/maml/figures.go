@@ -81,8 +81,8 @@ func (r *Result) TrainingFigure() *report.Figure {
 
 // MapGrid shows what excites neurons of a seed's networks: each row a method before or after fine-tuning.
 func (r *Result) MapGrid(seed int64) *report.Grid {
-	g := &report.Grid{Title: "What excites neurons", Caption: "One column a neuron of the last hidden layer: the change of a gray image that " +
-		"excites it most. Red is brighter, blue darker."}
+	g := &report.Grid{Title: "What excites neurons", Caption: "One column a neuron of the last hidden layer: the change of a gray image " +
+		"that excites it most. Red is brighter, blue darker."}
 	row := func(name string, maps [][]float64) {
 		var images []report.Image
 		for _, values := range maps {

@@ -19,10 +19,11 @@ func (r *Result) Tables() []*report.Table {
 func (r *Result) AccuracyTable() *report.Table {
 	c := r.Config
 	percent := func(name string) report.Column { return report.Column{Name: name, Percent: true, Best: report.Highest} }
-	t := &report.Table{Title: "Accuracy after fine-tuning", Caption: fmt.Sprintf("%d-way, %d-shot, %d test tasks with %d query images of each "+
-		"class, judged together. Robust: under PGD-%d against the fine-tuned network, radius %.3g. Intervals over seeds. Fine-tuning sees clean "+
+	t := &report.Table{Title: "Accuracy after fine-tuning", Caption: fmt.Sprintf("%d-way, %d-shot, %d test tasks with %d query images of "+
+		"each class, judged together. Robust: under PGD-%d against the fine-tuned network, radius %.3g. Intervals over seeds. Fine-tuning sees clean "+
 		"images; for methods that train with adversarial fine-tuning, two columns give that too, over %d tasks. Cost: passes forward and "+
-		"backward a task in a meta-update.", c.Ways, c.Shots, c.TestTasks, c.TestQueries, c.AttackSteps, c.Epsilon, min(c.TestTasks, c.SweepTasks)),
+		"backward a task in a meta-update.", c.Ways, c.Shots, c.TestTasks,
+		c.TestQueries, c.AttackSteps, c.Epsilon, min(c.TestTasks, c.SweepTasks)),
 		Columns: []report.Column{{Name: "method"}, percent("accuracy"), percent("robust"), percent("accuracy, robust fine-tuning"),
 			percent("robust, robust fine-tuning"), {Name: "cost", Format: "%.0f", Best: report.Lowest}, {Name: "training"}}}
 	numbers := []number{standard, robust, adversarial(func(a meta.Accuracy) float64 { return a.SA }),
@@ -44,7 +45,8 @@ func (r *Result) AccuracyTable() *report.Table {
 // MapTable has the numbers of what excites neurons.
 func (r *Result) MapTable() *report.Table {
 	t := &report.Table{Title: "What excites neurons",
-		Caption: "Means over neurons, with intervals over seeds. Low frequencies: share of a map's energy below a quarter of Nyquist's frequency.",
+		Caption: "Means over neurons, with intervals over seeds. Low frequencies: share of a map's energy below a quarter of " +
+			"Nyquist's frequency.",
 		Columns: []report.Column{{Name: "method"}, {Name: "low frequencies", Percent: true}, {Name: "after fine-tuning", Percent: true},
 			{Name: "cosine before and after fine-tuning", Format: "%.2f"}}}
 	for _, name := range []string{MAML, Out} {
@@ -63,8 +65,8 @@ func (r *Result) MapTable() *report.Table {
 
 // MaskingTable shows out under weaker and stronger attacks.
 func (r *Result) MaskingTable() *report.Table {
-	t := &report.Table{Title: "Weaker and stronger attacks on out", Caption: fmt.Sprintf("The same %d test tasks of each seed, intervals over "+
-		"seeds. Were robustness a lack of gradients, one step would do more than many, or many more much more.", r.Config.MaskingTasks),
+	t := &report.Table{Title: "Weaker and stronger attacks on out", Caption: fmt.Sprintf("The same %d test tasks of each seed, intervals "+
+		"over seeds. Were robustness a lack of gradients, one step would do more than many, or many more much more.", r.Config.MaskingTasks),
 		Columns: []report.Column{{Name: "attack"}, {Name: "robust accuracy", Percent: true}}}
 	for _, attack := range []struct {
 		name     string
@@ -83,7 +85,8 @@ func (r *Result) MaskingTable() *report.Table {
 func (r *Result) SeedTable() *report.Table {
 	t := &report.Table{Title: "Seed by seed",
 		Caption: fmt.Sprintf("Means over %d test tasks, with 95 %% intervals over these tasks.", r.Config.TestTasks),
-		Columns: []report.Column{{Name: "method"}, {Name: "seed", Format: "%.0f"}, {Name: "accuracy", Percent: true}, {Name: "robust", Percent: true}}}
+		Columns: []report.Column{{Name: "method"}, {Name: "seed", Format: "%.0f"}, {Name: "accuracy", Percent: true},
+			{Name: "robust", Percent: true}}}
 	around := func(mean, half float64) report.Estimate {
 		if r.Config.TestTasks < 2 {
 			half = math.NaN() // one task has no interval

@@ -22,7 +22,8 @@ func BenchmarkMetaGradient(b *testing.B) {
 		size, channels int
 		pool           bool
 		shots          int
-	}{{"strided-1-shot", 28, 1, false, 1}, {"strided-5-shot", 28, 1, false, 5}, {"pooled-1-shot", 28, 1, true, 1}, {"pooled-5-shot", 28, 1, true, 5},
+	}{{"strided-1-shot", 28, 1, false, 1}, {"strided-5-shot", 28, 1, false, 5},
+		{"pooled-1-shot", 28, 1, true, 1}, {"pooled-5-shot", 28, 1, true, 5},
 		{"mini-1-shot", 84, 3, true, 1}, {"mini-5-shot", 84, 3, true, 5}} {
 		b.Run(k.name, func(b *testing.B) {
 			net, err := NewConv(Conv{Input: []int{k.size, k.size, k.channels}, Pool: k.pool, MeanFeatures: true})

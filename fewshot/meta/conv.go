@@ -75,7 +75,8 @@ func (c *Conv) after(blocks int) (h, w int) {
 
 // Name implements [Model].
 func (c *Conv) Name() string {
-	return fmt.Sprintf("conv %v, %d blocks of %d, %d ways, pool=%t, mean=%t, tanh=%t", c.Input, c.Blocks, c.Filters, c.Ways, c.Pool, c.MeanFeatures, c.Tanh)
+	return fmt.Sprintf("conv %v, %d blocks of %d, %d ways, pool=%t, mean=%t, tanh=%t",
+		c.Input, c.Blocks, c.Filters, c.Ways, c.Pool, c.MeanFeatures, c.Tanh)
 }
 
 // InputShape implements [Model].
@@ -108,7 +109,8 @@ func (c *Conv) Init(seed int64) (all []*tensors.Tensor) {
 	rng := rand.New(rand.NewPCG(uint64(seed), initStream))
 	channels := c.Input[2]
 	for range c.Blocks {
-		all = append(all, normal(rng, he(9*channels), 9*channels, c.Filters), constant(0, c.Filters), constant(1, c.Filters), constant(0, c.Filters))
+		all = append(all, normal(rng, he(9*channels), 9*channels, c.Filters), constant(0, c.Filters),
+			constant(1, c.Filters), constant(0, c.Filters))
 		channels = c.Filters
 	}
 	n := c.Features()
@@ -187,7 +189,8 @@ func patches(x *Node, stride int) *Node {
 	h, w := (d[2]+stride-1)/stride, (d[3]+stride-1)/stride
 	if d[2] != h*stride || d[3] != w*stride {
 		none := compute.PadAxis{} // every axis must be named, or the gradient fails
-		x = Pad(x, ScalarZero(x.Graph(), x.DType()), none, none, compute.PadAxis{End: h*stride - d[2]}, compute.PadAxis{End: w*stride - d[3]}, none)
+		x = Pad(x, ScalarZero(x.Graph(), x.DType()), none, none,
+			compute.PadAxis{End: h*stride - d[2]}, compute.PadAxis{End: w*stride - d[3]}, none)
 	}
 	x = TransposeAllDims(Reshape(x, d[0], d[1], h, stride, w, stride, d[4]), 0, 1, 2, 4, 3, 5, 6)
 	x = neighbors(neighbors(x, 3, 5), 2, 4)

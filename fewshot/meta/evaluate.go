@@ -65,7 +65,8 @@ func (o EvalOptions) validate(bounds robust.Box) error {
 		return errors.Errorf("meta: %d tasks, %d attack steps, %d restarts: want at least 1 of each", o.Tasks, o.AttackSteps, o.Restarts)
 	}
 	if o.Inner.Steps < 1 || !(o.Inner.LR > 0) || math.IsInf(o.Inner.LR, 1) || !(o.GammaIn >= 0) || math.IsInf(o.GammaIn, 1) {
-		return errors.Errorf("meta: fine-tuning with %d steps, rate %g, gamma_in %g: want at least 1, > 0, at least 0, all finite", o.Inner.Steps, o.Inner.LR, o.GammaIn)
+		return errors.Errorf("meta: fine-tuning with %d steps, rate %g, gamma_in %g: want at least 1, > 0, at least 0, all finite",
+			o.Inner.Steps, o.Inner.LR, o.GammaIn)
 	}
 	for i, at := range o.At {
 		if at < 0 || at > o.Inner.Steps || i > 0 && at <= o.At[i-1] {
@@ -76,7 +77,8 @@ func (o EvalOptions) validate(bounds robust.Box) error {
 		return errors.Errorf("meta: step size %g of the attack: must be > 0", o.StepSize)
 	}
 	if reach := o.StepSize * float64(o.AttackSteps); !o.Fast && reach < o.Epsilon {
-		return errors.Errorf("meta: %d attack steps of %.4f cannot reach epsilon %.4f: take more or longer ones", o.AttackSteps, o.StepSize, o.Epsilon)
+		return errors.Errorf("meta: %d attack steps of %.4f cannot reach epsilon %.4f: take more or longer ones",
+			o.AttackSteps, o.StepSize, o.Epsilon)
 	}
 	return errors.WithMessage(Ball{o.Norm, bounds}.CheckRadius(o.Epsilon), "meta")
 }
@@ -270,7 +272,8 @@ func (v *Evaluator) judge(at []*tensors.Tensor, x, clean, y *tensors.Tensor, nor
 }
 
 // attack perturbs the query images, against parameters that are held constant.
-func (v *Evaluator) attack(at []*tensors.Tensor, b *fewshot.Batch, o EvalOptions, rng *rand.Rand) (attacked *tensors.Tensor, flat int, err error) {
+func (v *Evaluator) attack(at []*tensors.Tensor, b *fewshot.Batch, o EvalOptions, rng *rand.Rand) (
+	attacked *tensors.Tensor, flat int, err error) {
 	n := len(at)
 	state, err := RNGStateFromSeed(rng.Int64())
 	if err != nil {
@@ -338,7 +341,8 @@ func (t *tally) accuracies(tasks int) (all []Accuracy) {
 	}
 	for k, step := range t.at {
 		clean, robust := t.clean[k][:tasks], t.robust[k][:tasks]
-		a := Accuracy{Step: step, SA: stat.Mean(clean, nil), RA: stat.Mean(robust, nil), SAHalf: half(clean), RAHalf: half(robust), Flat: t.flat[k]}
+		a := Accuracy{Step: step, SA: stat.Mean(clean, nil), RA: stat.Mean(robust, nil),
+			SAHalf: half(clean), RAHalf: half(robust), Flat: t.flat[k]}
 		if !math.IsInf(t.least[k], 1) {
 			a.LeastShift = t.least[k]
 		}

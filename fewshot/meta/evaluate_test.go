@@ -8,5 +8,6 @@ import (
 
 // An attack that cannot reach its radius is no attack.
 func TestEvalOptions(t *testing.T) {
-	require.ErrorContains(t, EvalOptions{Epsilon: 0.06, StepSize: 0.001, AttackSteps: 10}.withDefaults().validate(Pixels), "cannot reach epsilon")
+	o := EvalOptions{Epsilon: 0.06, StepSize: 0.001, AttackSteps: 10}
+	require.ErrorContains(t, o.withDefaults().validate(Pixels), "cannot reach epsilon")
 }

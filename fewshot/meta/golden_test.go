@@ -106,7 +106,8 @@ func TestQuadraticFamily(t *testing.T) {
 		for _, order := range []bool{false, true} {
 			run := func(p any) [][]float64 {
 				return eval(t, func(args []*Node) []*Node {
-					m, g, _ := MetaGradient(args, 2, 0, InnerLoop{Steps: steps, LR: 0.1, FirstOrder: order}, quadratic(quadA, quadC), quadratic(quadB, quadD))
+					m, g, _ := MetaGradient(args, 2, 0, InnerLoop{Steps: steps, LR: 0.1, FirstOrder: order},
+						quadratic(quadA, quadC), quadratic(quadB, quadD))
 					return []*Node{m, g[0]}
 				}, p)
 			}
@@ -198,7 +199,8 @@ func TestTrilinearSecondOrder(t *testing.T) {
 		got := eval(t, func(args []*Node) (all []*Node) {
 			for _, convolve := range []func(x, kernel *Node) *Node{c.product, of(c.product), of(c.native)} {
 				first := Gradient(ReduceAllSum(Tanh(convolve(args[0], args[1]))), args[0], args[1])
-				all = append(all, Gradient(Add(ReduceAllSum(Mul(Square(first[0]), args[2])), ReduceAllSum(Mul(Square(first[1]), args[3]))), args[0], args[1])...)
+				sum := Add(ReduceAllSum(Mul(Square(first[0]), args[2])), ReduceAllSum(Mul(Square(first[1]), args[3])))
+				all = append(all, Gradient(sum, args[0], args[1])...)
 			}
 			return all
 		}, x, kernel, a, b)
@@ -263,7 +265,8 @@ func TestConvMetaGradient(t *testing.T) {
 					along, alongFirst = along+d*exact[1+i][k], alongFirst+d*first[1+i][k]
 				}
 				dims := p.(*tensors.Tensor).Shape().Dimensions
-				plus, minus = append(plus, tensors.FromFlatDataAndDimensions(up, dims...)), append(minus, tensors.FromFlatDataAndDimensions(down, dims...))
+				plus = append(plus, tensors.FromFlatDataAndDimensions(up, dims...))
+				minus = append(minus, tensors.FromFlatDataAndDimensions(down, dims...))
 			}
 			difference := (at(plus)[0][0] - at(minus)[0][0]) / (2 * h)
 			require.InDelta(t, difference, along, 1e-5*(1+math.Abs(difference)))
@@ -299,6 +302,7 @@ func TestAttackProperties(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	for _, norm := range []robust.Norm{robust.Linf, robust.L2, robust.L1} {
 		ball := Ball{norm, robust.Box{Lower: -2, Upper: 1}}
+		degree := map[robust.Norm]float64{robust.Linf: math.Inf(1), robust.L2: 2, robust.L1: 1}[norm]
 		state, err := RNGStateFromSeed(5)
 		require.NoError(t, err)
 		climb := func(w *Node) Objective { return func(u *Node) *Node { return ReduceAllSum(Mul(u, w)) } }
@@ -339,7 +343,7 @@ func TestAttackProperties(t *testing.T) {
 					own, from, along := found[i*size:][:size], clean[i*size:][:size], slope[i*size:][:size]
 					moved := slices.Clone(own)
 					floats.Sub(moved, from)
-					require.LessOrEqual(t, floats.Norm(moved, map[robust.Norm]float64{robust.Linf: math.Inf(1), robust.L2: 2, robust.L1: 1}[norm]), epsilon+1e-9)
+					require.LessOrEqual(t, floats.Norm(moved, degree), epsilon+1e-9)
 					if k == 2 {
 						continue // starts may leave the box: attacks clip what they look at
 					}
@@ -408,13 +412,19 @@ func steepest(slope []float64) []int {
 }
 
 func TestLossesGolden(t *testing.T) {
-	got := eval(t, func(args []*Node) []*Node { return []*Node{KL(args[0], args[1]), KL(args[0], args[0])} }, [][][]float64{{{1, 0, -1}}}, [][][]float64{{{.5, .3, -.8}}})
+	got := eval(t, func(args []*Node) []*Node {
+		return []*Node{KL(args[0], args[1]), KL(args[0], args[0])}
+	}, [][][]float64{{{1, 0, -1}}}, [][][]float64{{{.5, .3, -.8}}})
 	require.InDelta(t, 0.0713578301, got[0][0], 1e-9)
 	require.InDelta(t, 0, got[1][0], 1e-12)
 	for temperature, want := range map[float64]float64{0.5: 0.4301902771, 0.1: 0.0637798397} {
-		got := eval(t, func(args []*Node) []*Node { return []*Node{nets.NTXent(args[0], temperature)} }, [][][]float64{{{1, 0}, {0, 1}, {.8, .6}, {-.6, .8}}})
+		got := eval(t, func(args []*Node) []*Node {
+			return []*Node{nets.NTXent(args[0], temperature)}
+		}, [][][]float64{{{1, 0}, {0, 1}, {.8, .6}, {-.6, .8}}})
 		require.InDelta(t, want, got[0][0], 1e-9)
 	}
-	got = eval(t, func(args []*Node) []*Node { return []*Node{SquaredError(args[0], args[1])} }, [][][]float64{{{1}, {2}}, {{0}, {0}}}, [][][]float64{{{0}, {0}}, {{3}, {1}}})
+	got = eval(t, func(args []*Node) []*Node {
+		return []*Node{SquaredError(args[0], args[1])}
+	}, [][][]float64{{{1}, {2}}, {{0}, {0}}}, [][][]float64{{{0}, {0}}, {{3}, {1}}})
 	require.InDeltaSlice(t, []float64{2.5, 5}, got[0], 1e-12)
 }

@@ -71,7 +71,8 @@ func TestSinusoid(t *testing.T) {
 	v, err := NewEvaluator(e, net)
 	require.NoError(t, err)
 	defer v.Close()
-	found, err := v.Evaluate(t.Context(), meta.Parameters, fewshot.Sinusoid{Seed: 2}, EvalOptions{Inner: InnerLoop{Steps: 10, LR: 0.01}, At: []int{0, 1, 5, 10}, Tasks: 600})
+	found, err := v.Evaluate(t.Context(), meta.Parameters, fewshot.Sinusoid{Seed: 2},
+		EvalOptions{Inner: InnerLoop{Steps: 10, LR: 0.01}, At: []int{0, 1, 5, 10}, Tasks: 600})
 	require.NoError(t, err)
 	t.Log(found)
 	// A run of an independent implementation, in JAX, had 3.03, 0.70, 0.35 and 0.29 (±0.24, 0.06, 0.04 and 0.03).
@@ -162,7 +163,8 @@ func TestKeyKnowsTheAttack(t *testing.T) {
 	wide, narrow := robust.Box{Lower: -5, Upper: 5}, Pixels
 	require.Equal(t, key(Method{}, wide), key(Method{}, narrow), "nothing is attacked")
 	m := Method{GammaOut: 1}
-	seen := []string{key(m, wide), key(m, narrow), key(Method{GammaOut: 1, Norm: robust.L2}, narrow), key(Method{GammaOut: 1, Norm: robust.L1}, narrow)}
+	seen := []string{key(m, wide), key(m, narrow), key(Method{GammaOut: 1, Norm: robust.L2}, narrow),
+		key(Method{GammaOut: 1, Norm: robust.L1}, narrow)}
 	slices.Sort(seen)
 	require.Len(t, slices.Compact(seen), 4)
 }

@@ -81,7 +81,8 @@ func (v *Evaluator) Explain(ctx context.Context, trained *MetaModel, tasks fewsh
 // Batch normalization sees the image together with reference images [n, InputShape...], such as the support set of a task: with
 // the image alone, features that are averaged over positions would not depend on it. The result holds clip(x₀ + δ) - x₀,
 // one a neuron, each of the input's size.
-func (v *Evaluator) Maximize(ctx context.Context, parameters []*tensors.Tensor, neurons []int, reference *tensors.Tensor, o MaximizeOptions) ([][]float64, error) {
+func (v *Evaluator) Maximize(ctx context.Context, parameters []*tensors.Tensor, neurons []int, reference *tensors.Tensor,
+	o MaximizeOptions) ([][]float64, error) {
 	box := v.model.Bounds()
 	o.Steps, o.Rate, o.Start = cmp.Or(o.Steps, 300), cmp.Or(o.Rate, 0.1), cmp.Or(o.Start, 0.2)
 	if o.Steps < 1 || !(o.Rate > 0) || !(o.Start >= box.Lower && o.Start <= box.Upper) {
