@@ -20,8 +20,8 @@ func (r *Result) AccuracyTable() *report.Table {
 	c := r.Config
 	percent := func(name string) report.Column { return report.Column{Name: name, Percent: true, Best: report.Highest} }
 	t := &report.Table{Title: "Accuracy after fine-tuning", Caption: fmt.Sprintf("%d-way, %d-shot, %d test tasks with %d query images of "+
-		"each class, judged together. Robust: under PGD-%d against the fine-tuned network, radius %.3g. Intervals over seeds. Fine-tuning sees clean "+
-		"images; for methods that train with adversarial fine-tuning, two columns give that too, over %d tasks. Cost: passes forward and "+
+		"each class, judged together. Robust: under PGD-%d against the fine-tuned network, radius %.3g. Intervals over seeds. Fine-tuning sees "+
+		"clean images; for methods that train with adversarial fine-tuning, two columns give that too, over %d tasks. Cost: passes forward and "+
 		"backward a task in a meta-update.", c.Ways, c.Shots, c.TestTasks,
 		c.TestQueries, c.AttackSteps, c.Epsilon, min(c.TestTasks, c.SweepTasks)),
 		Columns: []report.Column{{Name: "method"}, percent("accuracy"), percent("robust"), percent("accuracy, robust fine-tuning"),
