@@ -55,7 +55,8 @@ type Episodes struct {
 }
 
 func (e Episodes) withDefaults() Episodes {
-	e.Ways, e.Shots, e.Queries, e.Tasks, e.Shift = cmp.Or(e.Ways, 5), cmp.Or(e.Shots, 1), cmp.Or(e.Queries, 5), cmp.Or(e.Tasks, 4), cmp.Or(e.Shift, 3)
+	e.Ways, e.Shots, e.Queries, e.Tasks, e.Shift = cmp.Or(e.Ways, 5), cmp.Or(e.Shots, 1), cmp.Or(e.Queries, 5), cmp.Or(e.Tasks, 4),
+		cmp.Or(e.Shift, 3)
 	return e
 }
 
@@ -70,31 +71,41 @@ type Sampler struct {
 
 // NewSampler checks that the set has what the episodes need.
 func NewSampler(s *ClassSet, e Episodes) (*Sampler, error) {
+	if err := e.Check(s); err != nil {
+		return nil, errors.WithMessage(err, "fewshot")
+	}
+	return &Sampler{set: s, e: e.withDefaults()}, nil
+}
+
+// Check reports settings that cannot be, and what a class set lacks for them. Its errors are without the package's name,
+// for callers that have more to say.
+func (e Episodes) Check(s *ClassSet) error {
 	e = e.withDefaults()
 	for _, n := range []struct {
 		name  string
 		value int
 		least int
-	}{{"ways", e.Ways, 2}, {"shots", e.Shots, 1}, {"queries", e.Queries, 1}, {"tasks", e.Tasks, 1}, {"unlabeled", e.Unlabeled, 0}, {"shift", e.Shift, 0}} {
+	}{{"ways", e.Ways, 2}, {"shots", e.Shots, 1}, {"queries", e.Queries, 1}, {"tasks", e.Tasks, 1},
+		{"unlabeled", e.Unlabeled, 0}, {"shift", e.Shift, 0}} {
 		if n.value < n.least {
-			return nil, errors.Errorf("fewshot: %s = %d: must be at least %d", n.name, n.value, n.least)
+			return errors.Errorf("%s = %d: must be at least %d", n.name, n.value, n.least)
 		}
 	}
 	if s == nil {
-		return nil, errors.New("fewshot: no class set given")
+		return errors.New("no class set given")
 	}
 	if e.Rotations && s.Shape[0] != s.Shape[1] {
-		return nil, errors.Errorf("fewshot: rotations of images of %d by %d pixels: want square ones", s.Shape[0], s.Shape[1])
+		return errors.Errorf("rotations of images of %d by %d pixels: want square ones", s.Shape[0], s.Shape[1])
 	}
 	if have := len(s.Classes) * e.turns(); have < e.Ways {
-		return nil, errors.Errorf("fewshot: %d-way episodes need %d classes, %s has %d", e.Ways, e.Ways, s.Name, have)
+		return errors.Errorf("%d-way episodes need %d classes, %s has %d", e.Ways, e.Ways, s.Name, have)
 	}
 	for _, c := range s.Classes {
 		if len(c.Images) < e.each() {
-			return nil, errors.Errorf("fewshot: class %s has %d images, an episode needs shots + queries + unlabeled = %d", c.Name, len(c.Images), e.each())
+			return errors.Errorf("class %s has %d images, an episode needs shots + queries + unlabeled = %d", c.Name, len(c.Images), e.each())
 		}
 	}
-	return &Sampler{set: s, e: e}, nil
+	return nil
 }
 
 func (e Episodes) turns() int {

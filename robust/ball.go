@@ -2,6 +2,7 @@ package robust
 
 import (
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
@@ -104,14 +105,19 @@ func Steepest(norm Norm, gradient, x, size *Node, box Box) *Node {
 	}
 }
 
-// RandomInBall draws points from {z : ||z-clean|| <= epsilon}, then clips them to the box: uniformly for linf and l1;
-// for l2 in a uniform direction at a length uniform in [0, epsilon], as torchattacks does (uniform in volume would put
-// nearly all points of an image's many dimensions on the sphere, from where the steps do not find back). It returns
-// the new state of the random number generator.
+// RandomInBall draws points from {z : ||z-clean|| <= epsilon} as [RandomInUnitBall] does, then clips them to the box. It
+// returns the new state of the random number generator.
 func RandomInBall(norm Norm, state, clean, epsilon *Node, box Box) (newState, x *Node) {
-	shape := clean.Shape()
-	column := ReduceAndKeep(clean, ReduceSum, -1).Shape()
-	var u *Node
+	state, u := RandomInUnitBall(norm, state, clean.Shape())
+	return state, displace(clean, Mul(u, MulScalar(epsilon, inner)), box)
+}
+
+// RandomInUnitBall draws a displacement of length at most 1 (but for rounding) for each row of the shape [batch, values]:
+// uniformly for linf and l1; for l2 in a uniform direction at a length uniform in [0, 1], as torchattacks does (uniform in
+// volume would put nearly all points of an image's many dimensions on the sphere, from where the steps do not find back).
+// It returns the new state of the random number generator.
+func RandomInUnitBall(norm Norm, state *Node, shape shapes.Shape) (newState, u *Node) {
+	column := shapes.Make(shape.DType, shape.Dimensions[0], 1)
 	switch norm {
 	case Linf:
 		state, u = RandomUniform(state, shape)
@@ -130,7 +136,7 @@ func RandomInBall(norm Norm, state, clean, epsilon *Node, box Box) (newState, x 
 		u = Div(u, Add(ReduceAndKeep(u, ReduceSum, -1), rest))
 		u = Mul(u, SignPlusOrMinus(AddScalar(sign, -0.5)))
 	}
-	return state, displace(clean, Mul(u, MulScalar(epsilon, inner)), box)
+	return state, u
 }
 
 // within shrinks a displacement whose length, summed up in float64, is above epsilon: sums over many pixels drift in

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trustbook/trustbook/internal/studytest"
 	"github.com/trustbook/trustbook/internal/testengine"
 )
 
@@ -50,7 +51,7 @@ func TestTooFewClasses(t *testing.T) {
 	} {
 		c.DataDir = picturesFolder(t, sizes[0], sizes[1], sizes[2], sizes[3])
 		trained := false
-		c.Progress = &stopper{left: -1, stop: func() { trained = true }}
+		c.Progress = &studytest.Stopper{Left: -1, Stop: func() { trained = true }}
 		_, err := Run(t.Context(), e, c)
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, "add to them, or lower ways, shots or")
@@ -58,17 +59,18 @@ func TestTooFewClasses(t *testing.T) {
 		require.NotContains(t, err.Error(), "\n")
 		require.False(t, trained)
 	}
-	c.DataDir = picturesFolder(t, 3, 4, 3, 4)
-	train, test, _, err := Load(t.Context(), c)
+	c.DataDir, c.Progress = picturesFolder(t, 3, 4, 3, 4), nil
+	s, err := Open(t.Context(), e, c)
 	require.NoError(t, err)
-	require.Equal(t, []int{3, 3}, []int{len(train.Classes), len(test.Classes)})
+	defer s.Close()
+	require.Equal(t, []int{3, 3}, []int{len(s.Classes.Classes), len(s.Unseen.Classes)})
 
 	// Data sets that come with the project are no exception.
 	c = tiny()
 	c.TestQueries = 60 // glyphs has as many of a class, and one is the shot
-	_, _, _, err = Load(t.Context(), c)
+	_, err = Open(t.Context(), e, c)
 	require.ErrorContains(t, err, "test tasks: class")
 	c.TestQueries, c.Queries = 59, 60
-	_, _, _, err = Load(t.Context(), c)
+	_, err = Open(t.Context(), e, c)
 	require.ErrorContains(t, err, "training tasks: class")
 }

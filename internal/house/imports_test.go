@@ -41,13 +41,15 @@ var may = []struct {
 	{"robust/attack", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
 	{"robust/certify", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
 	{"fewshot", []string{"engine", "datasets", "nets", "report", "fit"}},
-	// The papers: everything above, and no other paper; maml trains against attacks.
+	{"fewshot/meta", []string{"engine", "datasets", "nets", "report", "fit", "fewshot", "robust"}}, // for the projections of its attacks
+	// The papers: everything above, and no other paper.
 	{"robust/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack",
 		"robust/certify"}},
 	{"scoring", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack"}},
 	{"creativity", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack"}},
 	{"watermark", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack"}},
-	{"fewshot/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "fewshot", "robust", "robust/attack"}},
+	{"fewshot/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "fewshot", "fewshot/meta",
+		"robust", "robust/attack"}},
 	{"cmd/*", []string{"*"}},
 	{"internal/*", []string{"*"}},
 }
@@ -140,6 +142,10 @@ func TestRules(t *testing.T) {
 		{"fit", "robust", false},
 		{"scoring", "watermark", false},
 		{"fewshot/maml", "robust/attack", true},
+		{"fewshot/maml", "fewshot/meta", true},
+		{"fewshot/meta", "fewshot/maml", false},
+		{"fewshot/meta", "study", false},
+		{"study", "robust", false},
 		{"fewshot/maml", "fewshot/pairgan", false},
 		{"robust", "cmd/trustbook", false},
 		{"robust", "internal/oracle", false},

@@ -1,6 +1,7 @@
-package maml
+package meta
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -9,9 +10,11 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/stretchr/testify/require"
+	"gonum.org/v1/gonum/floats"
 
 	"github.com/trustbook/trustbook/internal/testengine"
 	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/robust"
 )
 
 // eval builds a graph and runs it once.
@@ -103,7 +106,8 @@ func TestQuadraticFamily(t *testing.T) {
 		for _, order := range []bool{false, true} {
 			run := func(p any) [][]float64 {
 				return eval(t, func(args []*Node) []*Node {
-					m, g, _ := MetaGradient(args, 2, 0, InnerLoop{Steps: steps, LR: 0.1, FirstOrder: order}, quadratic(quadA, quadC), quadratic(quadB, quadD))
+					m, g, _ := MetaGradient(args, 2, 0, InnerLoop{Steps: steps, LR: 0.1, FirstOrder: order},
+						quadratic(quadA, quadC), quadratic(quadB, quadD))
 					return []*Node{m, g[0]}
 				}, p)
 			}
@@ -195,7 +199,8 @@ func TestTrilinearSecondOrder(t *testing.T) {
 		got := eval(t, func(args []*Node) (all []*Node) {
 			for _, convolve := range []func(x, kernel *Node) *Node{c.product, of(c.product), of(c.native)} {
 				first := Gradient(ReduceAllSum(Tanh(convolve(args[0], args[1]))), args[0], args[1])
-				all = append(all, Gradient(Add(ReduceAllSum(Mul(Square(first[0]), args[2])), ReduceAllSum(Mul(Square(first[1]), args[3]))), args[0], args[1])...)
+				sum := Add(ReduceAllSum(Mul(Square(first[0]), args[2])), ReduceAllSum(Mul(Square(first[1]), args[3])))
+				all = append(all, Gradient(sum, args[0], args[1])...)
 			}
 			return all
 		}, x, kernel, a, b)
@@ -260,7 +265,8 @@ func TestConvMetaGradient(t *testing.T) {
 					along, alongFirst = along+d*exact[1+i][k], alongFirst+d*first[1+i][k]
 				}
 				dims := p.(*tensors.Tensor).Shape().Dimensions
-				plus, minus = append(plus, tensors.FromFlatDataAndDimensions(up, dims...)), append(minus, tensors.FromFlatDataAndDimensions(down, dims...))
+				plus = append(plus, tensors.FromFlatDataAndDimensions(up, dims...))
+				minus = append(minus, tensors.FromFlatDataAndDimensions(down, dims...))
 			}
 			difference := (at(plus)[0][0] - at(minus)[0][0]) / (2 * h)
 			require.InDelta(t, difference, along, 1e-5*(1+math.Abs(difference)))
@@ -275,13 +281,14 @@ func TestAttackGolden(t *testing.T) {
 	w, b := [][]float64{{1, -2}, {.5, 1}, {-1.5, .3}}, []float64{.1, -.1}
 	got := eval(t, func(args []*Node) []*Node {
 		x, start, epsilon, step := args[0], args[1], args[2], args[3]
-		logits := func(u *Node) *Node { return InsertAxes(Add(MatMul(u, args[4]), InsertAxes(args[5], 0)), 0) }
 		loss := func(u *Node) *Node {
-			return ReduceAllSum(CrossEntropy(logits(u), Const(u.Graph(), [][]int32{{0}})))
+			logits := Add(MatMul(rows(u), args[4]), InsertAxes(args[5], 0))
+			return ReduceAllSum(CrossEntropy(InsertAxes(logits, 0), Const(u.Graph(), [][]int32{{0}})))
 		}
-		fast, slow := FGSM(x, start, epsilon, loss), PGD(x, start, epsilon, step, 10, loss)
+		ball := Ball{robust.Linf, Pixels}
+		fast, slow := ball.FGSM(x, start, epsilon, loss), ball.PGD(x, start, epsilon, step, 10, loss)
 		return []*Node{fast, loss(x), loss(fast), slow, loss(slow)}
-	}, [][]float64{{.2, .98, .5}}, [][]float64{{.05, .08, -.02}}, .1, .02, w, b)
+	}, [][][]float64{{{.2, .98, .5}}}, [][][]float64{{{.05, .08, -.02}}}, .1, .02, w, b)
 	require.InDeltaSlice(t, []float64{.125, 1, .6}, got[0], 1e-9)
 	require.InDelta(t, 1.0310428377, got[1][0], 1e-9)
 	require.InDelta(t, 1.3169194362, got[2][0], 1e-9)
@@ -289,32 +296,66 @@ func TestAttackGolden(t *testing.T) {
 	require.InDelta(t, 1.3723677218, got[4][0], 1e-9)
 }
 
-// Where the box is slack, PGD on a linear model reaches log(1 + exp(-(m - ε‖w‖₁))); perturbations keep to ball and box, and
-// with radius 0 nothing moves.
+// On a linear objective PGD reaches the best point of ball and box in every norm, perturbations keep to both, and with
+// radius 0 nothing moves; starts lie in the ball.
 func TestAttackProperties(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
-	for range 30 {
-		x, start, w := random(rng, 1, 6), make([]float64, 6), make([]float64, 6)
-		epsilon := 0.2 * rng.Float64()
-		for i := range w {
-			start[i], w[i] = epsilon*(2*rng.Float64()-1), rng.NormFloat64()
-		}
-		got := eval(t, func(args []*Node) []*Node {
-			climb := func(u *Node) *Node { return ReduceAllSum(Mul(u, args[4])) }
-			return []*Node{FGSM(args[0], args[1], args[2], climb), PGD(args[0], args[1], args[2], args[3], 10, climb), PGD(args[0], MulScalar(args[1], 0), MulScalar(args[2], 0), args[3], 3, climb)}
-		}, x, [][]float64{start}, epsilon, epsilon/4, [][]float64{w})
-		pixels := tensors.MustCopyFlatData[float64](x)
-		require.Equal(t, pixels, got[2])
-		for i, v := range pixels {
-			for _, adversarial := range got[:2] {
-				require.LessOrEqual(t, math.Abs(adversarial[i]-v), epsilon+1e-12)
-				require.True(t, adversarial[i] >= 0 && adversarial[i] <= 1)
+	for _, norm := range []robust.Norm{robust.Linf, robust.L2, robust.L1} {
+		ball := Ball{norm, robust.Box{Lower: -2, Upper: 1}}
+		degree := map[robust.Norm]float64{robust.Linf: math.Inf(1), robust.L2: 2, robust.L1: 1}[norm]
+		state, err := RNGStateFromSeed(5)
+		require.NoError(t, err)
+		climb := func(w *Node) Objective { return func(u *Node) *Node { return ReduceAllSum(Mul(u, w)) } }
+		// Steps are unrolled on the host: a graph of forty is slow to compile.
+		begin, err := NewExec(testengine.Quick(t).Backend(), func(args []*Node) []*Node {
+			x, epsilon, step, w := args[0], args[1], args[2], args[3]
+			start := (&chance{args[4]}).start(ball, x, epsilon)
+			return []*Node{ball.FGSM(x, start, epsilon, climb(w)), start,
+				ball.PGD(x, MulScalar(start, 0), MulScalar(epsilon, 0), step, 1, climb(w)), Add(x, start)}
+		})
+		require.NoError(t, err)
+		ascend, err := NewExec(testengine.Quick(t).Backend(), func(args []*Node) []*Node {
+			next, _ := ball.pgdStep(args[0], args[4], args[1], args[2], climb(args[3]))
+			return []*Node{next, ball.perturbed(args[0], next)}
+		})
+		require.NoError(t, err)
+		for range 10 {
+			const size, n = 6, 2 * 3
+			x, w, epsilon := random(rng, 2, 3, size), random(rng, 2, 3, size), 0.1+0.3*rng.Float64()
+			tensors.MustMutableFlatData(w, func(flat []float64) {
+				for i := range flat {
+					flat[i] -= 0.5
+				}
+			})
+			clean, slope := tensors.MustCopyFlatData[float64](x), tensors.MustCopyFlatData[float64](w)
+			out, err := begin.Call(x, epsilon, epsilon/8, w, state)
+			require.NoError(t, err)
+			delta := out[1]
+			for range 40 {
+				moved, err := ascend.Call(x, epsilon, epsilon/8, w, delta)
+				require.NoError(t, err)
+				delta, out[1] = moved[0], moved[1]
 			}
-			want := min(v+epsilon, 1) // the farthest corner of ball and box
-			if w[i] < 0 {
-				want = max(v-epsilon, 0)
+			require.Equal(t, clean, tensors.MustCopyFlatData[float64](out[2]))
+			for k, o := range []*tensors.Tensor{out[0], out[1], out[3]} {
+				found := tensors.MustCopyFlatData[float64](o)
+				for i := range n {
+					own, from, along := found[i*size:][:size], clean[i*size:][:size], slope[i*size:][:size]
+					moved := slices.Clone(own)
+					floats.Sub(moved, from)
+					require.LessOrEqual(t, floats.Norm(moved, degree), epsilon+1e-9)
+					if k == 2 {
+						continue // starts may leave the box: attacks clip what they look at
+					}
+					for _, v := range own {
+						require.True(t, v >= -2 && v <= 1)
+					}
+					if k == 1 {
+						best := robustBest(norm, from, along, epsilon)
+						require.InDelta(t, best, floats.Dot(moved, along), 0.05*best, "%s", norm)
+					}
+				}
 			}
-			require.InDelta(t, want, got[1][i], 1e-9)
 		}
 	}
 	loss := func(m float64) float64 { return math.Log1p(math.Exp(-m)) }
@@ -323,14 +364,67 @@ func TestAttackProperties(t *testing.T) {
 	require.InDelta(t, 0.5543552445, loss(m-.1*2), 1e-9)
 }
 
+// robustBest is the most that a linear function gains in the ball, where pixels end at 1 (and far below).
+func robustBest(norm robust.Norm, from, slope []float64, epsilon float64) (gain float64) {
+	room := make([]float64, len(from))
+	for i, v := range from {
+		room[i] = 1 - v
+		if slope[i] < 0 {
+			room[i] = math.Inf(1)
+		}
+	}
+	switch norm {
+	case robust.Linf:
+		for i, s := range slope {
+			gain += math.Abs(s) * min(epsilon, room[i])
+		}
+	case robust.L2: // s·|slope|, cut at the room, for the s at which the length is epsilon
+		low, high := 0.0, 1e6
+		for range 200 {
+			scale, length := (low+high)/2, 0.0
+			gain = 0
+			for i, s := range slope {
+				d := min(scale*math.Abs(s), room[i])
+				gain, length = gain+d*math.Abs(s), length+d*d
+			}
+			if math.Sqrt(length) > epsilon {
+				high = scale
+			} else {
+				low = scale
+			}
+		}
+	default: // the steepest first
+		for _, i := range steepest(slope) {
+			d := min(epsilon, room[i])
+			gain, epsilon = gain+d*math.Abs(slope[i]), epsilon-d
+		}
+	}
+	return gain
+}
+
+func steepest(slope []float64) []int {
+	order := make([]int, len(slope))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(math.Abs(slope[b]), math.Abs(slope[a])) })
+	return order
+}
+
 func TestLossesGolden(t *testing.T) {
-	got := eval(t, func(args []*Node) []*Node { return []*Node{KL(args[0], args[1]), KL(args[0], args[0])} }, [][][]float64{{{1, 0, -1}}}, [][][]float64{{{.5, .3, -.8}}})
+	got := eval(t, func(args []*Node) []*Node {
+		return []*Node{KL(args[0], args[1]), KL(args[0], args[0])}
+	}, [][][]float64{{{1, 0, -1}}}, [][][]float64{{{.5, .3, -.8}}})
 	require.InDelta(t, 0.0713578301, got[0][0], 1e-9)
 	require.InDelta(t, 0, got[1][0], 1e-12)
 	for temperature, want := range map[float64]float64{0.5: 0.4301902771, 0.1: 0.0637798397} {
-		got := eval(t, func(args []*Node) []*Node { return []*Node{nets.NTXent(args[0], temperature)} }, [][][]float64{{{1, 0}, {0, 1}, {.8, .6}, {-.6, .8}}})
+		got := eval(t, func(args []*Node) []*Node {
+			return []*Node{nets.NTXent(args[0], temperature)}
+		}, [][][]float64{{{1, 0}, {0, 1}, {.8, .6}, {-.6, .8}}})
 		require.InDelta(t, want, got[0][0], 1e-9)
 	}
-	got = eval(t, func(args []*Node) []*Node { return []*Node{SquaredError(args[0], args[1])} }, [][][]float64{{{1}, {2}}, {{0}, {0}}}, [][][]float64{{{0}, {0}}, {{3}, {1}}})
+	got = eval(t, func(args []*Node) []*Node {
+		return []*Node{SquaredError(args[0], args[1])}
+	}, [][][]float64{{{1}, {2}}, {{0}, {0}}}, [][][]float64{{{0}, {0}}, {{3}, {1}}})
 	require.InDeltaSlice(t, []float64{2.5, 5}, got[0], 1e-12)
 }

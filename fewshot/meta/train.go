@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"cmp"
@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -69,9 +68,9 @@ type MetaModel struct {
 // NewTrainer checks the method. Close frees the trainer.
 func NewTrainer(e *engine.Engine, m Model, method Method) (*Trainer, error) {
 	if e == nil || m == nil {
-		return nil, errors.New("maml: NewTrainer needs an engine and a model")
+		return nil, errors.New("meta: NewTrainer needs an engine and a model")
 	}
-	if err := method.Validate(); err != nil {
+	if err := method.Validate(m.Bounds()); err != nil {
 		return nil, err
 	}
 	t := &Trainer{e: e, model: m, method: method.WithDefaults(), own: len(m.Init(0)), store: model.NewStore()}
@@ -79,15 +78,15 @@ func NewTrainer(e *engine.Engine, m Model, method Method) (*Trainer, error) {
 		t.paths = append(t.paths, fmt.Sprintf("/parameters/%d", i))
 	}
 	if m, ok := m.(taskwise); ok && m.taskwise() {
-		t.apart = strings.HasPrefix(e.Name(), "xla:cpu")
+		t.apart = e.OnCPU()
 	}
 	var err error
 	if t.gradient, err = NewExec(e.Backend(), t.buildGradient); err != nil {
-		return nil, errors.WithMessage(err, "maml")
+		return nil, errors.WithMessage(err, "meta")
 	}
 	if t.update, err = model.NewExec(e.Backend(), t.store, t.buildUpdate); err != nil {
 		t.gradient.Finalize()
-		return nil, errors.WithMessage(err, "maml")
+		return nil, errors.WithMessage(err, "meta")
 	}
 	t.gradient.WithName("meta-gradient").SetMaxCache(8)
 	t.update.WithName("meta-update")
@@ -199,7 +198,11 @@ func (t *Trainer) buildUpdate(scope *model.Scope, args []*Node) {
 func (t *Trainer) Key(source fewshot.Source, o TrainOptions) string {
 	unnamed := t.method
 	unnamed.Name = ""
-	return fit.Hash("maml 2", t.model.Name(), unnamed, source.Key(), cmp.Or(o.Updates, 200), o.Seed, t.e.Name())
+	of := []any{"maml 2", t.model.Name(), unnamed, source.Key(), cmp.Or(o.Updates, 200), o.Seed, t.e.Name()}
+	if b := t.model.Bounds(); t.method.attacks() && b != Pixels {
+		of = append(of, b)
+	}
+	return fit.Hash(of...)
 }
 
 // Train meta-trains from scratch, goes on from a checkpoint of the same training, or loads its result, to the same
@@ -210,14 +213,14 @@ func (t *Trainer) Train(ctx context.Context, source fewshot.Source, o TrainOptio
 		o.Updates = 200
 	}
 	if o.Updates < 1 {
-		return nil, errors.Errorf("maml: %d updates: must be at least 1", o.Updates)
+		return nil, errors.Errorf("meta: %d updates: must be at least 1", o.Updates)
 	}
 	if source == nil {
-		return nil, errors.New("maml: no episodes to train on")
+		return nil, errors.New("meta: no episodes to train on")
 	}
 	r := &run{t: t, o: o, source: source}
 	if err := t.begin(o.Seed); err != nil {
-		return nil, errors.WithMessage(err, "maml")
+		return nil, errors.WithMessage(err, "meta")
 	}
 	l := &fit.Loop{Kind: "maml", Name: cmp.Or(t.method.Name, "training"), Key: t.Key(source, o),
 		Stretches: []fit.Stretch{{Steps: o.Updates}}, State: fit.InStore(t.store), Notes: &r.history, Step: r.update}
@@ -233,7 +236,7 @@ func (t *Trainer) Train(ctx context.Context, source fewshot.Source, o TrainOptio
 			value, err = value.LocalClone()
 		}
 		if err != nil {
-			return nil, errors.WithMessage(err, "maml")
+			return nil, errors.WithMessage(err, "meta")
 		}
 		m.Parameters = append(m.Parameters, value)
 	}

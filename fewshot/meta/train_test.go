@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustbook/trustbook/fewshot"
+	"github.com/trustbook/trustbook/internal/studytest"
 	"github.com/trustbook/trustbook/internal/testengine"
 )
 
@@ -39,7 +40,7 @@ func TestTrainerResumes(t *testing.T) {
 
 	o.Dir = t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
-	o.Progress = &stopper{4, cancel}
+	o.Progress = &studytest.Stopper{Left: 4, Stop: cancel}
 	_, err = train(ctx, o)
 	cancel()
 	require.ErrorIs(t, err, context.Canceled)
@@ -48,7 +49,7 @@ func TestTrainerResumes(t *testing.T) {
 	require.NotEqual(t, expected, values(other))
 	require.Equal(t, expected, values(want), "a result is its own")
 	done := 0
-	o.Progress = &stopper{0, func() { done++ }}
+	o.Progress = &studytest.Stopper{Stop: func() { done++ }}
 	got, err := train(t.Context(), o)
 	require.NoError(t, err)
 	require.Equal(t, 12-5, done)

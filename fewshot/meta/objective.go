@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"github.com/gomlx/compute/dtypes"
@@ -34,11 +34,12 @@ func (o *objective) outputs(parameters []*Node, x *Node) *Node {
 // attack perturbs images, climbing what objective builds from a perturbed batch.
 func (o *objective) attack(x *Node, climb Objective) *Node {
 	epsilon := Scalar(x.Graph(), x.DType(), o.method.Epsilon)
-	start := o.chance.inBall(x, epsilon)
+	ball := Ball{o.method.Norm, o.model.Bounds()}
+	start := o.chance.start(ball, x, epsilon)
 	if steps := o.method.AttackSteps; steps > 0 {
-		return PGD(x, start, epsilon, MulScalar(epsilon, 2.5/float64(steps)), steps, climb)
+		return ball.PGD(x, start, epsilon, MulScalar(epsilon, 2.5/float64(steps)), steps, climb)
 	}
-	return FGSM(x, start, epsilon, climb)
+	return ball.FGSM(x, start, epsilon, climb)
 }
 
 // adversarial is the mean cross-entropy [tasks] of perturbed images.
@@ -116,7 +117,7 @@ func (o *objective) build(parameters []*Node, own int, b episode) measures {
 	}
 	if gamma := o.method.GammaCL; gamma > 0 {
 		if b.views == nil {
-			exceptions.Panicf("maml: a contrastive task without views: ask the sampler for Views")
+			exceptions.Panicf("meta: a contrastive task without views: ask the sampler for Views")
 		}
 		m.objective = Add(m.objective, MulScalar(ReduceAllMean(o.contrastive(start, ForTasks(head, tasks), b.views)), gamma))
 	}

@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/robust"
 )
 
 // Conv is the convolutional network of few-shot learning: blocks of a 3x3 convolution, an activation and batch
@@ -26,9 +27,14 @@ type Conv struct {
 	Pool bool
 	// MeanFeatures averages the last block over positions; otherwise each position gives features of its own.
 	MeanFeatures bool
+	// Box is the range of pixels; zero: [0, 1].
+	Box robust.Box
 	// Tanh stands in for ReLU, for checks that need a smooth function.
 	Tanh bool
 }
+
+// Pixels is the range of values in images.
+var Pixels = robust.Box{Lower: 0, Upper: 1}
 
 // NewConv checks the settings and fills in the defaults.
 func NewConv(c Conv) (*Conv, error) {
@@ -36,14 +42,20 @@ func NewConv(c Conv) (*Conv, error) {
 		c.Input = []int{28, 28, 1}
 	}
 	c.Filters, c.Blocks, c.Ways = cmp.Or(c.Filters, 32), cmp.Or(c.Blocks, 4), cmp.Or(c.Ways, 5)
+	if c.Box == (robust.Box{}) {
+		c.Box = Pixels
+	}
+	if err := checkBox(c.Box); err != nil {
+		return nil, err
+	}
 	if len(c.Input) != 3 || slices.Min(c.Input) < 1 {
-		return nil, errors.Errorf("maml: images of shape %v: want [height, width, channels]", c.Input)
+		return nil, errors.Errorf("meta: images of shape %v: want [height, width, channels]", c.Input)
 	}
 	if c.Filters < 1 || c.Blocks < 1 || c.Ways < 2 {
-		return nil, errors.Errorf("maml: %d filters, %d blocks, %d ways: want at least 1, 1 and 2", c.Filters, c.Blocks, c.Ways)
+		return nil, errors.Errorf("meta: %d filters, %d blocks, %d ways: want at least 1, 1 and 2", c.Filters, c.Blocks, c.Ways)
 	}
 	if h, w := c.after(c.Blocks); h < 1 || w < 1 {
-		return nil, errors.Errorf("maml: %d blocks leave nothing of images of %d by %d pixels: use fewer", c.Blocks, c.Input[0], c.Input[1])
+		return nil, errors.Errorf("meta: %d blocks leave nothing of images of %d by %d pixels: use fewer", c.Blocks, c.Input[0], c.Input[1])
 	}
 	return &c, nil
 }
@@ -63,11 +75,15 @@ func (c *Conv) after(blocks int) (h, w int) {
 
 // Name implements [Model].
 func (c *Conv) Name() string {
-	return fmt.Sprintf("conv %v, %d blocks of %d, %d ways, pool=%t, mean=%t, tanh=%t", c.Input, c.Blocks, c.Filters, c.Ways, c.Pool, c.MeanFeatures, c.Tanh)
+	return fmt.Sprintf("conv %v, %d blocks of %d, %d ways, pool=%t, mean=%t, tanh=%t",
+		c.Input, c.Blocks, c.Filters, c.Ways, c.Pool, c.MeanFeatures, c.Tanh)
 }
 
 // InputShape implements [Model].
 func (c *Conv) InputShape() []int { return c.Input }
+
+// Bounds implements [Model].
+func (c *Conv) Bounds() robust.Box { return c.Box }
 
 // Outputs implements [Model].
 func (c *Conv) Outputs() int { return c.Ways }
@@ -93,7 +109,8 @@ func (c *Conv) Init(seed int64) (all []*tensors.Tensor) {
 	rng := rand.New(rand.NewPCG(uint64(seed), initStream))
 	channels := c.Input[2]
 	for range c.Blocks {
-		all = append(all, normal(rng, he(9*channels), 9*channels, c.Filters), constant(0, c.Filters), constant(1, c.Filters), constant(0, c.Filters))
+		all = append(all, normal(rng, he(9*channels), 9*channels, c.Filters), constant(0, c.Filters),
+			constant(1, c.Filters), constant(0, c.Filters))
 		channels = c.Filters
 	}
 	n := c.Features()
@@ -172,7 +189,8 @@ func patches(x *Node, stride int) *Node {
 	h, w := (d[2]+stride-1)/stride, (d[3]+stride-1)/stride
 	if d[2] != h*stride || d[3] != w*stride {
 		none := compute.PadAxis{} // every axis must be named, or the gradient fails
-		x = Pad(x, ScalarZero(x.Graph(), x.DType()), none, none, compute.PadAxis{End: h*stride - d[2]}, compute.PadAxis{End: w*stride - d[3]}, none)
+		x = Pad(x, ScalarZero(x.Graph(), x.DType()), none, none,
+			compute.PadAxis{End: h*stride - d[2]}, compute.PadAxis{End: w*stride - d[3]}, none)
 	}
 	x = TransposeAllDims(Reshape(x, d[0], d[1], h, stride, w, stride, d[4]), 0, 1, 2, 4, 3, 5, 6)
 	x = neighbors(neighbors(x, 3, 5), 2, 4)

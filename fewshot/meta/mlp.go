@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
+
+	"github.com/trustbook/trustbook/robust"
 )
 
 // MLP is a dense network with ReLU: the regressor of the sinusoid, for one.
@@ -15,6 +17,8 @@ type MLP struct {
 	Inputs int   // values of an example; zero: 1
 	Hidden []int // zero: 40, 40
 	Out    int   // zero: 1
+	// Box is the range of inputs; zero: [-5, 5], that of fewshot.Sinusoid.
+	Box robust.Box
 }
 
 // NewMLP checks the settings and fills in the defaults.
@@ -28,8 +32,14 @@ func NewMLP(c MLP) (*MLP, error) {
 	if c.Out == 0 {
 		c.Out = 1
 	}
+	if c.Box == (robust.Box{}) {
+		c.Box = robust.Box{Lower: -5, Upper: 5}
+	}
+	if err := checkBox(c.Box); err != nil {
+		return nil, err
+	}
 	if c.Inputs < 1 || c.Out < 1 || len(c.Hidden) == 0 || slices.Min(c.Hidden) < 1 {
-		return nil, errors.Errorf("maml: dense network %d-%v-%d: want positive sizes and a hidden layer", c.Inputs, c.Hidden, c.Out)
+		return nil, errors.Errorf("meta: dense network %d-%v-%d: want positive sizes and a hidden layer", c.Inputs, c.Hidden, c.Out)
 	}
 	return &c, nil
 }
@@ -39,6 +49,9 @@ func (m *MLP) Name() string { return fmt.Sprintf("dense %d-%v-%d", m.Inputs, m.H
 
 // InputShape implements [Model].
 func (m *MLP) InputShape() []int { return []int{m.Inputs} }
+
+// Bounds implements [Model].
+func (m *MLP) Bounds() robust.Box { return m.Box }
 
 // Outputs implements [Model].
 func (m *MLP) Outputs() int { return m.Out }

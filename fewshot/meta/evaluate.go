@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"cmp"
@@ -17,6 +17,7 @@ import (
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fewshot"
 	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/robust"
 )
 
 // Evaluator fine-tunes meta-models of one architecture on test tasks, and attacks them. It compiles each step once and
@@ -34,7 +35,8 @@ type EvalOptions struct {
 	At      []int     // steps of fine-tuning after which accuracy is measured; zero: Inner.Steps alone
 	Tasks   int       // zero: 100
 
-	Epsilon     float64 // l-infinity radius; 0: nothing is attacked, and robust accuracy is accuracy
+	Norm        robust.Norm
+	Epsilon     float64 // radius; 0: nothing is attacked, and robust accuracy is accuracy
 	StepSize    float64 // of PGD; zero: 2/255
 	AttackSteps int     // of PGD; zero: 10
 	Restarts    int     // zero: 1. An image counts as robust if it stands all of them
@@ -58,25 +60,27 @@ func (o EvalOptions) withDefaults() EvalOptions {
 	return o
 }
 
-func (o EvalOptions) validate() error {
+func (o EvalOptions) validate(bounds robust.Box) error {
 	if o.Tasks < 1 || o.AttackSteps < 1 || o.Restarts < 1 {
-		return errors.Errorf("maml: %d tasks, %d attack steps, %d restarts: want at least 1 of each", o.Tasks, o.AttackSteps, o.Restarts)
+		return errors.Errorf("meta: %d tasks, %d attack steps, %d restarts: want at least 1 of each", o.Tasks, o.AttackSteps, o.Restarts)
 	}
 	if o.Inner.Steps < 1 || !(o.Inner.LR > 0) || math.IsInf(o.Inner.LR, 1) || !(o.GammaIn >= 0) || math.IsInf(o.GammaIn, 1) {
-		return errors.Errorf("maml: fine-tuning with %d steps, rate %g, gamma_in %g: want at least 1, > 0, at least 0, all finite", o.Inner.Steps, o.Inner.LR, o.GammaIn)
+		return errors.Errorf("meta: fine-tuning with %d steps, rate %g, gamma_in %g: want at least 1, > 0, at least 0, all finite",
+			o.Inner.Steps, o.Inner.LR, o.GammaIn)
 	}
 	for i, at := range o.At {
 		if at < 0 || at > o.Inner.Steps || i > 0 && at <= o.At[i-1] {
-			return errors.Errorf("maml: accuracy after steps %v: want growing numbers from 0 to %d", o.At, o.Inner.Steps)
+			return errors.Errorf("meta: accuracy after steps %v: want growing numbers from 0 to %d", o.At, o.Inner.Steps)
 		}
 	}
 	if !(o.StepSize > 0) {
-		return errors.Errorf("maml: step size %g of the attack: must be > 0", o.StepSize)
+		return errors.Errorf("meta: step size %g of the attack: must be > 0", o.StepSize)
 	}
 	if reach := o.StepSize * float64(o.AttackSteps); !o.Fast && reach < o.Epsilon {
-		return errors.Errorf("maml: %d attack steps of %.4f cannot reach epsilon %.4f: take more or longer ones", o.AttackSteps, o.StepSize, o.Epsilon)
+		return errors.Errorf("meta: %d attack steps of %.4f cannot reach epsilon %.4f: take more or longer ones",
+			o.AttackSteps, o.StepSize, o.Epsilon)
 	}
-	return checkEpsilon(o.Epsilon)
+	return errors.WithMessage(Ball{o.Norm, bounds}.CheckRadius(o.Epsilon), "meta")
 }
 
 // Accuracy is what was measured after so many steps of fine-tuning, over the query images of all tasks.
@@ -86,7 +90,7 @@ type Accuracy struct {
 	RA     float64 `json:"ra"`      // accuracy under attack against the fine-tuned parameters
 	SAHalf float64 `json:"sa_half"` // half the width of the 95 % interval over tasks
 	RAHalf float64 `json:"ra_half"`
-	// LeastShift is the smallest max |δ| of an image, divided by epsilon: near 1 unless the attack did not work.
+	// LeastShift is the smallest norm of an image's perturbation, divided by epsilon: near 1 unless the attack did not work.
 	LeastShift float64 `json:"least_shift"`
 	// Flat counts images on which the attack's gradient vanished at every pixel, over all steps.
 	Flat int `json:"flat"`
@@ -95,7 +99,7 @@ type Accuracy struct {
 // NewEvaluator makes an evaluator for models of this architecture.
 func NewEvaluator(e *engine.Engine, m Model) (*Evaluator, error) {
 	if e == nil || m == nil {
-		return nil, errors.New("maml: NewEvaluator needs an engine and a model")
+		return nil, errors.New("meta: NewEvaluator needs an engine and a model")
 	}
 	return &Evaluator{e: e, model: m, execs: map[string]*Exec{}}, nil
 }
@@ -125,11 +129,11 @@ func (v *Evaluator) call(name string, build func(args []*Node) []*Node, args ...
 // attack, after each of o.At steps.
 func (v *Evaluator) Evaluate(ctx context.Context, parameters []*tensors.Tensor, source fewshot.Source, o EvalOptions) ([]Accuracy, error) {
 	o = o.withDefaults()
-	if err := o.validate(); err != nil {
+	if err := o.validate(v.model.Bounds()); err != nil {
 		return nil, err
 	}
 	if n := len(v.model.Init(0)); len(parameters) != n {
-		return nil, errors.Errorf("maml: %d parameters for %s: want %d", len(parameters), v.model.Name(), n)
+		return nil, errors.Errorf("meta: %d parameters for %s: want %d", len(parameters), v.model.Name(), n)
 	}
 	t := &tally{at: o.At, clean: make([][]float64, len(o.At)), robust: make([][]float64, len(o.At)),
 		least: slices.Repeat([]float64{math.Inf(1)}, len(o.At)), flat: make([]int, len(o.At))}
@@ -148,7 +152,7 @@ func (v *Evaluator) Evaluate(ctx context.Context, parameters []*tensors.Tensor, 
 		}
 		rng := rand.New(rand.NewPCG(uint64(o.Seed), uint64(batch)))
 		if err := v.batch(parameters, b, o, rng, t); err != nil {
-			return nil, errors.WithMessage(err, "maml: evaluation")
+			return nil, errors.WithMessage(err, "meta: evaluation")
 		}
 		b.Finalize()
 		o.Progress.Advance(1)
@@ -184,8 +188,8 @@ func (v *Evaluator) batch(parameters []*tensors.Tensor, b *fewshot.Batch, o Eval
 
 // fineTune is one step on the support images.
 func (v *Evaluator) fineTune(at []*tensors.Tensor, b *fewshot.Batch, o EvalOptions, rng *rand.Rand) ([]*tensors.Tensor, error) {
-	method := Method{GammaIn: o.GammaIn, Epsilon: o.Epsilon}.WithDefaults()
-	name := fmt.Sprintf("fine-tuning, head=%t, gamma=%g, epsilon=%g", o.Inner.HeadOnly, o.GammaIn, method.Epsilon)
+	method := Method{GammaIn: o.GammaIn, Norm: o.Norm, Epsilon: o.Epsilon}.WithDefaults()
+	name := fmt.Sprintf("fine-tuning, head=%t, gamma=%g, %s %g", o.Inner.HeadOnly, o.GammaIn, o.Norm, method.Epsilon)
 	if o.GammaIn == 0 {
 		name = fmt.Sprintf("fine-tuning, head=%t", o.Inner.HeadOnly)
 	}
@@ -216,7 +220,7 @@ func (v *Evaluator) measure(at []*tensors.Tensor, b *fewshot.Batch, o EvalOption
 		t.clean[k], t.robust[k] = append(t.clean[k], errs...), append(t.robust[k], errs...)
 		return nil
 	}
-	right, err := v.judge(at, b.Query, b.Query, b.QueryLabels)
+	right, err := v.judge(at, b.Query, b.Query, b.QueryLabels, o.Norm)
 	if err != nil {
 		return err
 	}
@@ -232,7 +236,7 @@ func (v *Evaluator) measure(at []*tensors.Tensor, b *fewshot.Batch, o EvalOption
 		if err != nil {
 			return err
 		}
-		judged, err := v.judge(at, attacked, b.Query, b.QueryLabels)
+		judged, err := v.judge(at, attacked, b.Query, b.QueryLabels, o.Norm)
 		if err != nil {
 			return err
 		}
@@ -247,20 +251,17 @@ func (v *Evaluator) measure(at []*tensors.Tensor, b *fewshot.Batch, o EvalOption
 	return nil
 }
 
-// judged tells of each image whether it is classified right, and how far its farthest pixel was moved.
+// judged tells of each image whether it is classified right, and how far it was moved.
 type judged struct {
 	correct []bool
 	shift   []float32
 }
 
-func (v *Evaluator) judge(at []*tensors.Tensor, x, clean, y *tensors.Tensor) (judged, error) {
+func (v *Evaluator) judge(at []*tensors.Tensor, x, clean, y *tensors.Tensor, norm robust.Norm) (judged, error) {
 	n := len(at)
-	out, err := v.call("judge", func(a []*Node) []*Node {
+	out, err := v.call("judge, "+norm.String(), func(a []*Node) []*Node {
 		_, logits := v.model.Forward(a[:n], a[n])
-		shift := Abs(Sub(a[n], a[n+1]))
-		for shift.Rank() > 2 {
-			shift = ReduceMax(shift, -1)
-		}
+		shift := Ball{Norm: norm}.length(rows(Sub(a[n], a[n+1])))
 		return []*Node{Equal(ArgMax(logits, -1, dtypes.Int32), a[n+2]), shift}
 	}, append(anys(at), x, clean, y)...)
 	if err != nil {
@@ -271,13 +272,17 @@ func (v *Evaluator) judge(at []*tensors.Tensor, x, clean, y *tensors.Tensor) (ju
 }
 
 // attack perturbs the query images, against parameters that are held constant.
-func (v *Evaluator) attack(at []*tensors.Tensor, b *fewshot.Batch, o EvalOptions, rng *rand.Rand) (attacked *tensors.Tensor, flat int, err error) {
+func (v *Evaluator) attack(at []*tensors.Tensor, b *fewshot.Batch, o EvalOptions, rng *rand.Rand) (
+	attacked *tensors.Tensor, flat int, err error) {
 	n := len(at)
 	state, err := RNGStateFromSeed(rng.Int64())
 	if err != nil {
 		return nil, 0, err
 	}
-	start, err := v.call("random start", func(a []*Node) []*Node { return []*Node{(&chance{a[0]}).inBall(a[1], a[2])} }, state, b.Query, float32(o.Epsilon))
+	ball, what := Ball{o.Norm, v.model.Bounds()}, ", "+o.Norm.String()
+	start, err := v.call("random start"+what, func(a []*Node) []*Node {
+		return []*Node{(&chance{a[0]}).start(ball, a[1], a[2])}
+	}, state, b.Query, float32(o.Epsilon))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -289,7 +294,7 @@ func (v *Evaluator) attack(at []*tensors.Tensor, b *fewshot.Batch, o EvalOptions
 		}
 	}
 	if o.Fast {
-		out, err := v.call("fgsm", func(a []*Node) []*Node { return []*Node{FGSM(a[n], a[n+1], a[n+3], climb(a))} },
+		out, err := v.call("fgsm"+what, func(a []*Node) []*Node { return []*Node{ball.FGSM(a[n], a[n+1], a[n+3], climb(a))} },
 			append(anys(at), b.Query, delta, b.QueryLabels, float32(o.Epsilon))...)
 		if err != nil {
 			return nil, 0, err
@@ -298,12 +303,9 @@ func (v *Evaluator) attack(at []*tensors.Tensor, b *fewshot.Batch, o EvalOptions
 		return out[0], 0, nil
 	}
 	for range o.AttackSteps {
-		out, err := v.call("pgd step", func(a []*Node) []*Node {
-			next, gradient := pgdStep(a[n], a[n+1], a[n+3], a[n+4], climb(a))
-			largest := Abs(gradient)
-			for largest.Rank() > 2 {
-				largest = ReduceMax(largest, -1)
-			}
+		out, err := v.call("pgd step"+what, func(a []*Node) []*Node {
+			next, gradient := ball.pgdStep(a[n], a[n+1], a[n+3], a[n+4], climb(a))
+			largest := ReduceMax(Abs(gradient), -1)
 			return []*Node{next, ReduceAllSum(ConvertDType(Equal(largest, ZerosLike(largest)), dtypes.Int32))}
 		}, append(anys(at), b.Query, delta, b.QueryLabels, float32(o.Epsilon), float32(o.StepSize))...)
 		if err != nil {
@@ -313,7 +315,7 @@ func (v *Evaluator) attack(at []*tensors.Tensor, b *fewshot.Batch, o EvalOptions
 		delta = out[0]
 		flat += int(tensors.ToScalar[int32](out[1]))
 	}
-	out, err := v.call("perturb", func(a []*Node) []*Node { return []*Node{ClipScalar(Add(a[0], a[1]), 0, 1)} }, b.Query, delta)
+	out, err := v.call("perturb", func(a []*Node) []*Node { return []*Node{ball.perturbed(a[0], a[1])} }, b.Query, delta)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -339,7 +341,8 @@ func (t *tally) accuracies(tasks int) (all []Accuracy) {
 	}
 	for k, step := range t.at {
 		clean, robust := t.clean[k][:tasks], t.robust[k][:tasks]
-		a := Accuracy{Step: step, SA: stat.Mean(clean, nil), RA: stat.Mean(robust, nil), SAHalf: half(clean), RAHalf: half(robust), Flat: t.flat[k]}
+		a := Accuracy{Step: step, SA: stat.Mean(clean, nil), RA: stat.Mean(robust, nil),
+			SAHalf: half(clean), RAHalf: half(robust), Flat: t.flat[k]}
 		if !math.IsInf(t.least[k], 1) {
 			a.LeastShift = t.least[k]
 		}

@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"math"
@@ -7,6 +7,9 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/support/exceptions"
+	"github.com/pkg/errors"
+
+	"github.com/trustbook/trustbook/robust"
 )
 
 // Model is a network as a pure function of its parameters, which is what meta-learning needs: the same function is
@@ -20,6 +23,8 @@ type Model interface {
 	Name() string
 	// InputShape is the shape of one example.
 	InputShape() []int
+	// Bounds is the range of values that an example may hold, for attacks.
+	Bounds() robust.Box
 	// Outputs is the number of classes, or of values that are regressed.
 	Outputs() int
 	// Init draws parameters, float32, without the axis of tasks. The same seed gives the same ones on every machine.
@@ -29,6 +34,14 @@ type Model interface {
 	// Forward builds the features [tasks, n, features] that go into the last layer, and the outputs [tasks, n, Outputs],
 	// from parameters [tasks, ...] and inputs [tasks, n, InputShape...]. Panics on error.
 	Forward(parameters []*Node, x *Node) (features, outputs *Node)
+}
+
+// checkBox reports bounds that hold nothing between them.
+func checkBox(b robust.Box) error {
+	if !(b.Lower < b.Upper) || math.IsInf(b.Upper-b.Lower, 1) {
+		return errors.Errorf("meta: examples in [%g, %g]: want finite bounds, the lower first", b.Lower, b.Upper)
+	}
+	return nil
 }
 
 // normal draws a tensor of normal values with the given standard deviation.
@@ -82,11 +95,11 @@ func taskDot(x, w *Node) *Node {
 func checkInput(m Model, x *Node) {
 	d, want := x.Shape().Dimensions, m.InputShape()
 	if len(d) != 2+len(want) {
-		exceptions.Panicf("maml: %s got inputs of shape %v: want [tasks, n, %v]", m.Name(), d, want)
+		exceptions.Panicf("meta: %s got inputs of shape %v: want [tasks, n, %v]", m.Name(), d, want)
 	}
 	for i, w := range want {
 		if d[2+i] != w {
-			exceptions.Panicf("maml: %s expects examples of shape %v, these have %v", m.Name(), want, d[2:])
+			exceptions.Panicf("meta: %s expects examples of shape %v, these have %v", m.Name(), want, d[2:])
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	. "github.com/gomlx/gomlx/core/graph"
@@ -56,7 +56,7 @@ func adaptStep(parameters []*Node, head int, in InnerLoop, rate *Node, loss Task
 		head = 0
 	}
 	if head < 0 || head >= len(parameters) {
-		exceptions.Panicf("maml: parameter %d begins the last layer: there are %d", head, len(parameters))
+		exceptions.Panicf("meta: parameter %d begins the last layer: there are %d", head, len(parameters))
 	}
 	moved := append([]*Node{}, parameters...)
 	for i, gradient := range Gradient(ReduceAllSum(loss(parameters)), parameters[head:]...) {
@@ -83,7 +83,7 @@ func MetaGradient(parameters []*Node, tasks, head int, in InnerLoop, inner, oute
 	adapted = Adapt(ForTasks(parameters, tasks), head, in, inner)
 	losses := outer(adapted)
 	if d := losses.Shape().Dimensions; len(d) != 1 || d[0] != tasks {
-		exceptions.Panicf("maml: the outer loss has shape %s: want one value for each of %d tasks", losses.Shape(), tasks)
+		exceptions.Panicf("meta: the outer loss has shape %s: want one value for each of %d tasks", losses.Shape(), tasks)
 	}
 	meta = ReduceAllMean(losses)
 	return meta, Gradient(meta, parameters...), adapted

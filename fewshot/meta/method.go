@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	"cmp"
@@ -6,6 +6,8 @@ import (
 	"math"
 
 	"github.com/pkg/errors"
+
+	"github.com/trustbook/trustbook/robust"
 )
 
 // Regularizer is the term that makes a model robust.
@@ -29,14 +31,15 @@ const (
 type Method struct {
 	Name        string      `json:"name"`
 	Inner       InnerLoop   `json:"inner"`
-	GammaIn     float64     `json:"gamma_in"`     // weight of R in fine-tuning
-	GammaOut    float64     `json:"gamma_out"`    // weight of R in the meta-update
-	Regularizer Regularizer `json:"regularizer"`  // R; zero: AdversarialCE
-	Epsilon     float64     `json:"epsilon"`      // l-infinity radius of the attack in training; zero: 16/255
-	AttackSteps int         `json:"attack_steps"` // zero: FGSM from a random start; else PGD with steps of 2.5·Epsilon/AttackSteps
-	GammaCL     float64     `json:"gamma_cl"`     // weight of the contrastive task, on perturbed views; needs Batch.Views
-	Temperature float64     `json:"temperature"`  // of the contrastive task; zero: 0.5
-	LR          float64     `json:"lr"`           // of Adam, for the meta-update; zero: 3e-3
+	GammaIn     float64     `json:"gamma_in"`       // weight of R in fine-tuning
+	GammaOut    float64     `json:"gamma_out"`      // weight of R in the meta-update
+	Regularizer Regularizer `json:"regularizer"`    // R; zero: AdversarialCE
+	Norm        robust.Norm `json:"norm,omitempty"` // of the attack in training; zero: l-infinity
+	Epsilon     float64     `json:"epsilon"`        // radius of the attack in training; zero: 16/255
+	AttackSteps int         `json:"attack_steps"`   // zero: FGSM from a random start; else PGD with steps of 2.5·Epsilon/AttackSteps
+	GammaCL     float64     `json:"gamma_cl"`       // weight of the contrastive task, on perturbed views; needs Batch.Views
+	Temperature float64     `json:"temperature"`    // of the contrastive task; zero: 0.5
+	LR          float64     `json:"lr"`             // of Adam, for the meta-update; zero: 3e-3
 }
 
 // WithDefaults fills in the zero fields.
@@ -47,46 +50,37 @@ func (m Method) WithDefaults() Method {
 	return m
 }
 
-// Validate reports what cannot work.
-func (m Method) Validate() error {
+// Validate reports what cannot work on examples with these bounds, those of the model.
+func (m Method) Validate(bounds robust.Box) error {
 	m = m.WithDefaults()
 	if m.Inner.Steps < 1 {
-		return errors.Errorf("maml: %d inner steps: must be at least 1", m.Inner.Steps)
+		return errors.Errorf("meta: %d inner steps: must be at least 1", m.Inner.Steps)
 	}
-	for _, v := range []struct {
+	type setting struct {
 		name  string
 		value float64
-	}{{"inner learning rate", m.Inner.LR}, {"learning rate", m.LR}, {"temperature", m.Temperature}} {
+	}
+	for _, v := range []setting{{"inner learning rate", m.Inner.LR}, {"learning rate", m.LR}, {"temperature", m.Temperature}} {
 		if !(v.value > 0) || math.IsInf(v.value, 1) {
-			return errors.Errorf("maml: %s = %g: must be finite and > 0", v.name, v.value)
+			return errors.Errorf("meta: %s = %g: must be finite and > 0", v.name, v.value)
 		}
 	}
-	for _, v := range []struct {
-		name  string
-		value float64
-	}{{"gamma_in", m.GammaIn}, {"gamma_out", m.GammaOut}, {"gamma_cl", m.GammaCL}} {
+	for _, v := range []setting{{"gamma_in", m.GammaIn}, {"gamma_out", m.GammaOut}, {"gamma_cl", m.GammaCL}} {
 		if !(v.value >= 0) || math.IsInf(v.value, 1) {
-			return errors.Errorf("maml: %s = %g: must be finite and at least 0", v.name, v.value)
+			return errors.Errorf("meta: %s = %g: must be finite and at least 0", v.name, v.value)
 		}
 	}
 	if m.Regularizer != AdversarialCE && m.Regularizer != TRADES {
-		return errors.Errorf("maml: regularizer %q: want %s or %s", m.Regularizer, AdversarialCE, TRADES)
+		return errors.Errorf("meta: regularizer %q: want %s or %s", m.Regularizer, AdversarialCE, TRADES)
 	}
 	if m.AttackSteps < 0 {
-		return errors.Errorf("maml: %d attack steps: want 0 for FGSM, or more for PGD", m.AttackSteps)
+		return errors.Errorf("meta: %d attack steps: want 0 for FGSM, or more for PGD", m.AttackSteps)
 	}
-	return checkEpsilon(m.Epsilon)
+	return errors.WithMessage(Ball{m.Norm, bounds}.CheckRadius(m.Epsilon), "meta")
 }
 
-func checkEpsilon(epsilon float64) error {
-	switch {
-	case !(epsilon >= 0):
-		return errors.Errorf("maml: epsilon = %g: must be at least 0", epsilon)
-	case epsilon > 1:
-		return errors.Errorf("maml: epsilon %g > 1: images are in [0, 1], did you mean %g/255?", epsilon, epsilon)
-	}
-	return nil
-}
+// attacks tells whether training meets perturbed examples.
+func (m Method) attacks() bool { return m.GammaIn > 0 || m.GammaOut > 0 || m.GammaCL > 0 }
 
 // Order names the kind of meta-gradient: "second order", "first order".
 func (m Method) Order() string {

@@ -1,4 +1,4 @@
-package maml
+package meta
 
 import (
 	. "github.com/gomlx/gomlx/core/graph"
