@@ -162,6 +162,9 @@ func load(p *Plugin) (*pjrt.Plugin, error) {
 		}
 		return nil, fmt.Errorf("engine: plugin %s does not load on %s/%s: %s%s", p.Path, runtime.GOOS, runtime.GOARCH, oneLine(err), hint)
 	}
+	if p.Kind == CPU {
+		api = share(api)
+	}
 	name := fmt.Sprintf("/xla-%s-%d", p.Kind, len(plugins))
 	if err := pjrt.RegisterPreloadedPlugin(name, api); err != nil {
 		return nil, fmt.Errorf("engine: plugin %s does not start: %s", p.Path, oneLine(err))
