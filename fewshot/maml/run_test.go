@@ -63,7 +63,7 @@ func TestUnlabeled(t *testing.T) {
 // Robustness by a robust meta-update is no lack of gradients: one step does no more than many, many steps with restarts little
 // more, and a larger radius never less. Thresholds are those of the study's controls.
 func TestRobustnessIsNotMasking(t *testing.T) {
-	s, err := Open(t.Context(), testengine.Quick(t), Config{Updates: 150, MaskingTasks: 20})
+	s, err := Open(t.Context(), testengine.Quick(t), Config{Updates: 150, Filters: 16, MaskingTasks: 20})
 	require.NoError(t, err)
 	defer s.Close()
 	trained, tasks, o, err := s.ready(t.Context(), Out, 1)
