@@ -65,7 +65,7 @@ func TestClosedForm(t *testing.T) {
 	e := testengine.Quick(t)
 	for _, classes := range []int{2, 5} {
 		l := oracle.RandomLinear(30, classes, 7)
-		x, rows, labels := images(l, 200, 11)
+		x, rows, labels := images(l, 64, 11)
 		v, err := robust.NewVictim(e, l.Model(0, 1), 64)
 		require.NoError(t, err)
 		for _, c := range contract {

@@ -56,7 +56,7 @@ type minimizer struct {
 
 // patient is CW with steps enough to settle, towards every class: without Targets it may end at a class that is not the
 // nearest, at 1.14 times the distance here.
-var patient = minimizer{attack.CW{SearchSteps: 8, Steps: 2000, LearningRate: 0.003, InitialConst: 0.01, Targets: 9}, []robust.Norm{robust.L2}, 1.05, 1.05}
+var patient = minimizer{attack.CW{SearchSteps: 6, Steps: 800, LearningRate: 0.006, InitialConst: 0.01, Targets: 9}, []robust.Norm{robust.L2}, 1.05, 1.05}
 
 // minimizers are the attacks that minimize the norm, with how far from the optimum they may be on linear classifiers: with
 // the pixel bounds far away, and with them in the way (0: they only have to succeed).
