@@ -1,0 +1,61 @@
+package scan
+
+import (
+	"fmt"
+	"math"
+)
+
+// Score is a scan statistic: how far the p-values of a subset depart from uniform.
+type Score int
+
+// The scores. With N p-values, of which n are at most α, and x = n/N, each is 0 unless n > N·α.
+const (
+	BerkJones         Score = iota // N times the Kullback-Leibler divergence of x from α
+	HigherCriticism                // (n-Nα)/√(Nα(1-α)): standard deviations
+	KolmogorovSmirnov              // (n-Nα)/√N
+	scores                         // their number
+)
+
+var scoreNames = [scores]string{"berk-jones", "higher-criticism", "kolmogorov-smirnov"}
+
+// String is the score's name on the command line: "berk-jones", "higher-criticism" or "kolmogorov-smirnov".
+func (s Score) String() string {
+	if s < 0 || s >= scores {
+		return fmt.Sprintf("score %d", int(s))
+	}
+	return scoreNames[s]
+}
+
+// ParseScore is the score of a name.
+func ParseScore(name string) (Score, error) {
+	for s, n := range scoreNames {
+		if n == name {
+			return Score(s), nil
+		}
+	}
+	return 0, fmt.Errorf("scan: score %q: want berk-jones, higher-criticism or kolmogorov-smirnov", name)
+}
+
+// equal is how near to N·α a count still counts as N·α. A true difference of p-values k/(B+1) is at least 1/(B+1).
+const equal = 1e-6
+
+// Value is the score of n p-values of which nAlpha are at most alpha, 0 < alpha <= 1. It is 0 where these are no more than
+// were to be expected.
+func (s Score) Value(nAlpha, n int, alpha float64) float64 {
+	k, all := float64(nAlpha), float64(n)
+	excess := k - all*alpha
+	if excess <= equal {
+		return 0
+	}
+	switch s {
+	case BerkJones:
+		if nAlpha == n {
+			return -all * math.Log(alpha)
+		}
+		return k*math.Log(k/(all*alpha)) + (all-k)*math.Log((all-k)/(all*(1-alpha)))
+	case HigherCriticism:
+		return excess / math.Sqrt(all*alpha*(1-alpha))
+	default:
+		return excess / math.Sqrt(all)
+	}
+}

@@ -1,0 +1,283 @@
+package scan
+
+import (
+	"fmt"
+	"math"
+	"sort"
+)
+
+// Options are how to scan. The zero value is Berk-Jones up to an α of 0.5 with 10 starts and the ladder.
+type Options struct {
+	Score    Score
+	AlphaMax float64 // largest α, in (0, 1]; zero: 0.5
+	Starts   int     // of the group scan: all nodes, all rows, then random subsets; zero: 10
+	NoLadder bool    // leave out the starts at smaller α, see Group
+	Workers  int     // starts that run at the same time; zero: as many as there are processors. The result does not depend on it
+	Seed     uint64  // of the random subsets
+}
+
+func (o Options) withDefaults() Options {
+	if o.AlphaMax == 0 {
+		o.AlphaMax = 0.5
+	}
+	if o.Starts == 0 {
+		o.Starts = 10
+	}
+	return o
+}
+
+func (o Options) check(r *Ranks) error {
+	switch {
+	case r == nil || r.rows == 0:
+		return fmt.Errorf("scan: no p-values")
+	case o.Score < 0 || o.Score >= scores:
+		return fmt.Errorf("scan: %s: want berk-jones, higher-criticism or kolmogorov-smirnov", o.Score)
+	case !(o.AlphaMax > 0 && o.AlphaMax <= 1):
+		return fmt.Errorf("scan: largest alpha %v: want more than 0 and at most 1", o.AlphaMax)
+	case o.Starts < 1:
+		return fmt.Errorf("scan: %d starts: want at least 1", o.Starts)
+	case o.Workers < 0:
+		return fmt.Errorf("scan: %d workers: want at least 1", o.Workers)
+	}
+	return nil
+}
+
+// Subset is what a scan found. A score of 0, without rows and nodes, says that no p-value is at most AlphaMax in a way that
+// tells anything.
+type Subset struct {
+	Score float64 `json:"score"`
+	Alpha float64 `json:"alpha"`
+	Rows  []int   `json:"rows"`  // ascending
+	Nodes []int   `json:"nodes"` // ascending
+}
+
+// upTo is the number of levels that are at most α.
+func (r *Ranks) upTo(alpha float64) int {
+	return sort.Search(len(r.levels), func(k int) bool { return r.levels[k] > alpha })
+}
+
+// Singles finds the subset of nodes with the highest score of each sample by itself, exactly: at a fixed α it is all nodes
+// whose p-values are at most α, so that only the p-values that occur need to be tried (linear-time subset scanning). Each Subset has
+// its sample in Rows.
+func Singles(r *Ranks, o Options) ([]Subset, error) {
+	o = o.withDefaults()
+	if err := o.check(r); err != nil {
+		return nil, err
+	}
+	if r.small != nil {
+		return singles(r, o, r.small), nil
+	}
+	return singles(r, o, r.large), nil
+}
+
+func singles[L uint16 | uint32](r *Ranks, o Options, level []L) []Subset {
+	levels := r.upTo(o.AlphaMax)
+	one := make([]float64, levels) // the score of a single node; of n nodes it is n times that, or √n times
+	for k := range one {
+		one[k] = o.Score.Value(1, 1, r.levels[k])
+	}
+	root := func(n int) float64 { return math.Sqrt(float64(n)) }
+	if o.Score == BerkJones {
+		root = func(n int) float64 { return float64(n) }
+	}
+	factor := make([]float64, r.nodes+1)
+	for n := range factor {
+		factor[n] = root(n)
+	}
+	all, count := make([]Subset, r.rows), make([]int32, len(r.levels))
+	for i := range all {
+		own, s, best, found := level[i*r.nodes:(i+1)*r.nodes], &all[i], 0, 0
+		clear(count[:levels])
+		for _, k := range own {
+			count[k]++
+		}
+		n := 0
+		for k, c := range count[:levels] {
+			if n += int(c); one[k]*factor[n] > s.Score {
+				s.Score, best, found = one[k]*factor[n], k, n
+			}
+		}
+		s.Rows, s.Nodes = []int{i}, make([]int, 0, found)
+		if found == 0 {
+			continue
+		}
+		s.Alpha = r.levels[best]
+		for j, k := range own {
+			if int(k) <= best {
+				s.Nodes = append(s.Nodes, j)
+			}
+		}
+	}
+	return all
+}
+
+// side is one of the two that subsets are of.
+type side int
+
+const (
+	ofRows side = iota
+	ofNodes
+)
+
+// size is how many elements a side has.
+func (r *Ranks) size(s side) int {
+	if s == ofRows {
+		return r.rows
+	}
+	return r.nodes
+}
+
+// part is a subset of one side.
+type part struct {
+	side side
+	in   []bool
+	n    int
+}
+
+func (r *Ranks) whole(s side) part {
+	p := part{s, make([]bool, r.size(s)), r.size(s)}
+	for i := range p.in {
+		p.in[i] = true
+	}
+	return p
+}
+
+func (p part) list() []int {
+	list := make([]int, 0, p.n)
+	for i, in := range p.in {
+		if in {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// found is the best subset of the other side for a part that is fixed.
+type found struct {
+	score float64
+	level int
+	least int // an element belongs to it if so many of its entries, or more, are at the level or below
+	n     int // its elements
+}
+
+// half holds what the search for a half of a subset needs again and again.
+type half struct {
+	r      *Ranks
+	o      Options
+	count  [2][]int32 // of each element, by side
+	atBest [2][]int32 // the same at the best level
+	having []int32    // elements with so many entries
+}
+
+func newHalf(r *Ranks, o Options) *half {
+	r.sort()
+	h := &half{r: r, o: o, having: make([]int32, max(r.rows, r.nodes)+2)}
+	for s := range h.count {
+		h.count[s], h.atBest[s] = make([]int32, r.size(side(s))), make([]int32, r.size(side(s)))
+	}
+	return h
+}
+
+// best finds the subset of the other side that scores highest together with the part, among all α up to the given number of
+// levels; its score is 0 if none is above the floor. At a fixed α all elements have as many p-values, so that the best subset of
+// each size has the highest counts.
+func (h *half) best(fixed part, levels int, floor float64) found {
+	best := found{score: floor}
+	r, other := h.r, 1-fixed.side
+	count, having, in := h.count[other], h.having[:fixed.n+2], fixed.in
+	clear(count)
+	clear(having)
+	nodeBits, nodes := r.bits, uint32(1)<<r.bits-1
+	highest := int32(0)
+	for k := range levels {
+		entries := r.order[r.start[k]:r.start[k+1]]
+		for _, entry := range entries {
+			at, e := entry>>nodeBits, entry&nodes
+			if fixed.side == ofNodes {
+				at, e = e, at
+			}
+			if !in[at] {
+				continue
+			}
+			c := count[e]
+			having[c]--
+			having[c+1]++
+			count[e] = c + 1
+			highest = max(highest, c+1)
+		}
+		if len(entries) == 0 {
+			continue
+		}
+		if before := best.score; h.sweep(&best, fixed.n, k, highest) > before {
+			copy(h.atBest[other], count)
+		}
+	}
+	if best.n == 0 {
+		return found{}
+	}
+	return best
+}
+
+// sweep tries the subsets of all elements with at least so many entries at a level or below. An element whose own share is
+// not above α adds nothing. A score is computed only where a bound on it, with e the excess over N·α, is above the best:
+// e²/(Nα(1-α)) is that of Berk-Jones, and the other two are exact.
+func (h *half) sweep(best *found, fixed, level int, highest int32) (score float64) {
+	alpha := h.r.levels[level]
+	spread, bound := alpha*(1-alpha), best.score
+	switch h.o.Score {
+	case HigherCriticism:
+		bound *= best.score
+	case KolmogorovSmirnov:
+		spread, bound = 1, bound*best.score
+	}
+	bound *= spread * (1 - 1e-9)
+	n, sum := 0, 0
+	for c := highest; float64(c) > float64(fixed)*alpha; c-- {
+		having := int(h.having[c])
+		if having == 0 {
+			continue
+		}
+		n += having
+		sum += having * int(c)
+		all := n * fixed
+		excess := float64(sum) - float64(all)*alpha
+		if excess*excess < bound*float64(all) {
+			continue
+		}
+		if s := h.o.Score.Value(sum, all, alpha); s > best.score {
+			*best = found{s, level, int(c), n}
+			bound = s * spread * (1 - 1e-9)
+			if h.o.Score != BerkJones {
+				bound *= s
+			}
+		}
+	}
+	return best.score
+}
+
+// take is the part that best found last.
+func (h *half) take(fixed part, f found) part {
+	other := 1 - fixed.side
+	p := part{other, make([]bool, h.r.size(other)), 0}
+	for e, c := range h.atBest[other] {
+		if int(c) >= f.least {
+			p.in[e] = true
+			p.n++
+		}
+	}
+	return p
+}
+
+// subset writes the two halves as a result.
+func (h *half) subset(f found, a, b part) Subset {
+	if f.score == 0 {
+		return Subset{Rows: []int{}, Nodes: []int{}}
+	}
+	if a.side == ofNodes {
+		a, b = b, a
+	}
+	return Subset{Score: f.score, Alpha: h.r.levels[f.level], Rows: a.list(), Nodes: b.list()}
+}
+
+// better tells whether a score rises by more than rounding.
+func better(now, before float64) bool { return now > before+1e-12*math.Abs(before) }
