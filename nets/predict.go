@@ -2,6 +2,7 @@ package nets
 
 import (
 	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/pkg/errors"
@@ -17,13 +18,17 @@ type Predictor struct {
 
 // NewPredictor compiles nothing yet; batch 0 means 128.
 func NewPredictor(backend compute.Backend, m *Model, batch int) (*Predictor, error) {
+	return newPredictor(backend, m, batch, m.Logits)
+}
+
+func newPredictor(backend compute.Backend, m *Model, batch int, run func(*model.Scope, *graph.Node) *graph.Node) (*Predictor, error) {
 	if batch < 0 {
 		return nil, errors.Errorf("nets: batch size %d: must be > 0", batch)
 	}
 	if batch == 0 {
 		batch = 128
 	}
-	exec, err := model.NewExec(backend, m.Store, m.Logits)
+	exec, err := model.NewExec(backend, m.Store, run)
 	if err != nil {
 		return nil, errors.WithMessagef(err, "nets: predictor of %s", m.Name)
 	}
@@ -31,7 +36,29 @@ func NewPredictor(backend compute.Backend, m *Model, batch int) (*Predictor, err
 }
 
 // Logits returns [n][classes] for images [n, InputShape...].
-func (p *Predictor) Logits(images *tensors.Tensor) ([][]float32, error) {
+func (p *Predictor) Logits(images *tensors.Tensor) ([][]float32, error) { return p.run(images) }
+
+// Activations runs a model up to one of its layers, in batches of one size.
+type Activations struct{ p Predictor }
+
+// NewActivations is of a layer of a model: layer l is what Stages()[l-1] puts out, from 1 to their number. Batch 0 means 128.
+func NewActivations(backend compute.Backend, m *Model, layer, batch int) (*Activations, error) {
+	stages := m.Stages()
+	if layer < 1 || layer > len(stages) {
+		return nil, errors.Errorf("nets: layer %d: %s has layers 1 to %d", layer, m.Name, len(stages))
+	}
+	p, err := newPredictor(backend, m, batch, chain(stages[:layer]))
+	if err != nil {
+		return nil, err
+	}
+	return &Activations{*p}, nil
+}
+
+// Of returns the activations for images [n, InputShape...], those of one image in a row: [n][nodes].
+func (a *Activations) Of(images *tensors.Tensor) ([][]float32, error) { return a.p.run(images) }
+
+// run returns what the graph makes of each image, in a row.
+func (p *Predictor) run(images *tensors.Tensor) ([][]float32, error) {
 	if err := p.m.CheckImages(images); err != nil {
 		return nil, err
 	}

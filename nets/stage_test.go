@@ -29,6 +29,43 @@ func TestStagesAreTheNetwork(t *testing.T) {
 	require.Equal(t, len(want), seen)
 }
 
+// TestActivations: behind the last layer are the logits, and what lies before is the first layer of a network cut off there.
+func TestActivations(t *testing.T) {
+	e := testengine.Quick(t)
+	m, err := nets.NewMLP(nets.MLPConfig{Input: []int{6}, Hidden: []int{5, 4}, Classes: 3, Seed: 1})
+	require.NoError(t, err)
+	images := tensors.FromFlatDataAndDimensions([]float32{0, 0.1, 0.2, 0.3, 0.4, 0.5, 1, 0.9, 0.8, 0.7, 0.6, 0.5, 0, 1, 0, 1, 0, 1}, 3, 6)
+	take := func(layer int) [][]float32 {
+		a, err := nets.NewActivations(e.Backend(), m, layer, 2)
+		require.NoError(t, err)
+		rows, err := a.Of(images)
+		require.NoError(t, err)
+		require.Len(t, rows, 3)
+		return rows
+	}
+	p, err := nets.NewPredictor(e.Backend(), m, 2)
+	require.NoError(t, err)
+	logits, err := p.Logits(images)
+	require.NoError(t, err)
+	require.Equal(t, logits, take(3))
+	w, b := tensors.MustCopyFlatData[float32](m.Weights()[0].MustValue()), tensors.MustCopyFlatData[float32](m.Weights()[1].MustValue())
+	x := tensors.MustCopyFlatData[float32](images)
+	for i, row := range take(1) {
+		require.Len(t, row, 5)
+		for j, got := range row {
+			want := float64(b[j])
+			for k := range 6 {
+				want += float64(x[i*6+k]) * float64(w[k*5+j])
+			}
+			require.InDelta(t, max(0, want), got, 1e-5)
+		}
+	}
+	for _, layer := range []int{0, 4, -1} {
+		_, err := nets.NewActivations(e.Backend(), m, layer, 0)
+		require.ErrorContains(t, err, "layers 1 to 3")
+	}
+}
+
 // allNetworks are small networks, one of each kind and an MLP without hidden layers.
 func allNetworks(t *testing.T, act nets.Activation) (models []*nets.Model) {
 	add := func(m *nets.Model, err error) {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,10 @@ func TestRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, dims, got.Shape().Dimensions)
 		require.Equal(t, values, tensors.MustCopyFlatData[float32](got))
+		rows, err := npy.ReadRows(path)
+		require.NoError(t, err)
+		require.Len(t, rows, dims[0])
+		require.Equal(t, values, slices.Concat(rows...))
 	}
 }
 

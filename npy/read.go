@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
@@ -48,27 +49,42 @@ func (e *IntegerPixels) Error() string {
 }
 
 func readImages(path string, scaleOf func(h header) (float64, error)) (*tensors.Tensor, error) {
-	var t *tensors.Tensor
-	err := read(path, wantImages, func(h header, data io.Reader) error {
+	values, shape, err := readValues(path, wantImages, "images", scaleOf)
+	if err != nil {
+		return nil, err
+	}
+	return tensors.FromFlatDataAndDimensions(values, shape...), nil
+}
+
+// ReadRows reads an array [n, ...] of at least two axes and any type of numbers as n rows of float32, each in C order: the
+// activations of n samples. The values are taken as they are, NaN included.
+func ReadRows(path string) ([][]float32, error) {
+	values, shape, err := readValues(path, "want numbers: save x.astype('float32')", "rows", func(header) (float64, error) { return 1, nil })
+	if err != nil {
+		return nil, err
+	}
+	if len(values) == 0 {
+		return nil, errors.Errorf("npy: %s: has shape %v: want rows of numbers", path, shape)
+	}
+	return slices.Collect(slices.Chunk(values, len(values)/shape[0])), nil
+}
+
+func readValues(path, want, what string, scaleOf func(h header) (float64, error)) (values []float32, shape []int, err error) {
+	err = read(path, want, func(h header, data io.Reader) error {
 		if len(h.shape) < 2 {
-			return errors.Errorf("has shape %v: want images [n, ...] of float32 or float64", h.shape)
+			return errors.Errorf("has shape %v: want %s [n, ...] of float32 or float64", h.shape, what)
 		}
 		scale, err := scaleOf(h)
 		if err != nil {
 			return err
 		}
-		values := make([]float32, h.elements())
-		err = h.each(data, func(at int, v float64) error {
+		shape, values = h.shape, make([]float32, h.elements())
+		return h.each(data, func(at int, v float64) error {
 			values[at] = float32(v * scale)
 			return nil
 		})
-		t = tensors.FromFlatDataAndDimensions(values, h.shape...)
-		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
+	return values, shape, err
 }
 
 // ReadLabels reads class labels: integers of any width, signed or not, or booleans, [n] or [n, 1]. It also takes one-hot rows

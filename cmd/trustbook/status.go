@@ -29,7 +29,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // wrongFile is wrong use of the flag that names the file. The message loses the package that found the mistake.
 func wrongFile(flag, path string, err error) error {
 	text := oneLine(err)
-	for _, prefix := range []string{"npy: ", "nets: ", "robust: ", path + ": "} {
+	for _, prefix := range []string{"npy: ", "nets: ", "robust: ", "scan: ", path + ": "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	return usagef("--%s %s: %s", flag, path, text)
