@@ -25,7 +25,8 @@ type minimal struct {
 	examples int
 }
 
-// begin looks at the clean images; ranks (at least 1) is how many of the other classes to note. Examples on which the goal is met without any change have distance zero.
+// begin looks at the clean images; ranks (at least 1) is how many of the other classes to note. Examples on which the
+// goal is met without any change have distance zero.
 func begin(ctx context.Context, v *robust.Victim, p robust.Problem, ranks int) (*minimal, error) {
 	switch {
 	case p.Threat.MovesWeights():

@@ -219,7 +219,8 @@ func CertifiedAccuracy(e *engine.Engine, m *nets.Model, images *tensors.Tensor, 
 // LossBounds returns the clean cross-entropy of each example and the bound on it under perturbation:
 //
 //	CE(f_{W+Δ}(x+ξ), y)  <=  upper  <=  clean + max_j B_yj
-func LossBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, labels []int32, t robust.Threat) (clean, upper []float64, err error) {
+func LossBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, labels []int32,
+	t robust.Threat) (clean, upper []float64, err error) {
 	b, err := MarginBounds(e, m, images, labels, t)
 	if err != nil {
 		return nil, nil, err
