@@ -74,7 +74,8 @@ func loadCIFARArchive(dir string, archive remote) (train, test *Set, err error) 
 // The format: https://www.cs.toronto.edu/~kriz/cifar.html
 func ParseCIFAR(data []byte) (pixels []uint8, labels []int32, err error) {
 	if len(data) == 0 || len(data)%cifarRecord != 0 {
-		return nil, nil, fmt.Errorf("CIFAR: %d bytes: want a multiple of %d, the size of a record: truncated, or another format", len(data), cifarRecord)
+		return nil, nil, fmt.Errorf("CIFAR: %d bytes: want a multiple of %d, the size of a record: truncated, or another format",
+			len(data), cifarRecord)
 	}
 	const plane = cifarSide * cifarSide
 	n := len(data) / cifarRecord

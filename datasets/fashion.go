@@ -2,7 +2,9 @@ package datasets
 
 // fashionMNIST is the set of Xiao, Rasul and Vollgraf, arXiv 1708.07747: MNIST's format, and names of its files.
 func fashionMNIST() *source {
-	gz := [4]string{"8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe", "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"}
+	gz := [4]string{
+		"8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
+		"bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"}
 	sizes := [4]int64{26421880, 29515, 4422102, 5148}
 	s := &source{
 		info: Info{

@@ -149,7 +149,8 @@ func TestFetchWrongContents(t *testing.T) {
 	s := serve(t, data, &ranges)
 	for _, size := range []int64{0, 100_000} {
 		dir := t.TempDir()
-		err := remote{name: "f", md5: strings.Repeat("0", 32), size: size, urls: []string{s.URL}}.fetch(context.Background(), dir, report.Silent{})
+		r := remote{name: "f", md5: strings.Repeat("0", 32), size: size, urls: []string{s.URL}}
+		err := r.fetch(context.Background(), dir, report.Silent{})
 		assert.ErrorContains(t, err, "MD5")
 		files, _ := os.ReadDir(dir)
 		assert.Empty(t, files)
@@ -163,7 +164,8 @@ func TestFetchWrongContents(t *testing.T) {
 	}))
 	defer endless.Close()
 	dir := t.TempDir()
-	err := remote{name: "f", md5: strings.Repeat("0", 32), size: 1000, urls: []string{endless.URL}}.fetch(context.Background(), dir, report.Silent{})
+	r := remote{name: "f", md5: strings.Repeat("0", 32), size: 1000, urls: []string{endless.URL}}
+	err := r.fetch(context.Background(), dir, report.Silent{})
 	assert.ErrorContains(t, err, "more than 1000 bytes")
 	assert.NoFileExists(t, filepath.Join(dir, "f"))
 }

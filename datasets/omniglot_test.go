@@ -44,7 +44,8 @@ func zipOf(names []string, contents ...[]byte) []byte {
 }
 
 func TestParseOmniglot(t *testing.T) {
-	data := zipOf([]string{"a/Greek/character02/2.png", "a/", "a/Greek/character01/2.png", "a/Balinese/character01/9.png", "a/Greek/character01/1.png"},
+	data := zipOf([]string{"a/Greek/character02/2.png", "a/", "a/Greek/character01/2.png",
+		"a/Balinese/character01/9.png", "a/Greek/character01/1.png"},
 		drawingPNG(105, 2, 0), nil, drawingPNG(105, 1, 0), drawingPNG(105, 3, 4), drawingPNG(105, 0, 0))
 	s, err := ParseOmniglot(data, "train", 0)
 	require.NoError(t, err)

@@ -46,7 +46,8 @@ func New(name, split string, shape []int, pixels []uint8, labels []int32, classe
 		return nil, fmt.Errorf("%s: no examples", name)
 	}
 	if len(pixels) != len(labels)*size {
-		return nil, fmt.Errorf("%s: %d pixel values for %d labels and examples of shape %v: want %d", name, len(pixels), len(labels), shape, len(labels)*size)
+		return nil, fmt.Errorf("%s: %d pixel values for %d labels and examples of shape %v: want %d",
+			name, len(pixels), len(labels), shape, len(labels)*size)
 	}
 	if classes < 1 {
 		return nil, fmt.Errorf("%s: %d classes: want one at least", name, classes)

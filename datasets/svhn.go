@@ -218,14 +218,16 @@ func inflate(packed []byte, order binary.ByteOrder) (kind uint32, body []byte, e
 	size := int64(order.Uint32(tag[4:]))
 	// Deflate packs 1,032 bytes into one at best: no more is believed, and allocated.
 	if size > maxMAT || size > 1032*int64(len(packed)) {
-		return 0, nil, fmt.Errorf("compressed element of %d bytes promises %d: want at most %d", len(packed), size, min(maxMAT, 1032*int64(len(packed))))
+		return 0, nil, fmt.Errorf("compressed element of %d bytes promises %d: want at most %d",
+			len(packed), size, min(maxMAT, 1032*int64(len(packed))))
 	}
 	body = make([]byte, size)
 	if n, err := io.ReadFull(z, body); err != nil {
 		return 0, nil, fmt.Errorf("compressed element promises %d bytes, gives %d: %w", size, n, err)
 	}
 	if n, err := io.Copy(io.Discard, io.LimitReader(z, 1)); err != nil || n > 0 { // the end verifies the checksum
-		return 0, nil, fmt.Errorf("compressed element promises %d bytes, then does not end well: %w", size, cmp.Or(err, errors.New("it gives more")))
+		return 0, nil, fmt.Errorf("compressed element promises %d bytes, then does not end well: %w",
+			size, cmp.Or(err, errors.New("it gives more")))
 	}
 	if in.Len() >= 8 { // less may be padding
 		return 0, nil, fmt.Errorf("compressed element: %d bytes follow the compressed data", in.Len())

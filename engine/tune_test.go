@@ -17,7 +17,8 @@ func TestTuneCPU(t *testing.T) {
 	}
 	t.Setenv(xlaFlags, "--xla_cpu_use_xnnpack=true --xla_cpu_enable_fast_math=false")
 	restore := tuneCPU(plugin)
-	require.Equal(t, "--xla_cpu_use_xnnpack=true --xla_cpu_enable_fast_math=false --xla_cpu_prefer_vector_width=512", os.Getenv(xlaFlags), "what the user set stays")
+	require.Equal(t, "--xla_cpu_use_xnnpack=true --xla_cpu_enable_fast_math=false --xla_cpu_prefer_vector_width=512",
+		os.Getenv(xlaFlags), "what the user set stays")
 	restore()
 	require.Equal(t, "--xla_cpu_use_xnnpack=true --xla_cpu_enable_fast_math=false", os.Getenv(xlaFlags))
 

@@ -56,7 +56,8 @@ func NewClassSet(name string, shape []int, classes []Class) (*ClassSet, error) {
 		fmt.Fprintln(sum, c.Name, len(c.Images))
 		for i, image := range c.Images {
 			if len(image) != size {
-				return nil, errors.Errorf("fewshot: %s: image %d of class %s has %d values: want %d for shape %v", name, i, c.Name, len(image), size, shape)
+				return nil, errors.Errorf("fewshot: %s: image %d of class %s has %d values: want %d for shape %v",
+					name, i, c.Name, len(image), size, shape)
 			}
 			for _, v := range image {
 				if !(v >= 0 && v <= 1) {
@@ -109,7 +110,8 @@ func (s *ClassSet) Fewest() int {
 // alike on every machine.
 func (s *ClassSet) Split(n int, seed int64) (train, test *ClassSet, err error) {
 	if n < 1 || n >= len(s.Classes) {
-		return nil, nil, errors.Errorf("fewshot: %s: %d classes for training: want 1 to %d, so that some are left for testing", s.Name, n, len(s.Classes)-1)
+		return nil, nil, errors.Errorf("fewshot: %s: %d classes for training: want 1 to %d, so that some are left for testing",
+			s.Name, n, len(s.Classes)-1)
 	}
 	order := rand.New(rand.NewPCG(uint64(seed), 0x73706c6974)).Perm(len(s.Classes)) // the stream "split"
 	part := func(rows []int) (*ClassSet, error) {

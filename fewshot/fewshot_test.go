@@ -44,7 +44,8 @@ func TestEpisodes(t *testing.T) {
 		require.Equal(t, []int{5, 12, 4, 4, 1}, b.Query.Shape().Dimensions)
 		require.Equal(t, []int{5, 8, 4, 4, 1}, b.Unlabeled.Shape().Dimensions)
 		require.Equal(t, []int{5, 40, 4, 4, 1}, b.Views.Shape().Dimensions)
-		support, query, more := tensors.MustCopyFlatData[float32](b.Support), tensors.MustCopyFlatData[float32](b.Query), tensors.MustCopyFlatData[float32](b.Unlabeled)
+		support, query := tensors.MustCopyFlatData[float32](b.Support), tensors.MustCopyFlatData[float32](b.Query)
+		more := tensors.MustCopyFlatData[float32](b.Unlabeled)
 		labels, asked := tensors.MustCopyFlatData[int32](b.SupportLabels), tensors.MustCopyFlatData[int32](b.QueryLabels)
 		for task := range 5 {
 			classOf, seen := map[int32]float32{}, map[[2]float32]bool{}
@@ -100,8 +101,9 @@ func TestEpisodeErrors(t *testing.T) {
 	_, err = NewSampler(nil, Episodes{})
 	require.ErrorContains(t, err, "no class set")
 	for want, set := range map[string][]Class{
-		"no classes": nil, "class a has no images": {{Name: "a"}}, "class a comes twice": {{"a", [][]float32{make([]float32, 16)}}, {"a", [][]float32{make([]float32, 16)}}},
-		"has 3 values": {{"a", [][]float32{{1, 2, 3}}}}, "has the value 2": {{"a", [][]float32{append(make([]float32, 15), 2)}}},
+		"no classes": nil, "class a has no images": {{Name: "a"}},
+		"class a comes twice": {{"a", [][]float32{make([]float32, 16)}}, {"a", [][]float32{make([]float32, 16)}}},
+		"has 3 values":        {{"a", [][]float32{{1, 2, 3}}}}, "has the value 2": {{"a", [][]float32{append(make([]float32, 15), 2)}}},
 	} {
 		_, err := NewClassSet("x", []int{4, 4, 1}, set)
 		require.ErrorContains(t, err, want)

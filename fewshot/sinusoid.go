@@ -31,7 +31,8 @@ func (s Sinusoid) Key() string { return fmt.Sprintf("sinusoid 1, %+v", s.withDef
 func (s Sinusoid) Batch(i int) (*Batch, error) {
 	s = s.withDefaults()
 	if s.Shots < 1 || s.Queries < 1 || s.Tasks < 1 || i < 0 {
-		return nil, errors.Errorf("fewshot: sinusoid with %d shots, %d queries, %d tasks, batch %d: want at least 1, 1, 1 and 0", s.Shots, s.Queries, s.Tasks, i)
+		return nil, errors.Errorf("fewshot: sinusoid with %d shots, %d queries, %d tasks, batch %d: want at least 1, 1, 1 and 0",
+			s.Shots, s.Queries, s.Tasks, i)
 	}
 	rng := rand.New(rand.NewPCG(uint64(s.Seed), uint64(i)))
 	var x, y [2][]float32

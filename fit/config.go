@@ -1,6 +1,8 @@
 package fit
 
 import (
+	"slices"
+
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -57,6 +59,16 @@ type Data struct {
 	// Checksum identifies the content in keys; "": it is computed from images and labels. Whoever fills it in must
 	// change it with any change of either.
 	Checksum string
+}
+
+// Sample draws n of the examples at random, or all where there are fewer: equal seeds draw the same.
+func (d Data) Sample(n int, seed int64) Data {
+	size := d.Images.Shape().Size() / len(d.Labels)
+	rows := Permutation(len(d.Labels), seed, 0)[:min(n, len(d.Labels))]
+	dims := slices.Clone(d.Images.Shape().Dimensions)
+	dims[0] = len(rows)
+	pixels := nets.PickRows(tensors.MustCopyFlatData[float32](d.Images), size, rows)
+	return Data{Images: tensors.FromFlatDataAndDimensions(pixels, dims...), Labels: nets.PickRows(d.Labels, 1, rows)}
 }
 
 // rule is how each phase trains.

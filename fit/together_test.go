@@ -66,8 +66,8 @@ func TestTrainAllError(t *testing.T) {
 	train, c := twoPhases()
 	bad := c
 	bad.LearningRate = -1
-	_, err := TrainAll(context.Background(), testengine.Get(t), []Job{{Model: mlp(t, 1), Train: train, Config: c}, {Model: mlp(t, 2), Train: train, Config: bad},
-		{Model: mlp(t, 3), Train: train, Config: c}}, nil, "")
+	_, err := TrainAll(context.Background(), testengine.Get(t), []Job{{Model: mlp(t, 1), Train: train, Config: c},
+		{Model: mlp(t, 2), Train: train, Config: bad}, {Model: mlp(t, 3), Train: train, Config: c}}, nil, "")
 	require.ErrorContains(t, err, "LearningRate = -1")
 	got, err := TrainAll(context.Background(), testengine.Get(t), nil, nil, "")
 	require.NoError(t, err)

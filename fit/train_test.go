@@ -221,7 +221,8 @@ func TestBadInput(t *testing.T) {
 		{"outside the bounds", with(func(pixels []float32, _ []int32) { pixels[40] = 1.5 }), small},
 		{"no images given", Data{}, small},
 		{"19 labels for 20 images", Data{Images: good.Images, Labels: good.Labels[1:]}, small},
-		{"wants float32 [n, 6, 6, 1]", Data{Images: tensors.FromFlatDataAndDimensions(make([]float32, 20*36), 20, 36), Labels: good.Labels}, small},
+		{"wants float32 [n, 6, 6, 1]",
+			Data{Images: tensors.FromFlatDataAndDimensions(make([]float32, 20*36), 20, 36), Labels: good.Labels}, small},
 		{"BatchSize = 64 for 20 examples", good, Config{Phases: ce}},
 		{"BatchSize = -1", good, Config{Phases: ce, BatchSize: -1}},
 		{"no phases", good, Config{BatchSize: 10}},
@@ -235,7 +236,8 @@ func TestBadInput(t *testing.T) {
 		{`WeightDecay = 0.1 with "sgd"`, good, Config{Phases: ce, BatchSize: 10, WeightDecay: 0.1, Optimizer: SGD}},
 		{"WarmUpSteps = 3", good, Config{Phases: ce, BatchSize: 10, WarmUpSteps: 3}},
 		{"validation set: ", good, Config{Phases: ce, BatchSize: 10, Validation: &badLabel}},
-		{"want a scalar", good, Config{BatchSize: 10, Phases: []Phase{{1, Loss{"vector", func(_ *model.Scope, _ *nets.Model, images, _ *Node) *Node { return images }}}}}},
+		{"want a scalar", good, Config{BatchSize: 10, Phases: []Phase{{1, Loss{"vector",
+			func(_ *model.Scope, _ *nets.Model, images, _ *Node) *Node { return images }}}}}},
 		{"leaves weight /dense_0/weights replaced", good, Config{BatchSize: 10, Phases: []Phase{{1, Loss{"careless",
 			func(scope *model.Scope, m *nets.Model, images, labels *Node) *Node {
 				w := m.Weights()[0]

@@ -67,7 +67,8 @@ func TestDoctor(t *testing.T) {
 		assert.False(t, r.OK)
 	}
 
-	extra := DoctorOptions{Backend: "xla:nonsense", Extra: func(context.Context) []Check { return []Check{{Name: "data", OK: true, Found: "mnist"}} }}
+	extra := DoctorOptions{Backend: "xla:nonsense",
+		Extra: func(context.Context) []Check { return []Check{{Name: "data", OK: true, Found: "mnist"}} }}
 	r = Doctor(ctx, extra)
 	assert.False(t, find(t, r, "plugin").OK)
 	assert.Contains(t, find(t, r, "plugin").Fix, "xla:cpu")

@@ -124,7 +124,8 @@ func (o Options) resolve() (in *Installed, backend string, err error) {
 		in.Home = engine.ProjectRoot()
 	}
 	if in.Home == "" {
-		return nil, "", fmt.Errorf("kernel: no checkout of %s here: run this inside one, or set %s to its folder", engine.ModulePath, engine.HomeEnv)
+		return nil, "", fmt.Errorf("kernel: no checkout of %s here: run this inside one, or set %s to its folder",
+			engine.ModulePath, engine.HomeEnv)
 	}
 	if in.Home, err = filepath.Abs(in.Home); err != nil {
 		return nil, "", fmt.Errorf("kernel: %w", err)

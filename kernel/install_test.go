@@ -131,8 +131,11 @@ func TestInstallErrors(t *testing.T) {
 			return Options{}
 		}, engine.HomeEnv},
 		"wrong checkout": {func(t *testing.T, _ string) Options { return Options{Home: t.TempDir()} }, "no go.mod"},
-		"no environment": {func(t *testing.T, home string) Options { os.RemoveAll(filepath.Join(home, ".venv")); return Options{} }, "make setup"},
-		"wrong prefix":   {func(t *testing.T, home string) Options { return Options{Prefix: home + "/none"} }, "make setup"},
+		"no environment": {func(t *testing.T, home string) Options {
+			os.RemoveAll(filepath.Join(home, ".venv"))
+			return Options{}
+		}, "make setup"},
+		"wrong prefix": {func(t *testing.T, home string) Options { return Options{Prefix: home + "/none"} }, "make setup"},
 		"no plugin": {func(t *testing.T, home string) Options {
 			os.RemoveAll(filepath.Join(home, ".venv/lib"))
 			return Options{Backend: "xla:cuda"}

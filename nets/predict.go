@@ -1,6 +1,8 @@
 package nets
 
 import (
+	"slices"
+
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -82,9 +84,7 @@ func (p *Predictor) run(images *tensors.Tensor) ([][]float32, error) {
 			return nil, err
 		}
 		classes := len(values) / p.batch
-		for r := range rows {
-			logits = append(logits, values[r*classes:(r+1)*classes])
-		}
+		logits = slices.AppendSeq(logits, slices.Chunk(values[:rows*classes], classes))
 	}
 	return logits, nil
 }

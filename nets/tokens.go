@@ -108,7 +108,9 @@ func (b *builder) tokensToToken(c ViTConfig) tokenizer {
 		scope := fmt.Sprintf("t2t_%d", i)
 		blocks = append(blocks, tokenBlock{norm1: b.norm(scope+"_norm1", inputs),
 			attention: b.attention(scope+"_attention", inputs, inner, 1, false),
-			norm2:     b.norm(scope+"_norm2", inner), fc1: b.linear(scope+"_fc1", inner, inner, true), fc2: b.linear(scope+"_fc2", inner, inner, true)})
+			norm2:     b.norm(scope+"_norm2", inner),
+			fc1:       b.linear(scope+"_fc1", inner, inner, true),
+			fc2:       b.linear(scope+"_fc2", inner, inner, true)})
 		inputs = 9 * inner
 	}
 	embed := b.linear("embed", inputs, c.Width, true)

@@ -73,7 +73,8 @@ func TestOtherTypes(t *testing.T) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	values := []float32{0, float32(math.Copysign(0, -1)), math.SmallestNonzeroFloat32, math.MaxFloat32, float32(math.Inf(-1)), 0.1, 1, 2, 3, 4, 5, 6}
+	values := []float32{0, float32(math.Copysign(0, -1)), math.SmallestNonzeroFloat32, math.MaxFloat32,
+		float32(math.Inf(-1)), 0.1, 1, 2, 3, 4, 5, 6}
 	for _, dims := range [][]int{{12, 1}, {1, 12}, {2, 3, 2}, {2, 3, 2, 1}, {1, 2, 3, 1, 2}} {
 		path := filepath.Join(t.TempDir(), "a.npy")
 		require.NoError(t, npy.WriteImages(path, tensors.FromFlatDataAndDimensions(values, dims...)))

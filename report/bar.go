@@ -123,8 +123,9 @@ func (b *Bar) Begin(task string, done, total int) {
 		}
 		b.bar = progressbar.NewOptions64(n, progressbar.OptionSetWriter(b.out), progressbar.OptionSetDescription(b.describe()),
 			progressbar.OptionShowCount(), progressbar.OptionSetWidth(24), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionSetPredictTime(b.job.total == 0), progressbar.OptionUseANSICodes(true), progressbar.OptionSetElapsedTime(b.job.total == 0),
-			progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerPadding: "░", BarStart: "", BarEnd: ""}), progressbar.OptionClearOnFinish())
+			progressbar.OptionSetPredictTime(b.job.total == 0), progressbar.OptionSetElapsedTime(b.job.total == 0),
+			progressbar.OptionUseANSICodes(true), progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerPadding: "░", BarStart: "", BarEnd: ""}))
 		if b.done > 0 {
 			_ = b.bar.Set(min(b.done, max(total-1, 0)))
 		}

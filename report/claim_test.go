@@ -125,8 +125,9 @@ func TestDecidePart(t *testing.T) {
 		"zero, no values":             {Test{Relation: Zero}, NotTested, "no values were measured"},
 		"not a number":                {Test{Values: []float64{math.NaN(), 1}, Relation: Above}, NotTested, "a value is not finite"},
 		"infinite":                    {Test{Values: []float64{math.Inf(1)}, Relation: Above}, NotTested, "a value is not finite"},
-		"threshold not a number":      {Test{Values: []float64{1, 1}, Relation: Above, Threshold: math.NaN()}, NotTested, "a value is not finite"},
-		"unknown relation":            {Test{Values: []float64{1, 1}, Relation: "about", Threshold: 1}, NotTested, `unknown relation "about"`},
+		"threshold not a number": {Test{Values: []float64{1, 1}, Relation: Above, Threshold: math.NaN()}, NotTested,
+			"a value is not finite"},
+		"unknown relation": {Test{Values: []float64{1, 1}, Relation: "about", Threshold: 1}, NotTested, `unknown relation "about"`},
 		"overflow": {Test{Values: []float64{math.MaxFloat64, -math.MaxFloat64, math.MaxFloat64}, Relation: Above}, NotTested,
 			"the values are too large for an interval"},
 	} {
@@ -159,7 +160,8 @@ func TestDecideControls(t *testing.T) {
 	p.Controls = []Test{none}
 	assert.Equal(t, "a control was not measured: learned", p.Decide().Note)
 	// One seed: a count is decided, with controls by their values.
-	count := ClaimPart{Test: Test{Values: []float64{0}, Relation: Zero}, Controls: []Test{{Values: []float64{0.95}, Relation: AtLeast, Threshold: 0.9}}}
+	count := ClaimPart{Test: Test{Values: []float64{0}, Relation: Zero},
+		Controls: []Test{{Values: []float64{0.95}, Relation: AtLeast, Threshold: 0.9}}}
 	assert.Equal(t, Replicated, count.Decide().Verdict)
 	count.Controls[0].Values[0] = 0.8
 	assert.Equal(t, NotTested, count.Decide().Verdict)
@@ -214,7 +216,8 @@ func randomPart(r *rand.Rand, n int) ClaimPart {
 	for i := range values {
 		values[i] = float64(int(1024*(center+r.NormFloat64()*0.3))) / 1024
 	}
-	return ClaimPart{Statement: "s", Test: Test{What: "w", Values: values, Relation: []Relation{AtLeast, AtMost, Above, Below}[r.IntN(4)], Threshold: 0.25}}
+	return ClaimPart{Statement: "s", Test: Test{What: "w", Values: values,
+		Relation: []Relation{AtLeast, AtMost, Above, Below}[r.IntN(4)], Threshold: 0.25}}
 }
 
 // A part depends on nothing but order-free statistics: it is the same for permuted seeds, is contradicted where the
@@ -257,7 +260,8 @@ func TestPartProperties(t *testing.T) {
 			}))
 		}
 		if e := Interval(p.Values); n > 1 {
-			right := rel == AtLeast && e.Low >= 0.25 || rel == Above && e.Low > 0.25 || rel == AtMost && e.High <= 0.25 || rel == Below && e.High < 0.25
+			right := rel == AtLeast && e.Low >= 0.25 || rel == Above && e.Low > 0.25 ||
+				rel == AtMost && e.High <= 0.25 || rel == Below && e.High < 0.25
 			assert.Equal(t, right, verdict == Replicated)
 		}
 	}
@@ -325,12 +329,14 @@ func TestClaimProperties(t *testing.T) {
 func TestClaimsJSONRoundTrip(t *testing.T) {
 	violations := ClaimPart{Statement: "no bound breaks", Test: Test{What: "violations", Values: []float64{0, 0, 0}, Relation: Zero}}
 	claims := []Claim{
-		{ID: "2102.11935/1", Sentence: "Joint perturbations do more harm <than> \"either\".", Reported: "12%", ComparedWith: "the abstract", Scale: "quick",
-			Dataset: "mnist", N: 500, Seeds: []int64{1, 2, 3}, Parts: []ClaimPart{{Statement: "more harm", Ours: "because",
+		{ID: "2102.11935/1", Sentence: "Joint perturbations do more harm <than> \"either\".", Reported: "12%",
+			ComparedWith: "the abstract", Scale: "quick", Dataset: "mnist", N: 500, Seeds: []int64{1, 2, 3},
+			Parts: []ClaimPart{{Statement: "more harm", Ours: "because",
 				Test:     Test{What: "difference", Values: []float64{0.14, 0.16, 0.15}, Relation: AtLeast, Threshold: 0.05, Percent: true},
 				Controls: []Test{{What: "learned", Values: []float64{0.9, 0.9, 0.9}, Relation: Above, Threshold: 0.1, Percent: true}},
 				Beside:   []Test{{What: "norm", Values: []float64{1, 2, 3}}}}, violations}},
-		{ID: "2102.11935/2", Sentence: "Not so.", Seeds: []int64{1, 2}, Parts: []ClaimPart{{Statement: "not", Test: Test{What: "loss", Values: []float64{2, 2}, Relation: Below, Threshold: 1}}}},
+		{ID: "2102.11935/2", Sentence: "Not so.", Seeds: []int64{1, 2}, Parts: []ClaimPart{
+			{Statement: "not", Test: Test{What: "loss", Values: []float64{2, 2}, Relation: Below, Threshold: 1}}}},
 		{ID: "2102.11935/3", Sentence: "Not here.", Reason: "needs a GPU"},
 	}
 	data, err := FormatClaims(claims)
@@ -344,7 +350,8 @@ func TestClaimsJSONRoundTrip(t *testing.T) {
 
 	var keys []map[string]any
 	require.NoError(t, json.Unmarshal(data, &keys))
-	for _, k := range []string{"id", "sentence", "verdict", "replicated_of", "measured", "reported", "compared_with", "interval", "seeds", "scale", "dataset", "n", "parts"} {
+	for _, k := range []string{"id", "sentence", "verdict", "replicated_of", "measured", "reported", "compared_with", "interval",
+		"seeds", "scale", "dataset", "n", "parts"} {
 		assert.Contains(t, keys[0], k)
 	}
 	assert.Equal(t, "replicated", keys[0]["verdict"])
@@ -354,7 +361,8 @@ func TestClaimsJSONRoundTrip(t *testing.T) {
 	assert.InDelta(t, 0.15, keys[0]["measured"], 1e-12)
 	assert.Len(t, keys[0]["interval"], 2)
 	part := keys[0]["parts"].([]any)[0].(map[string]any)
-	for _, k := range []string{"statement", "verdict", "what", "relation", "threshold", "percent", "values", "estimate", "interval", "ours", "controls", "beside"} {
+	for _, k := range []string{"statement", "verdict", "what", "relation", "threshold", "percent", "values", "estimate", "interval",
+		"ours", "controls", "beside"} {
 		assert.Contains(t, part, k)
 	}
 	assert.Equal(t, true, part["controls"].([]any)[0].(map[string]any)["holds"])
@@ -362,7 +370,8 @@ func TestClaimsJSONRoundTrip(t *testing.T) {
 
 // Results of runs made before claims had parts load, each test as a part.
 func TestClaimsJSONOfBefore(t *testing.T) {
-	claims, err := ParseClaims([]byte(`[{"id":"a/1","sentence":"S.","verdict":"not replicated","quantity":"gain","compared_with":"the abstract","seeds":[1,2],
+	claims, err := ParseClaims([]byte(`[{"id":"a/1","sentence":"S.","verdict":"not replicated","quantity":"gain",
+		"compared_with":"the abstract","seeds":[1,2],
 		"tests":[{"what":"gain","relation":"above","threshold":0,"values":[1,1.1],"estimate":1.05,"interval":[0.4,1.7],"holds":true},
 			{"relation":"at most","threshold":2,"percent":true,"values":[3,3],"holds":false}]},
 		{"id":"a/2","sentence":"T.","reason":"smoke","tests":[]}]`))

@@ -153,7 +153,8 @@ func (t Test) chart(o Outcome) template.HTML {
 	} else {
 		fmt.Fprintf(&b, `<rect class="side" x="0" y="2" width="%.1f" height="%g" rx="3"/>`, at, height-4)
 	}
-	fmt.Fprintf(&b, `<line class="axis" x1="0" x2="%g" y1="15" y2="15"/><line class="goal" x1="%.1f" x2="%.1f" y1="1" y2="29"/>`, width, at, at)
+	fmt.Fprintf(&b, `<line class="axis" x1="0" x2="%g" y1="15" y2="15"/>`, width)
+	fmt.Fprintf(&b, `<line class="goal" x1="%.1f" x2="%.1f" y1="1" y2="29"/>`, at, at)
 	if !math.IsNaN(e.Low) {
 		fmt.Fprintf(&b, `<line class="range" x1="%.1f" x2="%.1f" y1="15" y2="15"/>`, x(e.Low), x(e.High))
 		for _, end := range []float64{e.Low, e.High} {

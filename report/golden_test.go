@@ -19,7 +19,8 @@ func goldenPictures(by float64) map[string]drawable {
 	}
 	x := []float64{0, 0.1, 0.2, 0.3}
 	falling := []float64{0.95, 0.8 + by, 0.4, 0.15}
-	series := []BarSeries{{"plain", []float64{0.5, 0.3}, []float64{0.4, 0.25}, []float64{0.55, 0.4}}, {Name: "robust", Values: []float64{0.7 + by, 0.6}}}
+	series := []BarSeries{{"plain", []float64{0.5, 0.3}, []float64{0.4, 0.25}, []float64{0.55, 0.4}},
+		{Name: "robust", Values: []float64{0.7 + by, 0.6}}}
 	share := Axis{Label: "share", Percent: true}
 	pixels := []float32{0, 0.25, 0.5, float32(0.75 + by), 1, 0.6, 0.3, 0.1, 0.9}
 	clean, moved := NewImage(pixels, 3, 3), NewImage([]float32{0.1, 0.2, 0.5, 0.75, 1, 0.7, 0.3, 0, 0.9}, 3, 3)
@@ -30,11 +31,13 @@ func goldenPictures(by float64) map[string]drawable {
 			Line{Name: "robust", X: x, Y: []float64{0.9, math.NaN(), 0.8, 0.7}}, Level{Name: "chance", At: 0.1}),
 		"points": figure(Axis{Label: "found", Log: true}, Axis{Label: "bound", Log: true},
 			Points{Name: "perturbation", X: []float64{0.1, 1, 10}, Y: []float64{0.2 + by, 3, 50}}, Diagonal{Name: "y = x"}),
-		"bars":      figure(Axis{}, share, Bars{Groups: []string{"FGSM", "PGD"}, Series: series}),
-		"stacked":   figure(Axis{}, share, Bars{Groups: []string{"first", "last"}, Series: series, Stacked: true}),
-		"histogram": figure(Axis{Label: "margin"}, share, Histogram{Name: "clean", Values: []float64{0, 1, 1, 2, 2.9 + 10*by, 5}, Bins: 5, Max: 5}),
+		"bars":    figure(Axis{}, share, Bars{Groups: []string{"FGSM", "PGD"}, Series: series}),
+		"stacked": figure(Axis{}, share, Bars{Groups: []string{"first", "last"}, Series: series, Stacked: true}),
+		"histogram": figure(Axis{Label: "margin"}, share,
+			Histogram{Name: "clean", Values: []float64{0, 1, 1, 2, 2.9 + 10*by, 5}, Bins: 5, Max: 5}),
 		"heat": figure(Axis{Label: "ε"}, Axis{Label: "γ"},
-			Heat{X: []string{"0", "0.1"}, Y: []string{"0", "1"}, Z: [][]float64{{-0.5, 0.2 + by}, {math.NaN(), 1}}, Label: "change", Diverging: true}),
+			Heat{Label: "change", Diverging: true, X: []string{"0", "0.1"}, Y: []string{"0", "1"},
+				Z: [][]float64{{-0.5, 0.2 + by}, {math.NaN(), 1}}}),
 		"grid": &Grid{Title: "Golden", Columns: []string{"clean", "moved", "difference"}, RowNames: []string{"image"}, Enlarge: 12,
 			Rows: [][]Image{{clean, moved, Difference(moved, clean)}}},
 	}

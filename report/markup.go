@@ -60,7 +60,8 @@ func (t Text) paragraphs() template.HTML {
 
 // markup matches one piece of inline markup where it begins; code comes first because nothing is understood
 // inside it.
-var markup = regexp.MustCompile("^(?:`([^`\n]+)`" + `|\[([^\[\]\n]+)\]\((https?://[^\s()<>"']+)\)|\*\*([^*\n]+)\*\*|\*([^*\s](?:[^*\n]*[^*\s])?)\*)`)
+var markup = regexp.MustCompile("^(?:`([^`\n]+)`" + `|\[([^\[\]\n]+)\]\((https?://[^\s()<>"']+)\)` +
+	`|\*\*([^*\n]+)\*\*|\*([^*\s](?:[^*\n]*[^*\s])?)\*)`)
 
 // inline renders inline markup; everything is escaped, and links lead to http and https alone.
 func inline(s string) template.HTML { return template.HTML(render(plainText(s), false, 0)) }

@@ -106,7 +106,8 @@ func send(data map[protocol.MIMEType]any) error {
 	case <-done:
 		return gonbui.Error()
 	case <-time.After(taken):
-		return fmt.Errorf("show: the notebook's kernel did not take what was to be shown within %s: restart the kernel and run the cell again", taken)
+		return fmt.Errorf("show: the notebook's kernel did not take what was to be shown within %s: "+
+			"restart the kernel and run the cell again", taken)
 	}
 }
 

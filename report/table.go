@@ -79,7 +79,8 @@ func (t *Table) HTML() string {
 		fmt.Fprintf(&b, "<div class=\"tb-title\"><b>%s</b></div>\n", escapeHTML(t.Title))
 	}
 	// Notebooks' style sheets override the align attribute; what looks like a tag in a cell's text is escaped.
-	rendered := strings.NewReplacer(`<td align="left"`, `<td style="text-align:left"`, `<th align="left"`, `<th style="text-align:left"`).Replace(w.RenderHTML())
+	rendered := strings.NewReplacer(`<td align="left"`, `<td style="text-align:left"`,
+		`<th align="left"`, `<th style="text-align:left"`).Replace(w.RenderHTML())
 	// The style stands here too because a notebook knows no style sheet of ours; the region can be scrolled by key.
 	fmt.Fprintf(&b, "<div class=\"tb-scroll\" style=\"overflow-x:auto\" role=\"region\" aria-label=\"%s\" tabindex=\"0\">%s</div>\n",
 		escapeHTML(cmp.Or(t.Title, "Table")), rendered)

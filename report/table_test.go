@@ -50,7 +50,8 @@ func assertHarmless(t *testing.T, text string) {
 }
 
 func TestTableEscapes(t *testing.T) {
-	table := &Table{Title: hostile, Caption: hostile, Columns: []Column{{Name: hostile}, {Name: "x", Best: Highest}}, Rows: [][]any{{hostile, 1}, {hostile, 2}}}
+	table := &Table{Title: hostile, Caption: hostile, Columns: []Column{{Name: hostile}, {Name: "x", Best: Highest}},
+		Rows: [][]any{{hostile, 1}, {hostile, 2}}}
 	out := table.HTML()
 	assertHarmless(t, out)
 	names, _ := elements(t, out)
@@ -68,8 +69,11 @@ func TestTableEscapes(t *testing.T) {
 }
 
 func TestTableRenderings(t *testing.T) {
-	table := &Table{Title: "Accuracy", Caption: "Five seeds.", Columns: []Column{{Name: "Model"}, {Name: "Robust", Percent: true, Best: Highest}, {Name: "Loss", Format: "%.2f", Best: Lowest}, {Name: "n"}},
-		Rows: [][]any{{"standard", 0.0412, 2.5, 500}, {"joint", Estimate{0.9234, 0.9, 0.9468, 5}, 0.333, 500}, {"none", math.NaN(), nil, nil}, {"short"}}}
+	table := &Table{Title: "Accuracy", Caption: "Five seeds.",
+		Columns: []Column{{Name: "Model"}, {Name: "Robust", Percent: true, Best: Highest},
+			{Name: "Loss", Format: "%.2f", Best: Lowest}, {Name: "n"}},
+		Rows: [][]any{{"standard", 0.0412, 2.5, 500}, {"joint", Estimate{0.9234, 0.9, 0.9468, 5}, 0.333, 500},
+			{"none", math.NaN(), nil, nil}, {"short"}}}
 	assert.Equal(t, "**Accuracy**\n\n"+
 		"| Model | Robust | Loss | n |\n|:--- | ---:| ---:| ---:|\n"+
 		"| standard | 4.1% | 2.50 | 500 |\n| joint | **92.3% [90.0%, 94.7%]** | **0.33** | 500 |\n"+
@@ -77,7 +81,8 @@ func TestTableRenderings(t *testing.T) {
 	assert.Contains(t, table.HTML(), `<strong>92.3%</strong> <span class="ci" style="opacity:.7;font-size:88%">[90.0%, 94.7%]</span>`)
 	assert.Contains(t, table.HTML(), `<td align="right"><strong>0.33</strong></td>`)
 	assert.Contains(t, table.Text(), "0.33*")
-	assert.Equal(t, "Model,Robust,Robust_low,Robust_high,Loss,n\nstandard,0.0412,,,2.5,500\njoint,0.9234,0.9,0.9468,0.333,500\nnone,NaN,,,,\nshort,,,,,\n", table.CSV())
+	assert.Equal(t, "Model,Robust,Robust_low,Robust_high,Loss,n\nstandard,0.0412,,,2.5,500\njoint,0.9234,0.9,0.9468,0.333,500\n"+
+		"none,NaN,,,,\nshort,,,,,\n", table.CSV())
 	assert.ErrorContains(t, (&Table{Title: "t", Columns: []Column{{Name: "a"}}, Rows: [][]any{{1, 2}}}).Check(), "2 cells for 1 columns")
 	assert.ErrorContains(t, (&Table{}).Check(), "no columns")
 }
@@ -113,7 +118,8 @@ func TestCSVRoundTrip(t *testing.T) {
 }
 
 func TestNumbers(t *testing.T) {
-	for x, want := range map[float64]string{0: "0", 1: "1", -3: "-3", 0.5: "0.5", 0.123456: "0.1235", 12.3456: "12.35", 123456.7: "123457", 1e-7: "1e-07", 1234567: "1234567", 1e12: "1e+12", 0.00012346: "0.0001235", math.Inf(1): "∞"} {
+	for x, want := range map[float64]string{0: "0", 1: "1", -3: "-3", 0.5: "0.5", 0.123456: "0.1235", 12.3456: "12.35",
+		123456.7: "123457", 1e-7: "1e-07", 1234567: "1234567", 1e12: "1e+12", 0.00012346: "0.0001235", math.Inf(1): "∞"} {
 		assert.Equal(t, want, shortNumber(x), "%v", x)
 	}
 	assert.Equal(t, "0", shortNumber(math.Copysign(0, -1)))
@@ -129,7 +135,8 @@ func TestClaimTable(t *testing.T) {
 	table := ClaimTable(sampleClaims())
 	assert.Equal(t, "Claims of arXiv 2102.11935", table.Title)
 	require.Len(t, table.Columns, 4)
-	assert.Equal(t, "Measured on: n = 500, 5 seeds, quick, mnist. Compared with: the abstract's words. Ours: a threshold that the paper does not give.", table.Caption)
+	assert.Equal(t, "Measured on: n = 500, 5 seeds, quick, mnist. Compared with: the abstract's words. "+
+		"Ours: a threshold that the paper does not give.", table.Caption)
 	rows := func(i int) (cells []string) {
 		for _, cell := range table.Rows[i] {
 			cells = append(cells, formatCell(cell, Column{}))
@@ -138,16 +145,22 @@ func TestClaimTable(t *testing.T) {
 	}
 	// A claim of one part is one row.
 	assert.Equal(t, []string{"🟢 replicated", "1. Joint perturbations of inputs and weights lower accuracy more than either alone.",
-		"accuracy lost to the joint attack, beyond the stronger single attack: 22.2% [20.1%, 24.3%]; paper reports: 20 to 40 points (figure 2)", "> 0%"}, rows(0))
-	assert.Equal(t, []string{"🟡 replicated in part (1 of 4)", "3. Training with the joint regularizer is more robust than adversarial training, and costs no clean accuracy.",
-		"accuracy of the joint regularizer minus adversarial training; 1 contradicted, 1 inconclusive, 1 not tested; paper reports: 8.1 points (table 1)", ""}, rows(4))
-	assert.Equal(t, []string{"🔴 contradicted", "3.3 no clean accuracy is lost", "clean accuracy: -2.3% [-3.1%, -1.6%]", "≥ -1% (ours)"}, rows(7))
-	assert.Equal(t, []string{"⬜ not tested", "3.4 the same at depth", "accuracy of eight layers under the joint attack: 10.0% [10.0%, 10.0%]; " +
-		"a control does not hold: clean accuracy of eight layers is 51.0% [39.9%, 62.1%], must be ≥ 90%", "> 0%"}, rows(8))
+		"accuracy lost to the joint attack, beyond the stronger single attack: 22.2% [20.1%, 24.3%]; " +
+			"paper reports: 20 to 40 points (figure 2)", "> 0%"}, rows(0))
+	assert.Equal(t, []string{"🟡 replicated in part (1 of 4)",
+		"3. Training with the joint regularizer is more robust than adversarial training, and costs no clean accuracy.",
+		"accuracy of the joint regularizer minus adversarial training; 1 contradicted, 1 inconclusive, 1 not tested; " +
+			"paper reports: 8.1 points (table 1)", ""}, rows(4))
+	assert.Equal(t, []string{"🔴 contradicted", "3.3 no clean accuracy is lost",
+		"clean accuracy: -2.3% [-3.1%, -1.6%]", "≥ -1% (ours)"}, rows(7))
+	assert.Equal(t, []string{"⬜ not tested", "3.4 the same at depth",
+		"accuracy of eight layers under the joint attack: 10.0% [10.0%, 10.0%]; " +
+			"a control does not hold: clean accuracy of eight layers is 51.0% [39.9%, 62.1%], must be ≥ 90%", "> 0%"}, rows(8))
 	assert.Contains(t, table.Markdown(), "| 🟢 replicated | **2. The bound")
 	assert.Contains(t, table.HTML(), "<strong>2. The bound")
 	text := table.Text()
-	for _, want := range []string{"🟢 replicated", "🟡 replicated in part", "🔴 contradicted", "❔ inconclusive", "⬜ not tested", "3.4 the same at depth"} {
+	for _, want := range []string{"🟢 replicated", "🟡 replicated in part", "🔴 contradicted", "❔ inconclusive", "⬜ not tested",
+		"3.4 the same at depth"} {
 		assert.Contains(t, text, want)
 	}
 	for _, line := range strings.Split(text, "\n") {

@@ -29,6 +29,7 @@ func TestSignsOfFooledAttacks(t *testing.T) {
 		return m
 	}
 	rooted := func(s *model.Scope, x *Node) *Node { return honest.Logits(s, Sqrt(x)) }
+	blind := func(s *model.Scope, x *Node) *Node { return honest.Logits(s, StopGradient(x)) }
 	for _, c := range []struct {
 		name   string
 		model  *nets.Model
@@ -36,9 +37,10 @@ func TestSignsOfFooledAttacks(t *testing.T) {
 		want   []string
 	}{
 		{"honest", honest, robust.Gradients, nil},
-		{"probabilities", with(func(s *model.Scope, x *Node) *Node { return Softmax(honest.Logits(s, x), -1) }), robust.Scores, []string{"softmax"}},
-		{"blind", with(func(s *model.Scope, x *Node) *Node { return honest.Logits(s, StopGradient(x)) }), robust.Gradients, []string{"zero-gradient"}},
-		{"blind, which an attack on scores does not mind", with(func(s *model.Scope, x *Node) *Node { return honest.Logits(s, StopGradient(x)) }), robust.Scores, nil},
+		{"probabilities", with(func(s *model.Scope, x *Node) *Node { return Softmax(honest.Logits(s, x), -1) }),
+			robust.Scores, []string{"softmax"}},
+		{"blind", with(blind), robust.Gradients, []string{"zero-gradient"}},
+		{"blind, which an attack on scores does not mind", with(blind), robust.Scores, nil},
 		{"rooted", with(rooted), robust.Gradients, []string{"infinite-gradient"}},
 		{"rooted, which an attack on scores does not mind", with(rooted), robust.Scores, nil},
 		{"random", with(func(s *model.Scope, x *Node) *Node {
@@ -49,9 +51,10 @@ func TestSignsOfFooledAttacks(t *testing.T) {
 			c.model.Store = honest.Store
 			v, err := robust.NewVictim(testengine.Quick(t), c.model, 2)
 			require.NoError(t, err)
-			o, err := robust.Evaluate(context.Background(), v, fake{c.access, func(_ *robust.Victim, p robust.Problem) (*robust.Perturbation, error) {
+			idle := func(_ *robust.Victim, p robust.Problem) (*robust.Perturbation, error) {
 				return &robust.Perturbation{Images: p.Images}, nil
-			}}, problem(0.1))
+			}
+			o, err := robust.Evaluate(context.Background(), v, fake{c.access, idle}, problem(0.1))
 			require.NoError(t, err)
 			var names []string
 			for _, name := range raised(o) {
@@ -160,10 +163,12 @@ func TestBlackBoxBeatsWhiteBox(t *testing.T) {
 	for _, c := range []struct {
 		stages []robust.Stage
 		want   bool
-	}{{[]robust.Stage{white, black}, true}, {[]robust.Stage{black, white}, false}, {[]robust.Stage{white, idle}, false}, {[]robust.Stage{black}, false}, {nil, false}} {
-		o, err := robust.Evaluate(context.Background(), victim(t, 2), fake{robust.Scores, func(*robust.Victim, robust.Problem) (*robust.Perturbation, error) {
+	}{{[]robust.Stage{white, black}, true}, {[]robust.Stage{black, white}, false}, {[]robust.Stage{white, idle}, false},
+		{[]robust.Stage{black}, false}, {nil, false}} {
+		staged := func(*robust.Victim, robust.Problem) (*robust.Perturbation, error) {
 			return &robust.Perturbation{Stages: c.stages}, nil
-		}}, problem(0.1))
+		}
+		o, err := robust.Evaluate(context.Background(), victim(t, 2), fake{robust.Scores, staged}, problem(0.1))
 		require.NoError(t, err)
 		require.Equal(t, c.stages, o.Stages)
 		found := false

@@ -13,6 +13,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/fit"
+	"github.com/trustbook/trustbook/nets"
 )
 
 // Stage is what one member of an ensemble of attacks did on the examples that those before it had left standing.
@@ -55,10 +56,7 @@ func (v *Victim) Delegate(ctx context.Context, a Attack, p Problem, rows []int, 
 		return nil, err
 	}
 	size := v.exampleSize()
-	sub := make([]float32, 0, len(rows)*size)
-	for _, r := range rows {
-		sub = append(sub, clean[r*size:(r+1)*size]...)
-	}
+	sub := nets.PickRows(clean, size, rows)
 	p.Images, p.Goal = tensors.FromFlatDataAndDimensions(sub, append([]int{len(rows)}, v.Model.InputShape...)...), p.Goal.at(rows)
 
 	key := ""

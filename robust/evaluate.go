@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/report"
 )
 
@@ -122,10 +123,7 @@ func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) erro
 		return err
 	}
 	size := v.exampleSize()
-	sub := make([]float32, 0, len(rows)*size)
-	for _, r := range rows {
-		sub = append(sub, clean[r*size:(r+1)*size]...)
-	}
+	sub := nets.PickRows(clean, size, rows)
 	p.Images = tensors.FromFlatDataAndDimensions(sub, append([]int{len(rows)}, v.Model.InputShape...)...)
 	p.Goal = p.Goal.at(rows)
 

@@ -157,6 +157,7 @@ func TestEvaluateCatchesWeightCheats(t *testing.T) {
 	flip := [][]float32{{0.95, 0.05, 0}, {0, 1, 0}, {0, 0, 1}} // logits of (0.5, 0.45, 0): 0.475, 0.475 → class 0
 	strong := [][]float32{{0.5, 0.5, 0}, {0, 1, 0}, {0, 0, 1}}
 	bias := []float32{0, 0, 0}
+	startingWith := func(w float64) [][]float32 { return [][]float32{{float32(w), 0, 0}, {0, 1, 0}, {0, 0, 1}} }
 	for name, c := range map[string]struct {
 		weights []any
 		radii   []float64
@@ -167,8 +168,8 @@ func TestEvaluateCatchesWeightCheats(t *testing.T) {
 		"over budget":          {[]any{strong, bias}, []float64{0.3, 0}, false, []string{"budget"}},
 		"bias over budget":     {[]any{flip, []float32{-1, 1, 0}}, []float64{0.5, 0.5}, false, []string{"budget"}},
 		"not allowed at all":   {[]any{strong, bias}, nil, false, []string{"budget", "unmoved"}},
-		"NaN":                  {[]any{[][]float32{{float32(math.NaN()), 0, 0}, {0, 1, 0}, {0, 0, 1}}, bias}, []float64{1, 1}, false, []string{"budget"}},
-		"infinite":             {[]any{[][]float32{{float32(math.Inf(1)), 0, 0}, {0, 1, 0}, {0, 0, 1}}, bias}, []float64{1, 1}, false, []string{"budget"}},
+		"NaN":                  {[]any{startingWith(math.NaN()), bias}, []float64{1, 1}, false, []string{"budget"}},
+		"infinite":             {[]any{startingWith(math.Inf(1)), bias}, []float64{1, 1}, false, []string{"budget"}},
 		"moved without effect": {[]any{flip, bias}, []float64{0.1}, false, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -176,7 +177,8 @@ func TestEvaluateCatchesWeightCheats(t *testing.T) {
 				Threat: robust.Threat{Epsilon: 0.1, Weights: c.radii}}
 			o, err := robust.Evaluate(context.Background(), victim(t, 1), fake{robust.Gradients,
 				func(*robust.Victim, robust.Problem) (*robust.Perturbation, error) {
-					return &robust.Perturbation{Weights: []*tensors.Tensor{tensors.MustFromAnyValue(c.weights[0]), tensors.MustFromAnyValue(c.weights[1])}}, nil
+					return &robust.Perturbation{Weights: []*tensors.Tensor{
+						tensors.MustFromAnyValue(c.weights[0]), tensors.MustFromAnyValue(c.weights[1])}}, nil
 				}}, p)
 			require.NoError(t, err)
 			require.Equal(t, c.success, o.Success[0])
@@ -229,8 +231,10 @@ func TestEvaluateRefusesBrokenAnswers(t *testing.T) {
 		attack fake
 		want   string
 	}{
-		"shape":   {returning([]float32{0, 0, 0}), "shape"},
-		"nothing": {fake{robust.Decisions, func(*robust.Victim, robust.Problem) (*robust.Perturbation, error) { return nil, nil }}, "no perturbation"},
+		"shape": {returning([]float32{0, 0, 0}), "shape"},
+		"nothing": {fake{robust.Decisions, func(*robust.Victim, robust.Problem) (*robust.Perturbation, error) {
+			return nil, nil
+		}}, "no perturbation"},
 		"own error": {fake{robust.Decisions, func(*robust.Victim, robust.Problem) (*robust.Perturbation, error) {
 			return nil, errors.New("lost my way")
 		}}, "lost my way"},
@@ -401,8 +405,12 @@ func TestBadInput(t *testing.T) {
 			p.Images = tensors.FromFlatDataAndDimensions([]float32{}, 0, 3)
 			p.Goal = robust.Goal{}
 		}),
-		"at [0,1] is not finite":         with(func(p *robust.Problem) { p.Images = tensors.FromValue([][]float32{{0, nan, 0}, {0, 0, 0}, {0, 0, 0}}) }),
-		"outside the bounds [0, 1]":      with(func(p *robust.Problem) { p.Images = tensors.FromValue([][]float32{{0, 0, 0}, {0, 0, 1.5}, {0, 0, 0}}) }),
+		"at [0,1] is not finite": with(func(p *robust.Problem) {
+			p.Images = tensors.FromValue([][]float32{{0, nan, 0}, {0, 0, 0}, {0, 0, 0}})
+		}),
+		"outside the bounds [0, 1]": with(func(p *robust.Problem) {
+			p.Images = tensors.FromValue([][]float32{{0, 0, 0}, {0, 0, 1.5}, {0, 0, 0}})
+		}),
 		"label 3 at row 1":               with(func(p *robust.Problem) { p.Goal.Labels = []int32{0, 3, 1} }),
 		"label -1 at row 0":              with(func(p *robust.Problem) { p.Goal.Labels = []int32{-1, 0, 1} }),
 		"2 labels for 3 examples":        with(func(p *robust.Problem) { p.Goal.Labels = []int32{0, 1} }),
@@ -441,7 +449,8 @@ func TestModelGivesNaN(t *testing.T) {
 	broken := oracle.Linear{W: [][]float32{{float32(math.NaN()), 0}, {0, 1}}, B: make([]float32, 2)}
 	v, err := robust.NewVictim(testengine.Quick(t), broken.Model(0, 1), 1)
 	require.NoError(t, err)
-	_, err = robust.Evaluate(context.Background(), v, returning([]float32{0, 0}), robust.Problem{Images: tensors.FromValue([][]float32{{1, 0}})})
+	_, err = robust.Evaluate(context.Background(), v, returning([]float32{0, 0}),
+		robust.Problem{Images: tensors.FromValue([][]float32{{1, 0}})})
 	oneLine(t, err, "logits of example 0 are NaN or infinite")
 }
 

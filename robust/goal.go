@@ -68,11 +68,7 @@ func (g Goal) at(rows []int) Goal {
 		if all == nil {
 			return nil
 		}
-		some := make([]int32, len(rows))
-		for i, r := range rows {
-			some[i] = all[r]
-		}
-		return some
+		return nets.PickRows(all, 1, rows)
 	}
 	return Goal{Labels: pick(g.Labels), Targets: pick(g.Targets)}
 }

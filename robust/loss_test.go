@@ -114,6 +114,7 @@ func TestLossErrors(t *testing.T) {
 	}
 	_, err := robust.ParseLoss("hinge")
 	require.ErrorContains(t, err, "want ce, margin or dlr")
-	_, err = CallOnce(testengine.Quick(t).Backend(), func(z, y *Node) *Node { return robust.DLR.Graph(z, y, false) }, [][]float32{{1, 2}}, []int32{0})
+	_, err = CallOnce(testengine.Quick(t).Backend(), func(z, y *Node) *Node { return robust.DLR.Graph(z, y, false) },
+		[][]float32{{1, 2}}, []int32{0})
 	require.ErrorContains(t, err, "dlr: needs >= 3 classes, got 2")
 }

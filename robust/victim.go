@@ -177,25 +177,25 @@ func readable(err error) error {
 // Batches yields the rows in runs of at most Batch.
 func (v *Victim) Batches(rows []int) iter.Seq[[]int] { return slices.Chunk(rows, v.Batch) }
 
+// Full returns Batch rows: the given ones, then the last of them again and again. There must be at least one.
+func (v *Victim) Full(rows []int) []int {
+	full := make([]int, v.Batch)
+	for i := range full {
+		full[i] = rows[min(i, len(rows)-1)]
+	}
+	return full
+}
+
 // Images returns the given rows of a flat float32 array of examples as a tensor [Batch, InputShape...]; rows that are
 // missing to a full batch repeat the last one.
 func (v *Victim) Images(flat []float32, rows []int) *tensors.Tensor {
-	size := v.exampleSize()
-	out := make([]float32, 0, v.Batch*size)
-	for i := range v.Batch {
-		r := rows[min(i, len(rows)-1)]
-		out = append(out, flat[r*size:(r+1)*size]...)
-	}
+	out := nets.PickRows(flat, v.exampleSize(), v.Full(rows))
 	return tensors.FromFlatDataAndDimensions(out, append([]int{v.Batch}, v.Model.InputShape...)...)
 }
 
 // Ints returns the given rows of an int32 array as a tensor [Batch], padded as Images pads.
 func (v *Victim) Ints(all []int32, rows []int) *tensors.Tensor {
-	out := make([]int32, v.Batch)
-	for i := range out {
-		out[i] = all[rows[min(i, len(rows)-1)]]
-	}
-	return tensors.FromFlatDataAndDimensions(out, v.Batch)
+	return tensors.FromFlatDataAndDimensions(nets.PickRows(all, 1, v.Full(rows)), v.Batch)
 }
 
 // Predictions returns the predicted classes of n images, int32, without booking any query: it is the referee's view,

@@ -3,9 +3,6 @@ package scoring
 import (
 	"context"
 	"fmt"
-	"slices"
-
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
@@ -90,7 +87,7 @@ func (s *Study) Measure(ctx context.Context, net *nets.Model, train fit.Data, se
 	if _, m.TestAccuracy, err = r.Margins(ctx, fit.Data{Images: s.Data.Images, Labels: s.Data.Labels}); err != nil {
 		return m, err
 	}
-	sample := Subset(train, s.Config.Sample, seed)
+	sample := train.Sample(s.Config.Sample, seed)
 	err = s.Config.curves(func(p Perturbation, layer int) error {
 		c, err := r.Respond(ctx, sample, p, layer)
 		m.Curves[CurveName(p, layer)] = c
@@ -115,20 +112,5 @@ func (s *Study) turn(ctx context.Context, net *nets.Model, train fit.Data, seed 
 	if err != nil {
 		return Curve{}, err
 	}
-	return r.Respond(ctx, Subset(train, s.Config.RotationSample, seed), Rotation{}, 0)
-}
-
-// Subset draws n of the examples, at most as many as there are.
-func Subset(d fit.Data, n int, seed int64) fit.Data {
-	size := d.Images.Shape().Size() / len(d.Labels)
-	all := tensors.MustCopyFlatData[float32](d.Images)
-	n = min(n, len(d.Labels))
-	var pixels []float32
-	var labels []int32
-	for _, row := range fit.Permutation(len(d.Labels), seed, 0)[:n] {
-		pixels, labels = append(pixels, all[int(row)*size:(int(row)+1)*size]...), append(labels, d.Labels[row])
-	}
-	dims := slices.Clone(d.Images.Shape().Dimensions)
-	dims[0] = n
-	return fit.Data{Images: tensors.FromFlatDataAndDimensions(pixels, dims...), Labels: labels}
+	return r.Respond(ctx, train.Sample(s.Config.RotationSample, seed), Rotation{}, 0)
 }

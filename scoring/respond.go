@@ -277,11 +277,7 @@ func (r *Responder) Margins(ctx context.Context, d fit.Data) (margins []float64,
 	}
 	right := 0
 	err = r.batches(ctx, len(d.Labels), func(rows []int32, count int) error {
-		wanted := make([]int32, len(rows))
-		for i, row := range rows {
-			wanted[i] = d.Labels[row]
-		}
-		out, err := exec.Call(d.Images, rows, wanted)
+		out, err := exec.Call(d.Images, rows, nets.PickRows(d.Labels, 1, rows))
 		if err != nil {
 			return errors.WithMessagef(err, "scoring: margins of %s", r.Model.Name)
 		}
@@ -291,7 +287,7 @@ func (r *Responder) Margins(ctx context.Context, d fit.Data) (margins []float64,
 				return errors.Errorf("scoring: logits of %s are not finite for example %d", r.Model.Name, rows[i])
 			}
 			margins = append(margins, float64(v))
-			if predicted[i] == wanted[i] {
+			if predicted[i] == d.Labels[rows[i]] {
 				right++
 			}
 		}

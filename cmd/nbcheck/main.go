@@ -61,7 +61,8 @@ func command() *cobra.Command {
 	checked.flags(run, "smoke")
 	run.Flags().StringVar(&checked.out, "out", "", "folder that keeps the executed notebooks")
 
-	commit := &cobra.Command{Use: "commit FILE...", Short: "Execute notebooks and write their outputs back in place", Args: cobra.MinimumNArgs(1),
+	commit := &cobra.Command{Use: "commit FILE...", Short: "Execute notebooks and write their outputs back in place",
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			return each(cmd, files, func(file string) ([]ipynb.Problem, error) { return committed.commit(cmd.Context(), file) })
 		}}

@@ -33,7 +33,8 @@ func notebook(t *testing.T, sources ...string) string {
 	t.Helper()
 	cells := []any{map[string]any{"cell_type": "markdown", "id": "title", "metadata": map[string]any{}, "source": "# Title"}}
 	for _, s := range sources {
-		cells = append(cells, map[string]any{"cell_type": "code", "metadata": map[string]any{}, "source": s, "outputs": []any{}, "execution_count": nil})
+		cells = append(cells, map[string]any{"cell_type": "code", "metadata": map[string]any{},
+			"source": s, "outputs": []any{}, "execution_count": nil})
 	}
 	data, err := json.Marshal(map[string]any{"nbformat": 4, "nbformat_minor": 5, "cells": cells,
 		"metadata": map[string]any{"kernelspec": map[string]any{"name": "gonb", "display_name": "Go (gonb)", "language": "go"}}})
@@ -134,7 +135,9 @@ func TestTourAlone(t *testing.T) {
 
 func TestWrongUse(t *testing.T) {
 	file := notebook(t, "x")
-	for _, args := range [][]string{{"lint"}, {"lint", "none.ipynb"}, {"run", "--scale", "huge", file}, {"run", "--timeout", "-1s", file}, {"render"}, {"nosuch"}} {
+	for _, args := range [][]string{
+		{"lint"}, {"lint", "none.ipynb"}, {"run", "--scale", "huge", file}, {"run", "--timeout", "-1s", file}, {"render"}, {"nosuch"},
+	} {
 		_, err := nbcheck(args...)
 		require.Error(t, err, args)
 		assert.NotErrorIs(t, err, errProblems)

@@ -68,7 +68,8 @@ func TestArraysAsPeopleHaveThem(t *testing.T) {
 	rawArray(t, at("targets.npy"), "|u1", false, []byte{2, 2, 1, 2, 2, 1}, n, 1)
 
 	figures := func(args ...string) string {
-		got := trustbook(t, dir, append([]string{"attack", "--model", "m.onnx", "--attack", "fgsm", "--epsilon", "0.1", "--backend", "go", "--json"}, args...)...)
+		got := trustbook(t, dir, append([]string{"attack", "--model", "m.onnx", "--attack", "fgsm", "--epsilon", "0.1",
+			"--backend", "go", "--json"}, args...)...)
 		require.Equal(t, fine, got.status, got.stderr)
 		var out map[string]any
 		require.NoError(t, json.Unmarshal([]byte(got.stdout), &out))

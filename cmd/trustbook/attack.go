@@ -59,7 +59,8 @@ func newAttack() *cobra.Command {
 	flags.IntVar(&f.steps, "steps", 0, "`NUMBER` of steps (default 20; mim: 10; apgd, fab: 100; deepfool: 50; cw: 1000)")
 	flags.IntVar(&f.restarts, "restarts", 1, "`NUMBER` of runs, each on the examples still standing (pgd, apgd, square, fab)")
 	flags.IntVar(&f.queries, "queries", 0, "`NUMBER` of queries an example (square; default 5000)")
-	flags.IntVar(&f.targetClasses, "target-classes", 0, "`NUMBER` of likeliest other classes to search towards, one by one (apgd, fab, cw; default: untargeted)")
+	flags.IntVar(&f.targetClasses, "target-classes", 0,
+		"`NUMBER` of likeliest other classes to search towards, one by one (apgd, fab, cw; default: untargeted)")
 	flags.StringVar(&f.stateDir, "state", "", "`DIR` in which finished batches are kept, so that a stopped run goes on (autoattack)")
 	flags.IntVar(&f.batch, "batch-size", 128, "`NUMBER` of examples in a batch")
 	flags.BoolVar(&f.randomStart, "random-start", true, "start at a random point of the ball (pgd)")
@@ -121,7 +122,8 @@ func (f *attackFlags) attacks(loss robust.Loss) []named {
 	return []named{
 		{"fgsm", attack.FGSM{Loss: loss}, []string{"loss"}, all},
 		{"pgd", attack.PGD{Steps: f.steps, StepSize: f.stepSize, Restarts: f.restarts, NoRandom: !f.randomStart, EarlyStop: f.earlyStop,
-			MultiTarget: f.multiTarget, Loss: loss}, []string{"loss", "steps", "step-size", "restarts", "random-start", "early-stop", "multi-target"}, all},
+			MultiTarget: f.multiTarget, Loss: loss},
+			[]string{"loss", "steps", "step-size", "restarts", "random-start", "early-stop", "multi-target"}, all},
 		{"mim", attack.MIM{Steps: f.steps, StepSize: f.stepSize, Loss: loss}, []string{"loss", "steps", "step-size"}, all},
 		{"apgd", attack.APGD{Steps: f.steps, Restarts: f.restarts, Loss: loss, Targets: f.targetClasses},
 			[]string{"loss", "steps", "restarts", "target-classes"}, most},
@@ -134,7 +136,8 @@ func (f *attackFlags) attacks(loss robust.Loss) []named {
 }
 
 // attackSettings are the flags that only some attacks have.
-var attackSettings = []string{"loss", "steps", "step-size", "restarts", "queries", "target-classes", "state", "random-start", "early-stop", "multi-target"}
+var attackSettings = []string{"loss", "steps", "step-size", "restarts", "queries", "target-classes",
+	"state", "random-start", "early-stop", "multi-target"}
 
 // check refuses settings that the attack would not use, which is better than to ignore them.
 func (n named) check(changed func(flag string) bool, t robust.Threat) error {
@@ -256,17 +259,19 @@ func outcomeJSON(o *robust.Outcome, m *nets.Model, e *engine.Engine) map[string]
 	return map[string]any{
 		"attack": o.Attack, "norm": o.Problem.Threat.Norm, "epsilon": o.Problem.Threat.Budget(), "examples": o.N, "attacked": o.Attacked,
 		"clean_accuracy": o.CleanAccuracy, "robust_accuracy": o.RobustAccuracy, "success_rate": o.SuccessRate,
-		"median_norm": o.MedianNorm, "max_norm": o.MaxNorm, "queries_per_example": o.MeanQueries, "seconds": json.Number(fmt.Sprintf("%.3f", o.Elapsed.Seconds())),
+		"median_norm": o.MedianNorm, "max_norm": o.MaxNorm, "queries_per_example": o.MeanQueries,
+		"seconds": json.Number(fmt.Sprintf("%.3f", o.Elapsed.Seconds())),
 		"backend": e.Name(), "seed": o.Problem.Seed, "checks": o.Checks, "notes": notesOf(m),
 	}
 }
 
 func printOutcome(c *cobra.Command, o *robust.Outcome, m *nets.Model, e *engine.Engine, out string) error {
 	t := &report.Table{
-		Title:   o.Attack,
-		Caption: fmt.Sprintf("%s, radius %g, %d examples, %s, %.1f s on %s", o.Problem.Threat.Norm, o.Problem.Threat.Epsilon, o.N, m.Name, o.Elapsed.Seconds(), e.Name()),
-		Columns: []report.Column{{Name: "clean accuracy", Percent: true}, {Name: "robust accuracy", Percent: true}, {Name: "success rate", Percent: true},
-			{Name: "median norm"}, {Name: "max norm"}, {Name: "queries per example"}},
+		Title: o.Attack,
+		Caption: fmt.Sprintf("%s, radius %g, %d examples, %s, %.1f s on %s",
+			o.Problem.Threat.Norm, o.Problem.Threat.Epsilon, o.N, m.Name, o.Elapsed.Seconds(), e.Name()),
+		Columns: []report.Column{{Name: "clean accuracy", Percent: true}, {Name: "robust accuracy", Percent: true},
+			{Name: "success rate", Percent: true}, {Name: "median norm"}, {Name: "max norm"}, {Name: "queries per example"}},
 		Rows: [][]any{{o.CleanAccuracy, o.RobustAccuracy, o.SuccessRate, o.MedianNorm, o.MaxNorm, o.MeanQueries}},
 	}
 	if err := printTable(c, t); err != nil {

@@ -23,7 +23,8 @@ func TestHelp(t *testing.T) {
 	visit(newRoot())
 
 	dir := t.TempDir()
-	for _, args := range [][]string{{}, {"--help"}, {"replicate", "--help"}, {"attack", "--help"}, {"weights", "--help"}, {"score", "--help"}, {"merge", "--help"}, {"data"}, {"data", "fetch", "--help"},
+	for _, args := range [][]string{{}, {"--help"}, {"replicate", "--help"}, {"attack", "--help"}, {"weights", "--help"},
+		{"score", "--help"}, {"merge", "--help"}, {"data"}, {"data", "fetch", "--help"},
 		{"kernel", "install", "--help"}, {"doctor", "--help"}, {"list", "--help"}, {"ledger", "--help"}} {
 		got := trustbook(t, dir, args...)
 		require.Equal(t, fine, got.status)

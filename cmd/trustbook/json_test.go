@@ -102,24 +102,27 @@ func TestJSON(t *testing.T) {
 
 	got = trustbook(t, dir, append(attackArgs, "--json")...)
 	require.Equal(t, fine, got.status, got.stderr)
-	requireKeys(t, got.stdout, "clean_accuracy", "robust_accuracy", "success_rate", "median_norm", "max_norm", "queries_per_example", "seconds",
-		"backend", "seed", "checks", "checks[].name", "attack", "norm", "epsilon", "examples", "attacked", "notes")
+	requireKeys(t, got.stdout, "clean_accuracy", "robust_accuracy", "success_rate", "median_norm", "max_norm", "queries_per_example",
+		"seconds", "backend", "seed", "checks", "checks[].name", "attack", "norm", "epsilon", "examples", "attacked", "notes")
 	require.Equal(t, []any{}, notesIn(t, got.stdout))
 
-	got = trustbook(t, dir, "weights", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--epsilon", "0.001", "--steps", "2", "--draws", "2", "--bits", "8,3", "--json")
+	got = trustbook(t, dir, "weights", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy",
+		"--epsilon", "0.001", "--steps", "2", "--draws", "2", "--bits", "8,3", "--json")
 	require.Equal(t, fine, got.status, got.stderr)
-	requireKeys(t, got.stdout, "clean_accuracy", "examples", "epsilon", "relative", "seed", "backend", "notes", "uncovered", "parts", "parts[].name", "parts[].weights",
-		"parts[].random_accuracy", "parts[].attacked_accuracy", "parts[].certified_accuracy", "parts[].median_certified_margin",
+	requireKeys(t, got.stdout, "clean_accuracy", "examples", "epsilon", "relative", "seed", "backend", "notes",
+		"uncovered", "parts", "parts[].name", "parts[].weights", "parts[].random_accuracy", "parts[].attacked_accuracy",
+		"parts[].certified_accuracy", "parts[].median_certified_margin",
 		"quantized", "quantized[].bits", "quantized[].accuracy", "quantized[].attacked_accuracy", "quantized[].certified_accuracy")
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "curve.csv"), []byte("magnitude,accuracy\n0,1\n0.5,0.75\n1,0.5\n"), 0o600))
 	got = trustbook(t, dir, "score", "--curve", "curve.csv", "--json")
 	require.Equal(t, fine, got.status, got.stderr)
 	requireKeys(t, got.stdout, "gi", "pal", "ideal", "pal_fractions", "points", "notes")
-	got = trustbook(t, dir, "score", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--perturbations", "inter,noise", "--points", "3", "--out", "curves", "--json")
+	got = trustbook(t, dir, "score", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy",
+		"--perturbations", "inter,noise", "--points", "3", "--out", "curves", "--json")
 	require.Equal(t, fine, got.status, got.stderr)
-	requireKeys(t, got.stdout, "accuracy", "examples", "ideal", "pal_fractions", "seed", "backend", "scores", "scores[].perturbation", "scores[].layer", "scores[].gi",
-		"scores[].pal", "scores[].magnitudes", "scores[].accuracies", "notes")
+	requireKeys(t, got.stdout, "accuracy", "examples", "ideal", "pal_fractions", "seed", "backend",
+		"scores", "scores[].perturbation", "scores[].layer", "scores[].gi", "scores[].pal", "scores[].magnitudes", "scores[].accuracies", "notes")
 }
 
 // notesIn are the notes of a JSON text.
@@ -134,7 +137,8 @@ func notesIn(t *testing.T, text string) []any {
 func TestNotes(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(home, "nets", "onnx", "testdata", "sdpa_new")
-	args := []string{"--model", path + ".onnx", "--inputs", path + "_x.npy", "--labels", path + "_y.npy", "--bounds", "-9,9", "--backend", "go"}
+	args := []string{"--model", path + ".onnx", "--inputs", path + "_x.npy", "--labels", path + "_y.npy",
+		"--bounds", "-9,9", "--backend", "go"}
 	for _, c := range [][]string{{"attack", "--attack", "fgsm", "--epsilon", "0.1"},
 		{"weights", "--epsilon", "0.001", "--steps", "1", "--draws", "1", "--bits", "8"},
 		{"score", "--points", "3", "--perturbations", "noise"}} {
@@ -162,7 +166,8 @@ func TestReplicateFiles(t *testing.T) {
 	require.NoError(t, json.Compact(&printed, []byte(got.stdout)))
 	require.NoError(t, json.Compact(&saved, claims))
 	require.Equal(t, saved.String(), printed.String())
-	requireKeys(t, got.stdout, "[].id", "[].sentence", "[].verdict", "[].replicated_of", "[].parts", "[].measured", "[].compared_with", "[].interval", "[].seeds", "[].scale", "[].dataset", "[].n")
+	requireKeys(t, got.stdout, "[].id", "[].sentence", "[].verdict", "[].replicated_of", "[].parts",
+		"[].measured", "[].compared_with", "[].interval", "[].seeds", "[].scale", "[].dataset", "[].n")
 
 	result, err := os.ReadFile(filepath.Join(dir, "results", "robust-joint", "result.json"))
 	require.NoError(t, err)
@@ -195,7 +200,9 @@ func TestReplicateFiles(t *testing.T) {
 	require.Contains(t, got.stdout, "5 not tested")
 
 	t.Run("ledger", func(t *testing.T) {
-		for _, args := range [][]string{{"--results", "results"}, {"--results", "results/robust-joint"}, {"results"}, {"--results", "results", "results/robust-joint"}} {
+		for _, args := range [][]string{
+			{"--results", "results"}, {"--results", "results/robust-joint"}, {"results"}, {"--results", "results", "results/robust-joint"},
+		} {
 			got := trustbook(t, dir, append([]string{"ledger", "--out", "ledger.md"}, args...)...)
 			require.Equal(t, fine, got.status, got.stderr)
 			require.Equal(t, "Ledger: ledger.md\n", got.stdout)

@@ -35,7 +35,8 @@ func newList() *cobra.Command {
 				return err
 			}
 			all := []listed{}
-			t := &report.Table{Columns: []report.Column{{Name: "paper"}, {Name: "title"}, {Name: "package"}, {Name: "notebook"}, {Name: "last verdicts"}}}
+			t := &report.Table{Columns: []report.Column{
+				{Name: "paper"}, {Name: "title"}, {Name: "package"}, {Name: "notebook"}, {Name: "last verdicts"}}}
 			for _, p := range papers {
 				item := listed{ID: p.id, Slug: p.slug, Title: p.title, Package: engine.ModulePath + "/" + p.slug, Claims: []report.Claim{}}
 				if p.notebook != "" {

@@ -77,8 +77,8 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDoctor(), newList(), newReplicate(), newAttack(), newWeights(), newScore(), newScan(), newMerge(), newLedger(),
-		newData(), newKernel())
+	root.AddCommand(newDoctor(), newList(), newReplicate(), newAttack(), newWeights(), newScore(),
+		newMerge(), newLedger(), newData(), newKernel())
 	markUsage(root)
 	return root
 }

@@ -105,7 +105,8 @@ func (f *modelFlags) read(o onnx.Options) (m *nets.Model, images *tensors.Tensor
 	o.InputShape = images.Shape().Dimensions[1:]
 	m, err = onnx.Load(f.model, o)
 	if errors.Is(err, onnx.ErrInputShape) {
-		return nil, nil, nil, wrongFile("inputs", f.inputs, fmt.Errorf("images have shape %v, which the model does not take: %w", images.Shape().Dimensions, err))
+		return nil, nil, nil, wrongFile("inputs", f.inputs,
+			fmt.Errorf("images have shape %v, which the model does not take: %w", images.Shape().Dimensions, err))
 	}
 	if err != nil {
 		return nil, nil, nil, wrongFile("model", f.model, err)

@@ -63,10 +63,12 @@ type runOptions struct {
 
 // papers are all replicated papers.
 var papers = []paper{
-	of("2102.11935", "robust/joint", "Non-Singular Adversarial Robustness of Neural Networks", "robust_joint.ipynb", joint.AtScale, joint.Run, knownData),
+	of("2102.11935", "robust/joint", "Non-Singular Adversarial Robustness of Neural Networks",
+		"robust_joint.ipynb", joint.AtScale, joint.Run, knownData),
 	of("2103.02200", "robust/weights", "Formalizing Generalization and Robustness of Neural Networks to Weight Perturbations",
 		"robust_weights.ipynb", weights.AtScale, weights.Run, knownData),
-	of("2103.15670", "robust/vit", "On the Adversarial Robustness of Vision Transformers", "robust_vit.ipynb", vit.AtScale, vit.Run, knownData, imports),
+	of("2103.15670", "robust/vit", "On the Adversarial Robustness of Vision Transformers",
+		"robust_vit.ipynb", vit.AtScale, vit.Run, knownData, imports),
 	of("2104.03469", "scoring", "Gi and Pal Scores: Deep Neural Network Generalization Statistics", "scoring_gi_pal.ipynb",
 		scoring.AtScale, scoring.Run, knownData),
 	of("2102.10454", "fewshot/maml", "On Fast Adversarial Robustness Adaptation in Model-Agnostic Meta-Learning", "fewshot_maml.ipynb",
@@ -93,7 +95,7 @@ func of[C study.Config[C], R replication](id, slug, title, notebook string, at f
 		c, err := at(scale)
 		return c.WithDefaults(), err
 	}
-	return paper{id: id, slug: slug, title: title, notebook: notebook, imports: len(imports) > 0, settings: settings, plan: func(ctx context.Context, o runOptions) (runner, error) {
+	plan := func(ctx context.Context, o runOptions) (runner, error) {
 		c, err := scaled(at, o)
 		if err != nil {
 			return nil, err
@@ -124,7 +126,8 @@ func of[C study.Config[C], R replication](id, slug, title, notebook string, at f
 			}
 			return r, *study.Field[C](r, "Config"), nil // with what the run found out
 		}, nil
-	}}
+	}
+	return paper{id: id, slug: slug, title: title, notebook: notebook, imports: len(imports) > 0, settings: settings, plan: plan}
 }
 
 // anyData leaves the check of the data set's name to the paper.

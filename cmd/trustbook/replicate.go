@@ -67,7 +67,8 @@ func newReplicate() *cobra.Command {
 	f.StringVar(&o.scale, "scale", "quick", "`SCALE` of the run: smoke (seconds), quick (minutes on 2 cores) or paper (the paper's sizes)")
 	f.StringVar(&o.dataset, "dataset", "", "`NAME` of the data set (default: the paper's)")
 	f.StringVar(&o.dataDir, "data-dir", "", "`DIR` that holds the data files (default: the cache)")
-	f.Int64SliceVar(&o.seeds, "seeds", nil, "`LIST` of seeds, such as 1,2,3: each is a run of its own, intervals are over them (default: the scale's)")
+	f.Int64SliceVar(&o.seeds, "seeds", nil,
+		"`LIST` of seeds, such as 1,2,3: each is a run of its own, intervals are over them (default: the scale's)")
 	f.Lookup("seeds").DefValue = "" // shown as [] otherwise
 	f.StringVar(&backend, "backend", "", backendHelp)
 	f.StringVar(&out, "out", "", "output `DIR` (default results/PAPER)")

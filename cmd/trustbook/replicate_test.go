@@ -171,8 +171,9 @@ func stoppedAtChange(t *testing.T, dir, out string) {
 	require.Error(t, c.Wait(), "there was work left")
 	require.Equal(t, failed, c.ProcessState.ExitCode(), stderr.String())
 	lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-	require.Equal(t, `trustbook: stopped; to go on from here: trustbook replicate robust/joint --scale smoke --set train=256 --set test=40 --set 'hidden=[16]' `+
-		`--set 'methods=["Standard","Reg"]' --set verify_random=50 --seeds 3 --backend `+testBackend()+` --out `+out, lines[len(lines)-1])
+	require.Equal(t, `trustbook: stopped; to go on from here: trustbook replicate robust/joint --scale smoke --set train=256 --set test=40 `+
+		`--set 'hidden=[16]' --set 'methods=["Standard","Reg"]' --set verify_random=50 --seeds 3 `+
+		`--backend `+testBackend()+` --out `+out, lines[len(lines)-1])
 	require.NotContains(t, strings.Join(lines[:len(lines)-1], "\n"), "stopped;", "said once")
 	require.NoFileExists(t, filepath.Join(dir, out, "result.json"))
 }

@@ -62,7 +62,8 @@ func TestScoreCurve(t *testing.T) {
 
 func TestScoreModel(t *testing.T) {
 	dir, _ := attackFolder(t)
-	good := []string{"score", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--perturbations", "inter,rotation", "--layers", "0,2", "--points", "3"}
+	good := []string{"score", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy",
+		"--perturbations", "inter,rotation", "--layers", "0,2", "--points", "3"}
 	got := trustbook(t, dir, with(good, "--out", "curves")...)
 	require.Equal(t, fine, got.status, got.stderr)
 	require.Contains(t, got.stdout, "Scores of m")
@@ -106,8 +107,8 @@ func TestScoreModel(t *testing.T) {
 
 // smallZoo is a run of the zoo of seconds.
 func smallZoo(out string, more ...string) []string {
-	return append([]string{"replicate", "scoring", "--scale", "smoke", "--set", "epochs=2", "--set", "random=5", "--set", "angles=[0]", "--set", "rotation_epochs=1",
-		"--dataset", "glyphs", "--backend", testBackend(), "--out", out}, more...)
+	return append([]string{"replicate", "scoring", "--scale", "smoke", "--set", "epochs=2", "--set", "random=5",
+		"--set", "angles=[0]", "--set", "rotation_epochs=1", "--dataset", "glyphs", "--backend", testBackend(), "--out", out}, more...)
 }
 
 // Shards in folders of their own, merged, give the bytes of the whole run.

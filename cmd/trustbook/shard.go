@@ -58,15 +58,16 @@ func (f shardFile) whole() shardFile {
 
 // writeShard notes that a shard has run.
 func writeShard(c *cobra.Command, p paper, o runOptions, e *engine.Engine, out string) error {
-	f := shardFile{Paper: p.slug, Index: o.shard.Index, Of: o.shard.Of, Command: c.CommandPath() + " " + p.slug + flagsGiven(c), Scale: o.scale, Dataset: o.dataset,
-		Seeds: o.seeds, Set: o.set, Backend: e.Name(), Versions: moduleVersions(e)}
+	f := shardFile{Paper: p.slug, Index: o.shard.Index, Of: o.shard.Of, Command: c.CommandPath() + " " + p.slug + flagsGiven(c),
+		Scale: o.scale, Dataset: o.dataset, Seeds: o.seeds, Set: o.set, Backend: e.Name(), Versions: moduleVersions(e)}
 	if err := os.MkdirAll(filepath.Join(out, shardsFolder), 0o755); err != nil {
 		return err
 	}
 	if err := writeJSON(filepath.Join(out, shardsFolder, fmt.Sprintf("%d-of-%d.json", f.Index, f.Of)), f); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.OutOrStdout(), "Shard %d of %d is done. When all are: trustbook merge DIR..., with every shard's output folder\n", f.Index, f.Of)
+	_, err := fmt.Fprintf(c.OutOrStdout(),
+		"Shard %d of %d is done. When all are: trustbook merge DIR..., with every shard's output folder\n", f.Index, f.Of)
 	return err
 }
 
@@ -111,7 +112,8 @@ func newMerge() *cobra.Command {
 			if err := gather(args, state); err != nil {
 				return err
 			}
-			o := runOptions{scale: whole.Scale, dataset: whole.Dataset, dataDir: dataDir, seeds: whole.Seeds, set: whole.Set, shard: study.Shard{Merge: true}, stateDir: state}
+			o := runOptions{scale: whole.Scale, dataset: whole.Dataset, dataDir: dataDir, seeds: whole.Seeds,
+				set: whole.Set, shard: study.Shard{Merge: true}, stateDir: state}
 			claims, err := replicate(c, p, o, whole.Backend, out, whole.Command)
 			if err != nil {
 				return err
@@ -148,7 +150,8 @@ func readShards(dirs []string) (whole shardFile, err error) {
 				whole = f.whole()
 			}
 			if !reflect.DeepEqual(whole, f.whole()) {
-				return whole, usagef("%s: of another run than %s: paper, settings, backend and versions must be the same", path, slices.Sorted(maps.Values(found))[0])
+				return whole, usagef("%s: of another run than %s: paper, settings, backend and versions must be the same",
+					path, slices.Sorted(maps.Values(found))[0])
 			}
 			found[f.Index] = path
 		}

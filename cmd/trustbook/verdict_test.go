@@ -17,7 +17,8 @@ func TestConclude(t *testing.T) {
 	}
 	good, bad, open, none := part(1, 1), part(-1, -1), part(-1, 1), part()
 	for verdict, parts := range map[report.Verdict][]report.ClaimPart{
-		report.Replicated: {good, good}, report.InPart: {good, none}, report.Contradicted: {bad, open}, report.Inconclusive: {open, none}, report.NotTested: {none},
+		report.Replicated: {good, good}, report.InPart: {good, none}, report.Contradicted: {bad, open},
+		report.Inconclusive: {open, none}, report.NotTested: {none},
 	} {
 		claims := []report.Claim{{ID: "1/1", Sentence: "S.", Seeds: []int64{1, 2}, Parts: parts}}
 		require.Equal(t, verdict, claims[0].Verdict())

@@ -93,8 +93,9 @@ func (f *weightsFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer e.Close()
-	a, err := weights.Assess(c.Context(), e, m, fit.Data{Images: images, Labels: labels}, weights.AssessConfig{Epsilon: f.epsilon, Relative: f.relative,
-		Steps: f.steps, Restarts: f.restarts, Draws: f.draws, Bits: f.bits, Batch: f.batch, Seed: f.seed, Progress: report.NewBar()})
+	a, err := weights.Assess(c.Context(), e, m, fit.Data{Images: images, Labels: labels}, weights.AssessConfig{
+		Epsilon: f.epsilon, Relative: f.relative, Steps: f.steps, Restarts: f.restarts, Draws: f.draws,
+		Bits: f.bits, Batch: f.batch, Seed: f.seed, Progress: report.NewBar()})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -130,12 +131,7 @@ func (v *Evaluator) Maximize(ctx context.Context, parameters []*tensors.Tensor, 
 		delta, seen = out[0], out[1]
 	}
 	flat := wide(tensors.MustCopyFlatData[float32](seen))
-	size := len(flat) / len(neurons)
-	maps := make([][]float64, len(neurons))
-	for k := range maps {
-		maps[k] = flat[k*size : (k+1)*size]
-	}
-	return maps, nil
+	return slices.Collect(slices.Chunk(flat, len(flat)/len(neurons))), nil
 }
 
 // Cosine is that of the angle between two maps; 0 if one is zero.

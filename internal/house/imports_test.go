@@ -37,6 +37,7 @@ var may = []struct {
 	{"kernel", []string{"engine"}},
 	{"fit", []string{"engine", "datasets", "nets", "report"}},
 	{"study", []string{"report", "fit"}},
+	{"creativity/scan", nil},
 	{"robust", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"robust/attack", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
 	{"robust/certify", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},

@@ -18,7 +18,8 @@ const sound = `{"nbformat": 4, "nbformat_minor": 5,
   {"cell_type": "code", "id": "c", "metadata": {"tags": ["x"], "execution": {"t": "1"}}, "execution_count": 2, "source": "%%\nshow()",
    "outputs": [
     {"output_type": "stream", "name": "stdout", "text": ["one\n", "two\n"]},
-    {"output_type": "display_data", "metadata": {}, "transient": {"display_id": "7"}, "data": {"text/html": "<b>contradicted</b>", "image/png": "iVBOR/tmp/x="}}]}]}`
+    {"output_type": "display_data", "metadata": {}, "transient": {"display_id": "7"},
+     "data": {"text/html": "<b>contradicted</b>", "image/png": "iVBOR/tmp/x="}}]}]}`
 
 // spoil replaces one text in the sound notebook.
 func spoil(t *testing.T, old, new string) *Notebook {
@@ -170,7 +171,8 @@ func TestNormalizeJoinsStreams(t *testing.T) {
 // FuzzParse: no input panics, and what parses can be linted, normalized and written, and parses again.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(sound))
-	f.Add([]byte(`{"nbformat": 4, "cells": [{"cell_type": "code", "id": "a", "source": ["x"], "outputs": [{"output_type": "error", "traceback": 3}]}]}`))
+	f.Add([]byte(`{"nbformat": 4, "cells": [{"cell_type": "code", "id": "a", "source": ["x"], ` +
+		`"outputs": [{"output_type": "error", "traceback": 3}]}]}`))
 	f.Add([]byte(`{"nbformat": 4, "metadata": [], "cells": [{"cell_type": "raw", "source": "", "metadata": 7, "id": 9}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		nb, err := Parse(data)

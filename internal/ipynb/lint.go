@@ -31,12 +31,13 @@ const SizeLimit = 500_000
 
 var (
 	// machinePath finds folders that exist on one machine only. What stands before must not be part of an address.
-	machinePath = regexp.MustCompile(`(?:^|[\s"'=(:,\[>` + "`" + `])((?:/home/|/Users/|/root/|/tmp/|/var/folders/|/private/|/mnt/|/work/|[A-Z]:\\)[^\s"'<)\]]*)`)
-	script      = regexp.MustCompile(`(?i)<script\b|<iframe\b`)
-	remote      = regexp.MustCompile(`(?i)\b(?:src|href)\s*=\s*["']?https?://[^"'\s>]+\.(?:js|css|png|jpe?g|gif|svg|woff2?)\b`)
-	setUp       = regexp.MustCompile(`(?m)^\s*(?:!\*?\s*go\s+(?:work|mod|get)\b|%goworkfix|%noautoget|%autoget)`)
-	verdict     = regexp.MustCompile(`\b(?:replicated|contradicted|inconclusive|not tested)\b`)
-	title       = regexp.MustCompile(`^\s*# \S`)
+	machinePath = regexp.MustCompile(`(?:^|[\s"'=(:,\[>` + "`" + `])` +
+		`((?:/home/|/Users/|/root/|/tmp/|/var/folders/|/private/|/mnt/|/work/|[A-Z]:\\)[^\s"'<)\]]*)`)
+	script  = regexp.MustCompile(`(?i)<script\b|<iframe\b`)
+	remote  = regexp.MustCompile(`(?i)\b(?:src|href)\s*=\s*["']?https?://[^"'\s>]+\.(?:js|css|png|jpe?g|gif|svg|woff2?)\b`)
+	setUp   = regexp.MustCompile(`(?m)^\s*(?:!\*?\s*go\s+(?:work|mod|get)\b|%goworkfix|%noautoget|%autoget)`)
+	verdict = regexp.MustCompile(`\b(?:replicated|contradicted|inconclusive|not tested)\b`)
+	title   = regexp.MustCompile(`^\s*# \S`)
 )
 
 // Lint checks a notebook that is to be committed: the GoNB kernel; outputs of one clean run from top to bottom, with

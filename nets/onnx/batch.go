@@ -227,9 +227,7 @@ func independent(m *nets.Model) error {
 		if err != nil {
 			return err
 		}
-		for i := range run.n {
-			rows = append(rows, flat[i*m.Classes:(i+1)*m.Classes])
-		}
+		rows = slices.AppendSeq(rows, slices.Chunk(flat[:run.n*m.Classes], m.Classes))
 	}
 	for i := range 2 {
 		for c, want := range rows[2+i] {

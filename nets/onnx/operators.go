@@ -88,7 +88,8 @@ func imageOperators() map[string]operator {
 		"MaxPool":           {"1 8 10 11 12 22", "1-1", window + " storage_order:i@8! ceil_mode:i@10 dilations:is@10", (*values).maxPool},
 		"Pad":               {"1 2 11 13 18 19 21 23 24 25", "1-1 2-3@11 2-4@18", "mode:s paddings:is<2 pads:is@2<11 value:f<11", (*values).pad},
 		"Resize": {"10 11 13 18 19", "2-2 3-4@11 1-4@13", "mode:s coordinate_transformation_mode:s@11 cubic_coeff_a:f@11 " +
-			"exclude_outside:i@11 extrapolation_value:f@11 nearest_mode:s@11 antialias:i@18 axes:is@18 keep_aspect_ratio_policy:s@18", (*values).resize},
+			"exclude_outside:i@11 extrapolation_value:f@11 nearest_mode:s@11 antialias:i@18 axes:is@18 " +
+			"keep_aspect_ratio_policy:s@18", (*values).resize},
 		"SpaceToDepth": {"1 13 28", "1-1", "blocksize:i mode:s@28", (*values).spaceToDepth},
 		"Upsample":     {"1 7 9 10", "1-1 2-2@9", "mode:s height_scale:f<7 width_scale:f<7 scales:fs@7<9", (*values).upsample},
 	}

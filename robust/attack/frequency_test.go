@@ -128,7 +128,9 @@ func TestDCT(t *testing.T) {
 func TestMasks(t *testing.T) {
 	const height, width = 8, 10
 	for _, r := range []int{1, 3, 8} {
-		for mask, want := range map[attack.Mask]int{attack.Low: r * r, attack.High: (height - r) * (width - r), attack.Complement: height*width - r*r} {
+		for mask, want := range map[attack.Mask]int{
+			attack.Low: r * r, attack.High: (height - r) * (width - r), attack.Complement: height*width - r*r,
+		} {
 			kept := 0
 			for row := range height {
 				for column := range width {

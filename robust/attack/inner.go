@@ -33,8 +33,8 @@ func (in Inner) String() string {
 type Objective func(logits *Node) *Node
 
 // Graph builds the ascent. It returns the perturbed images, and the perturbed weights in the order of m.Weights (nil
-// if the threat leaves them alone), both with gradients stopped. The network is in evaluation mode meanwhile. Random starts come from the generator of the store,
-// which must have been seeded. Panics on error.
+// if the threat leaves them alone), both with gradients stopped. The network is in evaluation mode meanwhile. Random
+// starts come from the generator of the store, which must have been seeded. Panics on error.
 func (in Inner) Graph(scope *model.Scope, m *nets.Model, images *Node, objective Objective) (x *Node, weights []*Node) {
 	steps := cmp.Or(in.Steps, 7)
 	box := robust.Box{Lower: m.Lower, Upper: m.Upper}

@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
 )
@@ -213,11 +214,11 @@ func (l *lanes) random(s search) *rand.Rand {
 
 // images returns the clean images of all places, [places, InputShape...].
 func (l *lanes) images(places []place) *tensors.Tensor {
-	size := len(l.clean) / l.n()
-	flat := make([]float32, 0, len(places)*size)
-	for _, s := range places {
-		flat = append(flat, l.clean[s.row*size:(s.row+1)*size]...)
+	rows := make([]int, len(places))
+	for i, s := range places {
+		rows[i] = s.row
 	}
+	flat := nets.PickRows(l.clean, len(l.clean)/l.n(), rows)
 	return tensors.FromFlatDataAndDimensions(flat, append([]int{len(places)}, l.v.Model.InputShape...)...)
 }
 
@@ -239,9 +240,6 @@ func moveRows(t *tensors.Tensor, from []int, rows int) (*tensors.Tensor, error) 
 	dims := slices.Clone(t.Shape().Dimensions)
 	size := len(flat) / dims[0]
 	dims[0] = rows
-	out := make([]float32, rows*size)
-	for i, r := range from {
-		copy(out[i*size:(i+1)*size], flat[r*size:])
-	}
+	out := append(nets.PickRows(flat, size, from), make([]float32, (rows-len(from))*size)...)
 	return tensors.FromFlatDataAndDimensions(out, dims...), nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 
+	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust"
 )
@@ -25,7 +26,8 @@ type minimal struct {
 	examples int
 }
 
-// begin looks at the clean images; ranks (at least 1) is how many of the other classes to note. Examples on which the goal is met without any change have distance zero.
+// begin looks at the clean images; ranks (at least 1) is how many of the other classes to note. Examples on which the
+// goal is met without any change have distance zero.
 func begin(ctx context.Context, v *robust.Victim, p robust.Problem, ranks int) (*minimal, error) {
 	switch {
 	case p.Threat.MovesWeights():
@@ -99,8 +101,8 @@ func (m *minimal) open(within float64) (rows []int) {
 // classesFrom returns the classes of the given ranks, count of them from first on, as a tensor int32 [Batch, count].
 func (m *minimal) classesFrom(first, count int, rows []int) *tensors.Tensor {
 	picked := make([]int32, 0, m.v.Batch*count)
-	for i := range m.v.Batch {
-		at := rows[min(i, len(rows)-1)]*m.ranks + first
+	for _, r := range m.v.Full(rows) {
+		at := r*m.ranks + first
 		picked = append(picked, m.rivals[at:at+count]...)
 	}
 	return tensors.FromFlatDataAndDimensions(picked, m.v.Batch, count)
@@ -108,11 +110,7 @@ func (m *minimal) classesFrom(first, count int, rows []int) *tensors.Tensor {
 
 // column returns one value an example as a tensor [Batch], padded as Victim.Images pads.
 func (m *minimal) column(values []float32, rows []int) *tensors.Tensor {
-	picked := make([]float32, m.v.Batch)
-	for i := range picked {
-		picked[i] = values[rows[min(i, len(rows)-1)]]
-	}
-	return tensors.FromFlatDataAndDimensions(picked, m.v.Batch)
+	return tensors.FromFlatDataAndDimensions(nets.PickRows(values, 1, m.v.Full(rows)), m.v.Batch)
 }
 
 // keep takes over the nearest successes of a batch and their lengths.

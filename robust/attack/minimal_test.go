@@ -56,7 +56,8 @@ type minimizer struct {
 
 // patient is CW with steps enough to settle, towards every class: without Targets it may end at a class that is not the
 // nearest, at 1.14 times the distance here.
-var patient = minimizer{attack.CW{SearchSteps: 6, Steps: 800, LearningRate: 0.006, InitialConst: 0.01, Targets: 9}, []robust.Norm{robust.L2}, 1.05, 1.05}
+var patient = minimizer{attack.CW{SearchSteps: 6, Steps: 800, LearningRate: 0.006, InitialConst: 0.01, Targets: 9},
+	[]robust.Norm{robust.L2}, 1.05, 1.05}
 
 // minimizers are the attacks that minimize the norm, with how far from the optimum they may be on linear classifiers: with
 // the pixel bounds far away, and with them in the way (0: they only have to succeed).
@@ -357,7 +358,8 @@ func (h host) carlini(clean []float64, y int32, rate, c float64, steps int) (bes
 			}
 			g *= (1 - math.Tanh(w[i])*math.Tanh(w[i])) / 2
 			mean[i], square[i] = 0.9*mean[i]+0.1*g, 0.999*square[i]+0.001*g*g
-			w[i] -= rate * min(1, 2*(1-float64(t)/float64(steps))) * mean[i] / (1 - math.Pow(0.9, float64(t+1))) / (math.Sqrt(square[i]/(1-math.Pow(0.999, float64(t+1)))) + 1e-8)
+			w[i] -= rate * min(1, 2*(1-float64(t)/float64(steps))) * mean[i] /
+				(1 - math.Pow(0.9, float64(t+1))) / (math.Sqrt(square[i]/(1-math.Pow(0.999, float64(t+1)))) + 1e-8)
 		}
 	}
 	return best, found

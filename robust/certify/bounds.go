@@ -3,6 +3,7 @@ package certify
 import (
 	"cmp"
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -113,9 +114,7 @@ func (c *Certifier) Bounds(images *tensors.Tensor, labels []int32, t robust.Thre
 				*lists[i-len(tables)] = append(*lists[i-len(tables)], values[:len(rows)]...)
 				continue
 			}
-			for r := range rows {
-				*tables[i] = append(*tables[i], values[r*c.m.Classes:(r+1)*c.m.Classes])
-			}
+			*tables[i] = slices.AppendSeq(*tables[i], slices.Chunk(values[:len(rows)*c.m.Classes], c.m.Classes))
 		}
 	}
 	for i := range b.Total {
@@ -219,7 +218,8 @@ func CertifiedAccuracy(e *engine.Engine, m *nets.Model, images *tensors.Tensor, 
 // LossBounds returns the clean cross-entropy of each example and the bound on it under perturbation:
 //
 //	CE(f_{W+Δ}(x+ξ), y)  <=  upper  <=  clean + max_j B_yj
-func LossBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, labels []int32, t robust.Threat) (clean, upper []float64, err error) {
+func LossBounds(e *engine.Engine, m *nets.Model, images *tensors.Tensor, labels []int32,
+	t robust.Threat) (clean, upper []float64, err error) {
 	b, err := MarginBounds(e, m, images, labels, t)
 	if err != nil {
 		return nil, nil, err

@@ -252,7 +252,8 @@ func TestActivationsAndHeads(t *testing.T) {
 			}
 			images := tensors.FromFlatDataAndDimensions(pixels, append([]int{n}, m.InputShape...)...)
 			for _, radius := range []float64{0.001, 0.05} {
-				v, err := Verify(t.Context(), e, m, images, labels, robust.Threat{Weights: cover.Radii(radius, -1)}, VerifyConfig{Random: 2000, Steps: 10})
+				v, err := Verify(t.Context(), e, m, images, labels, robust.Threat{Weights: cover.Radii(radius, -1)},
+					VerifyConfig{Random: 2000, Steps: 10})
 				require.NoError(t, err)
 				require.Zero(t, v.Margin+v.IBP+v.Loss)
 				require.Greater(t, v.MaxTightness, 0.25)

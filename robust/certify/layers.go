@@ -89,7 +89,8 @@ func (c *Coverage) layerRadii(t robust.Threat) ([]float64, error) {
 		}
 	}
 	if t.Epsilon > 0 && !c.Whole() {
-		return nil, errors.Errorf("certify: inputs may move by %g, but not all of %s is covered (%s): perturb weights alone", t.Epsilon, c.m.Name, c.Why)
+		return nil, errors.Errorf("certify: inputs may move by %g, but not all of %s is covered (%s): perturb weights alone",
+			t.Epsilon, c.m.Name, c.Why)
 	}
 	return radii, nil
 }

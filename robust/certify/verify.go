@@ -90,7 +90,8 @@ func (v *Verifier) Close() {
 
 // Verify attacks the bounds: random joint perturbations inside the threat (half of them corners of the ball), and joint
 // PGD with a weight perturbation for each example of its own. Everything is checked in float64.
-func (v *Verifier) Verify(ctx context.Context, images *tensors.Tensor, labels []int32, t robust.Threat, c VerifyConfig) (*Verification, error) {
+func (v *Verifier) Verify(ctx context.Context, images *tensors.Tensor, labels []int32, t robust.Threat,
+	c VerifyConfig) (*Verification, error) {
 	b, err := v.certifier.Bounds(images, labels, t)
 	if err != nil {
 		return nil, err

@@ -49,16 +49,19 @@ func (r *Result) Claims() []report.Claim {
 			}},
 		},
 		{
-			Sentence: "Judging robustness to inputs alone or to weights alone gives a false sense of security: joint perturbations do more than either.",
+			Sentence: "Judging robustness to inputs alone or to weights alone gives a false sense of security: " +
+				"joint perturbations do more than either.",
 			Parts: []report.ClaimPart{
-				{Statement: "joint perturbations do more than either to a standard model", Test: r.joint(Standard, 0.002), Controls: []report.Test{learned(Standard)},
+				{Statement: "joint perturbations do more than either to a standard model", Test: r.joint(Standard, 0.002),
+					Controls: []report.Test{learned(Standard)},
 					Beside: []report.Test{r.count("cases where the bounds of inputs and weights add up to more than the joint bound",
 						func(m Measured) int { return m.Undercounts })}},
 				{Statement: "and to an adversarially trained one", Test: r.joint(ATx, 0.002), Controls: []report.Test{learned(ATx)}},
 			},
 		},
 		{
-			Sentence: "Error analysis bounds the loss sensitivity of multi-layer ReLU networks under l-infinity perturbations of inputs and weights.",
+			Sentence: "Error analysis bounds the loss sensitivity of multi-layer ReLU networks " +
+				"under l-infinity perturbations of inputs and weights.",
 			Parts: []report.ClaimPart{{
 				Statement: "bounds the loss sensitivity (a theorem: only a mistake in it or in our code could contradict it)",
 				Test: r.count("perturbed examples, random and adversarial, that break a bound on margin or loss", func(m Measured) int {
@@ -151,7 +154,8 @@ func (r *Result) joint(method string, weight float64) report.Test {
 			singular[i] = min(singular[i], a)
 		}
 	}
-	return report.Test{What: fmt.Sprintf("accuracy of %s at %s minus the lower of the two singular attacks", method, radii(judgedInput, weight)),
+	return report.Test{
+		What:   fmt.Sprintf("accuracy of %s at %s minus the lower of the two singular attacks", method, radii(judgedInput, weight)),
 		Values: study.Minus(r.at(method, judgedInput, weight), singular), Relation: report.Below, Percent: true}
 }
 

@@ -106,7 +106,9 @@ func (c Config) checkShapes() error {
 }
 
 func (c Config) checkRadii() error {
-	for _, s := range []study.Setting[[]float64]{{Name: "epsilon_input", Value: c.EpsilonInput}, {Name: "epsilon_weight", Value: c.EpsilonWeight}} {
+	for _, s := range []study.Setting[[]float64]{
+		{Name: "epsilon_input", Value: c.EpsilonInput}, {Name: "epsilon_weight", Value: c.EpsilonWeight},
+	} {
 		if !slices.IsSorted(s.Value) || s.Value[0] != 0 {
 			return errors.Errorf("%s = %v: must start at 0 and grow", s.Name, s.Value)
 		}

@@ -20,7 +20,10 @@ func (r *Result) AttackFigure() *report.Figure {
 	for _, s := range []struct {
 		name          string
 		input, weight float64
-	}{{"no attack", 0, 0}, {fmt.Sprintf("inputs, εx %g", input), input, 0}, {fmt.Sprintf("weights, εw %g", weight), 0, weight}, {"both", input, weight}} {
+	}{
+		{"no attack", 0, 0}, {fmt.Sprintf("inputs, εx %g", input), input, 0},
+		{fmt.Sprintf("weights, εw %g", weight), 0, weight}, {"both", input, weight},
+	} {
 		series := report.BarSeries{Name: s.name}
 		for _, method := range r.Config.Methods {
 			e := report.Interval(r.at(method, s.input, s.weight))
@@ -31,14 +34,16 @@ func (r *Result) AttackFigure() *report.Figure {
 		}
 		bars.Series = append(bars.Series, series)
 	}
-	return &report.Figure{Title: "One attack or both", Caption: "Accuracy without attack, with inputs or weights attacked alone, and with both attacked together. " +
+	return &report.Figure{Title: "One attack or both", Caption: "Accuracy without attack, " +
+		"with inputs or weights attacked alone, and with both attacked together. " +
 		"A model that stands one attack can fall to the other.",
 		Panels: []report.Panel{{Y: report.Axis{Label: "accuracy", Min: 0, Max: 1, Percent: true}, Marks: []report.Mark{bars}}}, PanelHeight: 3.4}
 }
 
 // GridFigure is one heat map a model.
 func (r *Result) GridFigure() *report.Figure {
-	f := &report.Figure{Title: "Accuracy over both budgets", Caption: "Mean accuracy under joint attack over the grid of input and weight radii."}
+	f := &report.Figure{Title: "Accuracy over both budgets",
+		Caption: "Mean accuracy under joint attack over the grid of input and weight radii."}
 	for _, method := range r.Config.Methods {
 		heat := report.Heat{Label: "accuracy", Min: 0, Max: 1, Percent: true, Format: "%.0f"}
 		for _, w := range r.Config.EpsilonWeight {
@@ -52,7 +57,8 @@ func (r *Result) GridFigure() *report.Figure {
 			}
 			heat.Z = append(heat.Z, row)
 		}
-		f.Panels = append(f.Panels, report.Panel{Title: method, X: report.Axis{Label: "weight radius"}, Y: report.Axis{Label: "input radius"}, Marks: []report.Mark{heat}})
+		f.Panels = append(f.Panels, report.Panel{Title: method, X: report.Axis{Label: "weight radius"},
+			Y: report.Axis{Label: "input radius"}, Marks: []report.Mark{heat}})
 	}
 	return f
 }
@@ -68,14 +74,17 @@ func (r *Result) BoundFigure() *report.Figure {
 			}
 		}
 	}
-	return &report.Figure{Title: "No attack beats the bound", Caption: fmt.Sprintf("Each point is a test example at (εx %g, εw %g), attacked with a weight "+
-		"perturbation of its own: all lie above the diagonal. Training with the bound brings it down by orders of magnitude.", r.Config.CertifyInput, r.Config.CertifyWeight),
+	return &report.Figure{Title: "No attack beats the bound", Caption: fmt.Sprintf("Each point is a test example "+
+		"at (εx %g, εw %g), attacked with a weight "+
+		"perturbation of its own: all lie above the diagonal. Training with the bound brings it down by orders of magnitude.",
+		r.Config.CertifyInput, r.Config.CertifyWeight),
 		Panels: []report.Panel{panel}, Width: 6, PanelHeight: 4.2}
 }
 
 // CertifiedFigure shows certified accuracy as both radii grow together.
 func (r *Result) CertifiedFigure() *report.Figure {
-	panel := report.Panel{X: report.Axis{Label: fmt.Sprintf("multiple of (εx %g, εw %g)", r.Config.CertifyInput, r.Config.CertifyWeight), Log: true},
+	c := r.Config
+	panel := report.Panel{X: report.Axis{Label: fmt.Sprintf("multiple of (εx %g, εw %g)", c.CertifyInput, c.CertifyWeight), Log: true},
 		Y: report.Axis{Label: "certified accuracy", Min: 0, Max: 1, Percent: true}}
 	for _, method := range r.Config.Methods {
 		line := report.Line{Name: method, X: r.Config.CertifyScales}
@@ -88,13 +97,15 @@ func (r *Result) CertifiedFigure() *report.Figure {
 		}
 		panel.Marks = append(panel.Marks, line)
 	}
-	return &report.Figure{Title: "Certified accuracy", Caption: "Share of test examples whose prediction no joint perturbation inside the radii can change, by the margin bound.",
+	return &report.Figure{Title: "Certified accuracy", Caption: "Share of test examples whose prediction " +
+		"no joint perturbation inside the radii can change, by the margin bound.",
 		Panels: []report.Panel{panel}, PanelHeight: 3.2}
 }
 
 // TermFigure splits the bound into what inputs, weights and their interaction contribute.
 func (r *Result) TermFigure() *report.Figure {
-	bars := report.Bars{Groups: r.Config.Methods, Stacked: true, Series: []report.BarSeries{{Name: "inputs"}, {Name: "weights"}, {Name: "both together"}}}
+	bars := report.Bars{Groups: r.Config.Methods, Stacked: true,
+		Series: []report.BarSeries{{Name: "inputs"}, {Name: "weights"}, {Name: "both together"}}}
 	for _, method := range r.Config.Methods {
 		var terms [3]float64
 		for _, m := range r.For(method) {
@@ -107,9 +118,11 @@ func (r *Result) TermFigure() *report.Figure {
 			bars.Series[i].Values = append(bars.Series[i].Values, v/total)
 		}
 	}
-	return &report.Figure{Title: "What the bound is made of", Caption: "Share of the worst class's bound that inputs, weights and their interaction contribute. " +
+	return &report.Figure{Title: "What the bound is made of", Caption: "Share of the worst class's bound that " +
+		"inputs, weights and their interaction contribute. " +
 		"The interaction is what two separate analyses miss.",
-		Panels: []report.Panel{{Y: report.Axis{Label: "share of the bound", Min: 0, Max: 1, Percent: true}, Marks: []report.Mark{bars}}}, PanelHeight: 3}
+		Panels:      []report.Panel{{Y: report.Axis{Label: "share of the bound", Min: 0, Max: 1, Percent: true}, Marks: []report.Mark{bars}}},
+		PanelHeight: 3}
 }
 
 // middle is the value of a grid that shows most: the one after the first non-zero one, if there is one.

@@ -24,7 +24,8 @@ func (r *Result) AccuracyTable() *report.Table {
 	t := &report.Table{
 		Title: "Accuracy under joint attack",
 		Caption: fmt.Sprintf("Columns: radii (εx of inputs, εw of weights). One weight perturbation for the %d test examples, one input "+
-			"perturbation each; joint PGD, %d steps. Certified at (%g, %g).", r.Config.Test, r.Config.Steps, r.Config.CertifyInput, r.Config.CertifyWeight),
+			"perturbation each; joint PGD, %d steps. Certified at (%g, %g).",
+			r.Config.Test, r.Config.Steps, r.Config.CertifyInput, r.Config.CertifyWeight),
 		Columns: []report.Column{{Name: "model"}},
 	}
 	var pairs [][2]float64

@@ -45,27 +45,14 @@ func (s *Study) load() error {
 	}
 	s.Config.Test = shape[0]
 	s.describe = fmt.Sprintf("%d images of the user's own", shape[0])
-	s.sample = func(n int) (*tensors.Tensor, []int32, error) { return pick(s.images, s.labels, n) }
+	s.sample = func(n int) (*tensors.Tensor, []int32, error) {
+		few := fit.Data{Images: s.images, Labels: s.labels}.Sample(n, 1)
+		return few.Images, few.Labels, nil
+	}
 	return nil
 }
 
 // importKey identifies an imported network and the images, for cache keys.
 func (s *Study) importKey(net *nets.Model) (string, error) {
 	return fit.Key(net, s.e.Name(), fit.Data{Images: s.images, Labels: s.labels}, fit.Config{})
-}
-
-// pick draws n examples at random, the same at each call.
-func pick(images *tensors.Tensor, labels []int32, n int) (*tensors.Tensor, []int32, error) {
-	values, err := tensors.CopyFlatData[float32](images)
-	if err != nil {
-		return nil, nil, err
-	}
-	size := len(values) / len(labels)
-	var few []float32
-	var chosen []int32
-	for _, r := range fit.Permutation(len(labels), 1, 0)[:min(n, len(labels))] {
-		few, chosen = append(few, values[int(r)*size:int(r+1)*size]...), append(chosen, labels[r])
-	}
-	dims := append([]int{len(chosen)}, images.Shape().Dimensions[1:]...)
-	return tensors.FromFlatDataAndDimensions(few, dims...), chosen, nil
 }

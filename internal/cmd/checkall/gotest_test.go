@@ -32,7 +32,8 @@ func TestTally(t *testing.T) {
 	require.NoError(t, tally(strings.NewReader(strings.TrimSpace(events)), &out, &total))
 	assert.Equal(t, count{passed: 3, failed: 3, skipped: 1}, total)
 	assert.Equal(t, "3 passed, 3 failed, 1 skipped", total.String())
-	for _, want := range []string{"reason", "broken", "boom", "FAIL  a TestTwo", "slow  a TestTwo/sub (21.0s)", "ok    d: 1 tests (1.5s)", "skip  a TestThree"} {
+	for _, want := range []string{"reason", "broken", "boom", "FAIL  a TestTwo", "slow  a TestTwo/sub (21.0s)",
+		"ok    d: 1 tests (1.5s)", "skip  a TestThree"} {
 		assert.Contains(t, out.String(), want)
 	}
 	assert.NotContains(t, out.String(), "fine")
