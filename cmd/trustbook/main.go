@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDoctor(), newList(), newReplicate(), newAttack(), newWeights(), newScore(),
-		newMerge(), newLedger(), newData(), newKernel())
+		newScan(), newMerge(), newLedger(), newData(), newKernel())
 	markUsage(root)
 	return root
 }

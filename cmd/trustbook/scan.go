@@ -55,7 +55,8 @@ func newScan() *cobra.Command {
 	flags.StringVar(&f.output, "output", "", "`NAME` of the output that holds the logits, of a model with several")
 	flags.IntVar(&f.batch, "batch-size", 128, "`NUMBER` of images in a batch")
 	flags.StringVar(&f.score, "score", scan.BerkJones.String(), "`SCORE`: berk-jones, higher-criticism or kolmogorov-smirnov")
-	flags.StringVar(&f.tail, "tail", scan.Upper.String(), "`TAIL`: activations are unlike the background if large (upper), small (lower) or either (two)")
+	flags.StringVar(&f.tail, "tail", scan.Upper.String(),
+		"`TAIL`: activations are unlike the background if large (upper), small (lower) or either (two)")
 	flags.Float64Var(&f.alphaMax, "alpha-max", 0.5, "largest p-value that counts, `ALPHA` above 0 and at most 1")
 	flags.BoolVar(&f.group, "group", false, "scan all samples together too")
 	flags.BoolVar(&f.exact, "exact", false, "try every subset of the smaller side, of 24 at most (with --group)")
@@ -293,8 +294,9 @@ func (s scanned) print(c *cobra.Command) error {
 	}
 	if s.Group != nil {
 		g := &report.Table{Title: "Samples and nodes that are unlike the background together",
-			Columns: []report.Column{{Name: "score", Format: "%.4g"}, {Name: "alpha", Format: "%.4g"}, {Name: "samples", Format: "%v"}, {Name: "nodes"}},
-			Rows:    [][]any{{s.Group.Score, s.Group.Alpha, fmt.Sprintf("%d: %s", len(s.Group.Rows), few(s.Group.Rows)), len(s.Group.Nodes)}}}
+			Columns: []report.Column{{Name: "score", Format: "%.4g"}, {Name: "alpha", Format: "%.4g"},
+				{Name: "samples", Format: "%v"}, {Name: "nodes"}},
+			Rows: [][]any{{s.Group.Score, s.Group.Alpha, fmt.Sprintf("%d: %s", len(s.Group.Rows), few(s.Group.Rows)), len(s.Group.Nodes)}}}
 		if err := printTable(c, g); err != nil {
 			return err
 		}

@@ -67,7 +67,8 @@ type start struct {
 }
 
 func (r *Ranks) starts(o Options) (all []start) {
-	fixed := []start{{name: "all nodes", part: func() part { return r.whole(ofNodes) }}, {name: "all rows", part: func() part { return r.whole(ofRows) }}}
+	fixed := []start{{name: "all nodes", part: func() part { return r.whole(ofNodes) }},
+		{name: "all rows", part: func() part { return r.whole(ofRows) }}}
 	all = append(all, fixed[:min(len(fixed), o.Starts)]...)
 	for i := len(fixed); i < o.Starts; i++ {
 		all = append(all, start{name: fmt.Sprintf("random %d", i-len(fixed)+1), part: func() part {
@@ -102,7 +103,7 @@ func (r *Ranks) random(rng *rand.Rand) part {
 // climb takes turns from a start.
 func (h *half) climb(s start) (Subset, Climb) {
 	c := Climb{Start: s.name}
-	fixed, other, f := s.part(), part{}, found{}
+	fixed := s.part()
 	if s.alpha > 0 {
 		low, _, g := h.turns(fixed, h.r.upTo(s.alpha), nil)
 		if g.score == 0 { // nothing lies so low
@@ -110,7 +111,7 @@ func (h *half) climb(s start) (Subset, Climb) {
 		}
 		fixed = low
 	}
-	fixed, other, f = h.turns(fixed, h.r.upTo(h.o.AlphaMax), &c.Scores)
+	fixed, other, f := h.turns(fixed, h.r.upTo(h.o.AlphaMax), &c.Scores)
 	return h.subset(f, fixed, other), c
 }
 

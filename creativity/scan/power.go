@@ -85,8 +85,8 @@ func DetectionPower(clean, anomalous *Ranks, size, count, runs int, o Options) (
 	case clean.nodes != anomalous.nodes || !slices.Equal(clean.levels, anomalous.levels):
 		return nil, fmt.Errorf("scan: clean and anomalous rows are of different backgrounds or tails: want those of one")
 	case size < 1 || count < 0 || count > size || runs < 2:
-		return nil, fmt.Errorf("scan: %d runs of groups of %d rows with %d anomalous ones: want two runs at least and no more anomalous rows than rows",
-			runs, size, count)
+		return nil, fmt.Errorf("scan: %d runs of groups of %d rows with %d anomalous ones: want two runs at least and no more"+
+			" anomalous rows than rows", runs, size, count)
 	case 2*size-count > clean.rows || count > anomalous.rows:
 		return nil, fmt.Errorf("scan: groups of %d rows, %d of them anomalous, take %d clean rows and %d anomalous ones: there are %d and %d",
 			size, count, 2*size-count, count, clean.rows, anomalous.rows)
