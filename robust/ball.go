@@ -32,7 +32,7 @@ func Project(norm Norm, x, clean, epsilon *Node, box Box) *Node {
 		return displace(clean, Clip(u, Neg(epsilon), epsilon), box)
 	case L2:
 		at := func(s *Node) *Node { return Max(Min(Mul(u, s), high), low) }
-		length := func(z *Node) *Node { return Sqrt(ReduceAndKeep(Square(z), ReduceSum, -1)) }
+		length := func(z *Node) *Node { return Length(L2, z) }
 		ones := OnesLike(length(u))
 		s := bisect(ZerosLike(ones), ones, func(s *Node) *Node {
 			return LessOrEqual(length(at(s)), MulScalar(epsilon, inner))
@@ -57,16 +57,10 @@ func Project(norm Norm, x, clean, epsilon *Node, box Box) *Node {
 // Shrink returns clean + s·(x-clean) with the largest s <= 1 that is inside the ball, clipped to the box. It costs much
 // less than Project for l2 and l1; where bounds are active, it is not the nearest point.
 func Shrink(norm Norm, x, clean, epsilon *Node, box Box) *Node {
-	u := Sub(x, clean)
-	switch norm {
-	case Linf:
+	if norm == Linf {
 		return Project(Linf, x, clean, epsilon, box)
-	case L2:
-		u = within(u, epsilon, func(z *Node) *Node { return Sqrt(ReduceAndKeep(Square(z), ReduceSum, -1)) })
-	default:
-		u = within(u, epsilon, func(z *Node) *Node { return ReduceAndKeep(Abs(z), ReduceSum, -1) })
 	}
-	return displace(clean, u, box)
+	return displace(clean, within(Sub(x, clean), epsilon, func(z *Node) *Node { return Length(norm, z) }), box)
 }
 
 // Steepest returns the displacement of length size (a scalar) that raises a loss with the given gradient most, to
@@ -137,6 +131,18 @@ func RandomInUnitBall(norm Norm, state *Node, shape shapes.Shape) (newState, u *
 		u = Mul(u, SignPlusOrMinus(AddScalar(sign, -0.5)))
 	}
 	return state, u
+}
+
+// Length builds the norm of each row of d [batch, values], as [batch, 1].
+func Length(norm Norm, d *Node) *Node {
+	switch norm {
+	case Linf:
+		return ReduceAndKeep(Abs(d), ReduceMax, -1)
+	case L2:
+		return Sqrt(ReduceAndKeep(Square(d), ReduceSum, -1))
+	default:
+		return ReduceAndKeep(Abs(d), ReduceSum, -1)
+	}
 }
 
 // within shrinks a displacement whose length, summed up in float64, is above epsilon: sums over many pixels drift in

@@ -73,17 +73,6 @@ func (b Ball) perturbed(x, delta *Node) *Node { return StopGradient(b.clip(Add(x
 
 func (b Ball) clip(x *Node) *Node { return ClipScalar(x, b.Box.Lower, b.Box.Upper) }
 
-// length is the norm of each row, [rows].
-func (b Ball) length(delta *Node) *Node {
-	switch b.Norm {
-	case robust.Linf:
-		return ReduceMax(Abs(delta), -1)
-	case robust.L2:
-		return Sqrt(ReduceSum(Square(delta), -1))
-	}
-	return ReduceSum(Abs(delta), -1)
-}
-
 // rows flattens examples [tasks, n, ...] to [tasks·n, values].
 func rows(x *Node) *Node {
 	d := x.Shape().Dimensions

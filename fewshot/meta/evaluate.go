@@ -261,7 +261,7 @@ func (v *Evaluator) judge(at []*tensors.Tensor, x, clean, y *tensors.Tensor, nor
 	n := len(at)
 	out, err := v.call("judge, "+norm.String(), func(a []*Node) []*Node {
 		_, logits := v.model.Forward(a[:n], a[n])
-		shift := Ball{Norm: norm}.length(rows(Sub(a[n], a[n+1])))
+		shift := Reshape(robust.Length(norm, rows(Sub(a[n], a[n+1]))), -1)
 		return []*Node{Equal(ArgMax(logits, -1, dtypes.Int32), a[n+2]), shift}
 	}, append(anys(at), x, clean, y)...)
 	if err != nil {

@@ -231,7 +231,7 @@ func (a CW) compileStep(m *minimal) (*robust.Step, error) {
 		w = Sub(w, Div(Mul(mean, rate), AddScalar(Sqrt(Mul(square, scale)), 1e-8)))
 
 		success := And(met(logits, classes, targeted), GreaterOrEqual(margin, confidence))
-		distance := Reshape(length(robust.L2, d), -1)
+		distance := Reshape(robust.Length(robust.L2, d), -1)
 		better := And(success, LessThan(distance, lengths))
 		return []*Node{w, mean, square,
 			ReshapeLike(rowsWhere(better, flat(x), flat(best)), x), Where(better, distance, lengths),

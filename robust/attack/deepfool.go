@@ -129,11 +129,11 @@ func (a DeepFool) compileStep(m *minimal, rivals int) (*robust.Step, error) {
 		}
 		far := Div(Reshape(Abs(f), -1, 1), MaxScalar(Mul(most, gain), 1e-30))
 		far = MinScalar(far, 1e9*(box.Upper-box.Lower)) // finite where there is no slope
-		far = Add(far, MulScalar(Div(length(norm, way), MaxScalar(length(norm, direction), 1e-30)), beyond))
+		far = Add(far, MulScalar(Div(robust.Length(norm, way), MaxScalar(robust.Length(norm, direction), 1e-30)), beyond))
 		way = rowsWhere(success, way, Add(way, Mul(direction, far)))
 		moved := ClipScalar(Add(clean, Mul(way, args[6])), box.Lower, box.Upper)
 		from := flat(x)
 		return []*Node{ReshapeLike(rowsWhere(success, from, moved), x), ReshapeLike(way, x),
-			Where(success, Reshape(length(norm, Sub(from, clean)), -1), lengths)}
+			Where(success, Reshape(robust.Length(norm, Sub(from, clean)), -1), lengths)}
 	})
 }

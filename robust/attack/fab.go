@@ -211,14 +211,14 @@ func (a FAB) compileStep(m *minimal, rivals int) (*robust.Step, error) {
 		ways := robust.Reach(norm, Concatenate([]*Node{from, origin}, 0), Concatenate([]*Node{w, w}, 0), gain, box)
 		batch := from.Shape().Dimensions[0]
 		d, back := Slice(ways, AxisRange(0, batch)), Slice(ways, AxisRange(batch))
-		here, there := length(norm, d), length(norm, back)
+		here, there := robust.Length(norm, d), robust.Length(norm, back)
 		alpha := Min(Div(here, MaxScalar(Add(here, there), 1e-30)), alphaMax)
 		moved := Add(Mul(Add(from, Mul(d, eta)), OneMinus(alpha)), Mul(Add(origin, Mul(back, eta)), alpha))
 		moved = ClipScalar(moved, box.Lower, box.Upper)
 
 		logits := o.Logits(ReshapeLike(moved, x))
 		success := met(logits, classes, targeted)
-		distance := Reshape(length(norm, Sub(moved, origin)), -1)
+		distance := Reshape(robust.Length(norm, Sub(moved, origin)), -1)
 		better := And(success, LessThan(distance, lengths))
 		return []*Node{
 			ReshapeLike(rowsWhere(success, Add(origin, Mul(Sub(moved, origin), beta)), moved), x),
@@ -236,7 +236,7 @@ func nearestBoundary(o *robust.Oracle, norm robust.Norm, logits, x, classes, riv
 	var nearest *Node
 	for j := range rivals.Shape().Dimensions[1] {
 		diff, slope := plane(o, Sub(pick(logits, Reshape(Slice(rivals, AxisRange(), AxisElem(j)), -1)), own), x)
-		distance := Div(Abs(diff), AddScalar(Reshape(length(dual(norm), slope), -1), 1e-12))
+		distance := Div(Abs(diff), AddScalar(Reshape(robust.Length(dual(norm), slope), -1), 1e-12))
 		if nearest == nil {
 			nearest, f, w = distance, diff, slope
 			continue
@@ -291,7 +291,7 @@ func (m *minimal) approach(ctx context.Context, rows []int, clean, classes, best
 		logits := o.Logits(ReshapeLike(z, clean))
 		margin := robust.Margin.Graph(logits, classes, targeted)
 		success := met(logits, classes, targeted)
-		distance := Reshape(length(norm, Sub(z, from)), -1)
+		distance := Reshape(robust.Length(norm, Sub(z, from)), -1)
 		better := And(success, LessThan(distance, lengths))
 		return []*Node{
 			ReshapeLike(rowsWhere(better, z, flat(best)), clean), Where(better, distance, lengths),

@@ -140,7 +140,7 @@ func (m *minimal) answer(ctx context.Context) (*robust.Perturbation, error) {
 		norm, box, targeted := m.p.Threat.Norm, m.box(), m.targeted
 		step, err := m.v.Compile(fmt.Sprintf("minimal/cut/%s/targeted=%t", norm, targeted), func(o *robust.Oracle, args []*Node) []*Node {
 			x, clean, epsilon := flat(args[0]), flat(args[1]), args[2]
-			distance := length(norm, Sub(ConvertDType(x, dtypes.Float64), ConvertDType(clean, dtypes.Float64)))
+			distance := robust.Length(norm, Sub(ConvertDType(x, dtypes.Float64), ConvertDType(clean, dtypes.Float64)))
 			inside := LessOrEqual(distance, ConvertDType(epsilon, dtypes.Float64))
 			cut := robust.Project(norm, x, clean, epsilon, box)
 			cut = rowsWhere(met(o.Logits(ReshapeLike(cut, args[0])), args[3], targeted), clean, cut)
@@ -174,18 +174,6 @@ func met(logits, classes *Node, targeted bool) *Node {
 		return Equal(predicted, classes)
 	} else {
 		return NotEqual(predicted, classes)
-	}
-}
-
-// length builds the norm of each row [batch, values], as [batch, 1].
-func length(norm robust.Norm, d *Node) *Node {
-	switch norm {
-	case robust.Linf:
-		return ReduceAndKeep(Abs(d), ReduceMax, -1)
-	case robust.L2:
-		return Sqrt(ReduceAndKeep(Square(d), ReduceSum, -1))
-	default:
-		return ReduceAndKeep(Abs(d), ReduceSum, -1)
 	}
 }
 
