@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
@@ -222,14 +221,8 @@ func (f *attackFlags) checkOut() error {
 	if f.out == "" {
 		return nil
 	}
-	if out, err := os.Stat(f.out); err == nil {
-		for _, in := range []struct{ flag, path string }{{"model", f.model}, {"inputs", f.inputs}, {"labels", f.labels}, {"targets", f.targets}} {
-			if info, err := os.Stat(in.path); err == nil && os.SameFile(info, out) {
-				return usagef("--out %s: is the file of --%s: name another", f.out, in.flag)
-			}
-		}
-	}
-	return checkOutFile("out", f.out)
+	return checkOutFile("out", f.out, input{"model", f.model}, input{"inputs", f.inputs},
+		input{"labels", f.labels}, input{"targets", f.targets})
 }
 
 // read reads the model and the arrays and checks that they fit each other; what is wrong with them is wrong use.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/nets/onnx"
@@ -29,12 +30,17 @@ func (f *modelFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.model, "model", "", "ONNX `FILE` of the model")
 	flags.StringVar(&f.inputs, "inputs", "", "NPY `FILE` with the images")
 	flags.StringVar(&f.labels, "labels", "", "NPY `FILE` with the labels")
-	flags.StringVar(&f.bounds, "bounds", "0,1", "smallest and largest legal pixel value, `LOWER,UPPER`")
-	flags.StringVar(&f.scale, "scale", "", "`FACTOR` by which pixels are multiplied when read, such as 1/255; integers need this or --bounds")
-	flags.StringVar(&f.output, "output", "", "`NAME` of the output that holds the logits, of a model with several")
+	f.registerReading(flags)
 	for _, name := range []string{"model", "inputs", "labels"} {
 		_ = c.MarkFlagRequired(name)
 	}
+}
+
+// registerReading registers the flags that say how model and images are to be read.
+func (f *modelFlags) registerReading(flags *pflag.FlagSet) {
+	flags.StringVar(&f.bounds, "bounds", "0,1", "smallest and largest legal pixel value, `LOWER,UPPER`")
+	flags.StringVar(&f.scale, "scale", "", "`FACTOR` by which pixels are multiplied when read, such as 1/255; integers need this or --bounds")
+	flags.StringVar(&f.output, "output", "", "`NAME` of the output that holds the logits, of a model with several")
 }
 
 // arraysHelp says what the arrays are, at the end of a command's help.
@@ -80,42 +86,58 @@ func parseScale(text string) (float64, bool) {
 // finite32 tells whether a number is finite as the float32 that models work with.
 func finite32(v float64) bool { return math.Abs(v) <= math.MaxFloat32 }
 
-// readImages reads the images, scaled.
-func (f *modelFlags) readImages() (images *tensors.Tensor, err error) {
+// readImages reads the images that a flag names, scaled.
+func (f *modelFlags) readImages(flag, path string) (images *tensors.Tensor, err error) {
 	if f.factor > 0 {
-		images, err = npy.ReadImagesScaled(f.inputs, f.factor)
+		images, err = npy.ReadImagesScaled(path, f.factor)
 	} else {
-		images, err = npy.ReadImages(f.inputs)
+		images, err = npy.ReadImages(path)
 	}
 	if integers := new(npy.IntegerPixels); errors.As(err, &integers) {
 		err = fmt.Errorf("holds %s, not float32: give --scale 1/%d for a model that takes 0 to 1, or --bounds 0,%d for one that takes "+
 			"them as they are", integers.Type, integers.White, integers.White)
 	}
-	return images, err
+	if err != nil {
+		return nil, wrongFile(flag, path, err)
+	}
+	return images, nil
+}
+
+// load reads the model for images that a flag names.
+func (f *modelFlags) load(o onnx.Options, images *tensors.Tensor, flag, path string) (*nets.Model, error) {
+	o.InputShape = images.Shape().Dimensions[1:]
+	m, err := onnx.Load(f.model, o)
+	if errors.Is(err, onnx.ErrInputShape) {
+		return nil, wrongFile(flag, path, fmt.Errorf("images have shape %v, which the model does not take: %w", images.Shape().Dimensions, err))
+	}
+	if err != nil {
+		return nil, wrongFile("model", f.model, err)
+	}
+	return m, checkImages(m, images, flag, path)
+}
+
+// checkImages reports images that the model does not take.
+func checkImages(m *nets.Model, images *tensors.Tensor, flag, path string) error {
+	err := m.CheckImages(images)
+	if errors.Is(err, nets.ErrOutside) {
+		err = fmt.Errorf("%w: --bounds names others, --scale 1/255 brings 0 to 255 to 0 to 1", err)
+	}
+	if err != nil {
+		return wrongFile(flag, path, err)
+	}
+	return nil
 }
 
 // read reads the model and the arrays and checks that they fit each other; what is wrong with them is wrong use.
 func (f *modelFlags) read(o onnx.Options) (m *nets.Model, images *tensors.Tensor, labels []int32, err error) {
-	if images, err = f.readImages(); err != nil {
-		return nil, nil, nil, wrongFile("inputs", f.inputs, err)
+	if images, err = f.readImages("inputs", f.inputs); err != nil {
+		return nil, nil, nil, err
 	}
 	if labels, err = npy.ReadLabels(f.labels); err != nil {
 		return nil, nil, nil, wrongFile("labels", f.labels, err)
 	}
-	o.InputShape = images.Shape().Dimensions[1:]
-	m, err = onnx.Load(f.model, o)
-	if errors.Is(err, onnx.ErrInputShape) {
-		return nil, nil, nil, wrongFile("inputs", f.inputs,
-			fmt.Errorf("images have shape %v, which the model does not take: %w", images.Shape().Dimensions, err))
-	}
-	if err != nil {
-		return nil, nil, nil, wrongFile("model", f.model, err)
-	}
-	if err := m.CheckImages(images); err != nil {
-		if errors.Is(err, nets.ErrOutside) {
-			err = fmt.Errorf("%w: --bounds names others, --scale 1/255 brings 0 to 255 to 0 to 1", err)
-		}
-		return nil, nil, nil, wrongFile("inputs", f.inputs, err)
+	if m, err = f.load(o, images, "inputs", f.inputs); err != nil {
+		return nil, nil, nil, err
 	}
 	if err := (robust.Goal{Labels: labels}).Validate(images.Shape().Dimensions[0], m); err != nil {
 		return nil, nil, nil, wrongFile("labels", f.labels, err)

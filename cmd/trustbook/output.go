@@ -58,8 +58,19 @@ func shortPaths(text string) string {
 	return text
 }
 
-// checkOutFile reports an output file that cannot be written, before the work whose result it is to hold.
-func checkOutFile(flag, path string) error {
+// input is a file that a flag names.
+type input struct{ flag, path string }
+
+// checkOutFile reports an output file that cannot be written, or that would overwrite an input, before the work whose result
+// it is to hold.
+func checkOutFile(flag, path string, inputs ...input) error {
+	if out, err := os.Stat(path); err == nil {
+		for _, in := range inputs {
+			if info, err := os.Stat(in.path); err == nil && os.SameFile(info, out) {
+				return usagef("--%s %s: is the file of --%s: name another", flag, path, in.flag)
+			}
+		}
+	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return usagef("--%s %s: not a regular file", flag, path)
 	}

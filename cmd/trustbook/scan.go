@@ -1,16 +1,14 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"slices"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/trustbook/trustbook/creativity/scan"
 	"github.com/trustbook/trustbook/nets"
-	"github.com/trustbook/trustbook/nets/onnx"
 	"github.com/trustbook/trustbook/npy"
 	"github.com/trustbook/trustbook/report"
 )
@@ -50,9 +48,7 @@ func newScan() *cobra.Command {
 	flags.IntVar(&f.layer, "layer", 0, "`NUMBER` of the layer, from 1")
 	flags.StringVar(&f.inputs, "inputs", "", "NPY `FILE` with the images to scan")
 	flags.StringVar(&f.backgroundInputs, "background-inputs", "", "NPY `FILE` with normal images")
-	flags.StringVar(&f.bounds, "bounds", "0,1", "smallest and largest legal pixel value, `LOWER,UPPER`")
-	flags.StringVar(&f.scale, "scale", "", "`FACTOR` by which pixels are multiplied when read, such as 1/255; integers need this or --bounds")
-	flags.StringVar(&f.output, "output", "", "`NAME` of the output that holds the logits, of a model with several")
+	f.registerReading(flags)
 	flags.IntVar(&f.batch, "batch-size", 128, "`NUMBER` of images in a batch")
 	flags.StringVar(&f.score, "score", scan.BerkJones.String(), "`SCORE`: berk-jones, higher-criticism or kolmogorov-smirnov")
 	flags.StringVar(&f.tail, "tail", scan.Upper.String(),
@@ -121,90 +117,76 @@ func (f *scanFlags) run(c *cobra.Command) error {
 	if err := f.only(c); err != nil {
 		return err
 	}
+	background, rows, read := input{"background", f.background}, input{"activations", f.activations}, f.arrays
+	if f.model != "" {
+		background, rows, read = input{"background-inputs", f.backgroundInputs}, input{"inputs", f.inputs}, f.ofModel
+	}
 	if f.out != "" {
-		if err := checkOutFile("out", f.out); err != nil {
+		if err := checkOutFile("out", f.out, background, rows, input{"model", f.model}); err != nil {
 			return err
 		}
 	}
-	read := f.arrays
-	if f.model != "" {
-		read = f.ofModel
-	}
-	normal, rows, notes, err := read(c)
+	normal, scanned, notes, err := read(c, background, rows)
 	if err != nil {
 		return err
 	}
-	names := [2]string{"background", "activations"}
-	paths := [2]string{f.background, f.activations}
-	if f.model != "" {
-		names, paths = [2]string{"background-inputs", "inputs"}, [2]string{f.backgroundInputs, f.inputs}
-	}
 	b, err := scan.NewBackground(normal)
 	if err != nil {
-		return wrongFile(names[0], paths[0], err)
+		return wrongFile(background.flag, background.path, err)
 	}
-	r, err := b.Ranks(rows, tail)
+	r, err := b.Ranks(scanned, tail)
 	if err != nil {
-		return wrongFile(names[1], paths[1], err)
+		return wrongFile(rows.flag, rows.path, err)
 	}
 	return f.scan(c, r, o, notes)
 }
 
 // arrays reads activations from files.
-func (f *scanFlags) arrays(*cobra.Command) (background, rows [][]float32, notes []string, err error) {
-	if background, err = npy.ReadRows(f.background); err != nil {
-		return nil, nil, nil, wrongFile("background", f.background, err)
+func (f *scanFlags) arrays(_ *cobra.Command, background, rows input) (normal, scanned [][]float32, notes []string, err error) {
+	if normal, err = npy.ReadRows(background.path); err != nil {
+		return nil, nil, nil, wrongFile(background.flag, background.path, err)
 	}
-	if rows, err = npy.ReadRows(f.activations); err != nil {
-		return nil, nil, nil, wrongFile("activations", f.activations, err)
+	if scanned, err = npy.ReadRows(rows.path); err != nil {
+		return nil, nil, nil, wrongFile(rows.flag, rows.path, err)
 	}
-	return background, rows, nil, nil
+	return normal, scanned, nil, nil
 }
 
 // ofModel takes activations from a layer of a model.
-func (f *scanFlags) ofModel(c *cobra.Command) (background, rows [][]float32, notes []string, err error) {
+func (f *scanFlags) ofModel(c *cobra.Command, background, rows input) (normal, scanned [][]float32, notes []string, err error) {
 	o, err := f.modelFlags.options(c.Flags().Changed)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	var m *nets.Model
-	var a *nets.Activations
-	closing := func() {}
-	defer func() { closing() }()
-	take := func(flag, path string) ([][]float32, error) {
-		f.inputs = path
-		images, err := f.readImages()
-		if err != nil {
-			return nil, wrongFile(flag, path, err)
-		}
-		if m == nil {
-			o.InputShape = images.Shape().Dimensions[1:]
-			if m, err = onnx.Load(f.model, o); err != nil {
-				return nil, wrongFile("model", f.model, err)
-			}
-			e, err := openEngine(f.backend)
-			if err != nil {
-				return nil, err
-			}
-			closing = e.Close
-			if a, err = nets.NewActivations(e.Backend(), m, f.layer, f.batch); err != nil {
-				return nil, usagef("--layer %d: the model has layers 1 to %d", f.layer, len(m.Stages()))
-			}
-		}
-		if err := m.CheckImages(images); err != nil {
-			return nil, wrongFile(flag, path, err)
-		}
-		return a.Of(images)
-	}
-	inputs := f.inputs
-	defer func() { f.inputs = inputs }()
-	if background, err = take("background-inputs", f.backgroundInputs); err != nil {
+	ordinary, err := f.readImages(background.flag, background.path)
+	if err != nil {
 		return nil, nil, nil, err
 	}
-	if rows, err = take("inputs", inputs); err != nil {
+	m, err := f.load(o, ordinary, background.flag, background.path)
+	if err != nil {
 		return nil, nil, nil, err
 	}
-	return background, rows, m.Notes, nil
+	images, err := f.readImages(rows.flag, rows.path)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := checkImages(m, images, rows.flag, rows.path); err != nil {
+		return nil, nil, nil, err
+	}
+	e, err := openEngine(f.backend)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer e.Close()
+	a, err := nets.NewActivations(e.Backend(), m, f.layer, f.batch)
+	if err != nil {
+		return nil, nil, nil, usagef("--layer %d: the model has layers 1 to %d", f.layer, len(m.Stages()))
+	}
+	if normal, err = a.Of(ordinary); err != nil {
+		return nil, nil, nil, err
+	}
+	scanned, err = a.Of(images)
+	return normal, scanned, m.Notes, err
 }
 
 // single is the scan of one sample, as JSON has it.
@@ -252,11 +234,7 @@ func (f *scanFlags) scan(c *cobra.Command, r *scan.Ranks, o scan.Options, notes 
 		s.Group = &g
 	}
 	if f.out != "" {
-		text, err := json.MarshalIndent(s, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := renameio.WriteFile(f.out, append(text, '\n'), 0o644); err != nil {
+		if err := writeJSON(f.out, s); err != nil {
 			return err
 		}
 	}
@@ -271,15 +249,7 @@ const shown = 20
 
 func (s scanned) print(c *cobra.Command) error {
 	order := slices.Clone(s.Singles)
-	slices.SortStableFunc(order, func(a, b single) int {
-		switch {
-		case a.Score > b.Score:
-			return -1
-		case a.Score < b.Score:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(order, func(a, b single) int { return cmp.Compare(b.Score, a.Score) })
 	t := &report.Table{Title: "Samples least like the background",
 		Caption: fmt.Sprintf("%d samples of %d nodes; %s, %s tail, alpha up to %g.", s.Samples, s.Nodes, s.Score, s.Tail, s.AlphaMax),
 		Columns: []report.Column{{Name: "sample"}, {Name: "score", Format: "%.4g"}, {Name: "alpha", Format: "%.4g"}, {Name: "nodes"}}}

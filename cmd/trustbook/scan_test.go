@@ -122,6 +122,8 @@ func TestScanRefuses(t *testing.T) {
 		{args[:3], []string{"either --background and --activations"}},
 		{[]string{"scan", "--activations", "a.npy"}, []string{"--activations needs --background"}},
 		{with(args, "--out", "absent/scan.json"), []string{"no folder"}},
+		{with(args, "--out", "a.npy"), []string{"--out a.npy", "is the file of --activations"}},
+		{with(args, "--out", "b.npy"), []string{"--out b.npy", "is the file of --background"}},
 	} {
 		fails(t, dir, command(dir, c.args...), wrongUse, c.words...)
 	}
