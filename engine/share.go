@@ -24,6 +24,10 @@ type executables struct {
 	compiled, found int
 }
 
+func newExecutables() *executables {
+	return &executables{known: map[programKey]*executable{}, by: map[unsafe.Pointer]*executable{}}
+}
+
 type executable struct {
 	loaded unsafe.Pointer
 	key    programKey

@@ -8,7 +8,7 @@ import "C"
 import "unsafe"
 
 // shared are the executables of the plugin that share was called for.
-var shared = executables{known: map[programKey]*executable{}, by: map[unsafe.Pointer]*executable{}}
+var shared = newExecutables()
 
 // share returns a table of functions to use in place of a plugin's, so that its executables are shared: GoMLX has no place for
 // that, but PJRT's interface is a table, handed to go-xla by [pjrtAPI]. A second plugin of the process gets its own table back.

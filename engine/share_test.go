@@ -9,10 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func newExecutables() *executables {
-	return &executables{known: map[programKey]*executable{}, by: map[unsafe.Pointer]*executable{}}
-}
-
 // TestExecutablesAreDestroyedOnce plays random users of two clients: nobody gets an executable that was destroyed, or another
 // program's; each is destroyed once, after its last user or with its client, and no more than the limit lie idle.
 func TestExecutablesAreDestroyedOnce(t *testing.T) {

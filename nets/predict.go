@@ -70,7 +70,7 @@ func (p *Predictor) run(images *tensors.Tensor) ([][]float32, error) {
 	}
 	n := images.Shape().Dimensions[0]
 	size := len(flat) / n
-	logits := make([][]float32, 0, n)
+	all := make([][]float32, 0, n)
 	for from := 0; from < n; from += p.batch {
 		rows := min(p.batch, n-from)
 		padded := make([]float32, p.batch*size)
@@ -83,10 +83,10 @@ func (p *Predictor) run(images *tensors.Tensor) ([][]float32, error) {
 		if err != nil {
 			return nil, err
 		}
-		classes := len(values) / p.batch
-		logits = slices.AppendSeq(logits, slices.Chunk(values[:rows*classes], classes))
+		width := len(values) / p.batch
+		all = slices.AppendSeq(all, slices.Chunk(values[:rows*width], width))
 	}
-	return logits, nil
+	return all, nil
 }
 
 // Classes returns the class with the largest logit of each image, the first of equal ones. A logit that is NaN or

@@ -33,20 +33,19 @@ func Exact(r *Ranks, o Options) (Subset, error) {
 		e := bits.TrailingZeros32(i) // of a Gray code: one element changes
 		subset ^= 1 << e
 		x.toggle(e, subset&(1<<e) != 0)
-		if f := x.best(bits.OnesCount32(subset)); better(f.score, best.score) {
+		if f := x.best(bits.OnesCount32(subset)); f.score > best.score*rise {
 			best, bestSubset = f, subset
 		}
 	}
-	h := newHalf(r, o)
 	fixed := part{small, make([]bool, m), bits.OnesCount32(bestSubset)}
 	for e := range fixed.in {
 		fixed.in[e] = bestSubset&(1<<e) != 0
 	}
 	if best.score == 0 {
-		return h.subset(best, fixed, part{}), nil
+		return x.h.subset(best, fixed, part{}), nil
 	}
-	best = h.best(fixed, r.upTo(o.AlphaMax), 0) // once more, for its counts
-	return h.subset(best, fixed, h.take(fixed, best)), nil
+	best = x.h.best(fixed, r.upTo(o.AlphaMax), 0) // once more, for its counts
+	return x.h.subset(best, fixed, x.h.take(fixed, best)), nil
 }
 
 // exhaustive keeps the counts of the larger side while elements of the smaller come and go.

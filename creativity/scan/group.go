@@ -3,7 +3,6 @@ package scan
 import (
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 )
 
@@ -30,7 +29,7 @@ func Group(r *Ranks, o Options) (Subset, []Climb, error) {
 	subsets, climbs := make([]Subset, len(starts)), make([]Climb, len(starts))
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range min(len(starts), max(1, o.workers())) {
+	for range min(len(starts), o.Workers) {
 		workers.Go(func() {
 			h := newHalf(r, o)
 			for i := range next {
@@ -45,18 +44,11 @@ func Group(r *Ranks, o Options) (Subset, []Climb, error) {
 	workers.Wait()
 	best := 0
 	for i := range subsets {
-		if better(subsets[i].Score, subsets[best].Score) {
+		if subsets[i].Score > subsets[best].Score*rise {
 			best = i
 		}
 	}
 	return subsets[best], climbs, nil
-}
-
-func (o Options) workers() int {
-	if o.Workers == 0 {
-		return runtime.GOMAXPROCS(0)
-	}
-	return o.Workers
 }
 
 // start is where a climb begins.
@@ -105,34 +97,31 @@ func (h *half) climb(s start) (Subset, Climb) {
 	c := Climb{Start: s.name}
 	fixed := s.part()
 	if s.alpha > 0 {
-		low, _, g := h.turns(fixed, h.r.upTo(s.alpha), nil)
-		if g.score == 0 { // nothing lies so low
-			return Subset{Rows: []int{}, Nodes: []int{}}, c
+		low, _, f, _ := h.turns(fixed, h.r.upTo(s.alpha))
+		if f.score == 0 { // nothing lies so low
+			return h.subset(f, low, part{}), c
 		}
 		fixed = low
 	}
-	fixed, other, f := h.turns(fixed, h.r.upTo(h.o.AlphaMax), &c.Scores)
+	fixed, other, f, scores := h.turns(fixed, h.r.upTo(h.o.AlphaMax))
+	c.Scores = scores
 	return h.subset(f, fixed, other), c
 }
 
-// turns fixes one half and the other until the score does not rise. It returns the half that was fixed last, the other and
-// what was found.
-func (h *half) turns(fixed part, levels int, scores *[]float64) (part, part, found) {
-	f := h.best(fixed, levels, 0)
-	if scores != nil {
-		*scores = append(*scores, f.score)
-	}
+// turns fixes one half and the other until the score does not rise. It returns the half that was fixed last, the other, what
+// was found, and the score after each turn.
+func (h *half) turns(fixed part, levels int) (last, other part, f found, scores []float64) {
+	f = h.best(fixed, levels, 0)
+	scores = append(scores, f.score)
 	if f.score == 0 {
-		return fixed, part{}, f
+		return fixed, part{}, f, scores
 	}
-	other := h.take(fixed, f)
+	other = h.take(fixed, f)
 	for {
-		g := h.best(other, levels, f.score*(1+1e-12))
-		if scores != nil {
-			*scores = append(*scores, max(f.score, g.score))
-		}
+		g := h.best(other, levels, f.score*rise)
+		scores = append(scores, max(f.score, g.score))
 		if g.score == 0 {
-			return fixed, other, f
+			return fixed, other, f, scores
 		}
 		fixed, other, f = other, h.take(other, g), g
 	}

@@ -178,8 +178,8 @@ func (r *Ranks) Size() (samples, nodes int) { return r.rows, r.nodes }
 func newRanks(rows, nodes int, levels []float64, fill func(node int, level []uint32)) (*Ranks, error) {
 	r := &Ranks{rows: rows, nodes: nodes, levels: levels, bits: bits.Len(uint(nodes - 1))}
 	if r.bits+bits.Len(uint(rows-1)) > 32 {
-		return nil, fmt.Errorf("scan: %d samples of %d nodes are more than can be scanned at once: at most some four milliards, and less"+
-			" where they are no powers of two", rows, nodes)
+		return nil, fmt.Errorf("scan: %d samples of %d nodes are more than can be scanned at once: at most four billion p-values, fewer"+
+			" where the sizes are no powers of two", rows, nodes)
 	}
 	if len(levels) <= 1<<16 {
 		r.small = make([]uint16, rows*nodes)

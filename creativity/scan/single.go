@@ -3,6 +3,7 @@ package scan
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"sort"
 )
 
@@ -22,6 +23,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Starts == 0 {
 		o.Starts = 10
+	}
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	return o
 }
@@ -76,13 +80,11 @@ func singles[L uint16 | uint32](r *Ranks, o Options, level []L) []Subset {
 	for k := range one {
 		one[k] = o.Score.Value(1, 1, r.levels[k])
 	}
-	root := func(n int) float64 { return math.Sqrt(float64(n)) }
-	if o.Score == BerkJones {
-		root = func(n int) float64 { return float64(n) }
-	}
 	factor := make([]float64, r.nodes+1)
 	for n := range factor {
-		factor[n] = root(n)
+		if factor[n] = float64(n); o.Score != BerkJones {
+			factor[n] = math.Sqrt(factor[n])
+		}
 	}
 	all, count := make([]Subset, r.rows), make([]int32, len(r.levels))
 	for i := range all {
@@ -208,7 +210,8 @@ func (h *half) best(fixed part, levels int, floor float64) found {
 		if len(entries) == 0 {
 			continue
 		}
-		if before := best.score; h.sweep(&best, fixed.n, k, highest) > before {
+		before := best.score
+		if h.sweep(&best, fixed.n, k, highest); best.score > before {
 			copy(h.atBest[other], count)
 		}
 	}
@@ -221,7 +224,7 @@ func (h *half) best(fixed part, levels int, floor float64) found {
 // sweep tries the subsets of all elements with at least so many entries at a level or below. An element whose own share is
 // not above α adds nothing. A score is computed only where a bound on it, with e the excess over N·α, is above the best:
 // e²/(Nα(1-α)) is that of Berk-Jones, and the other two are exact.
-func (h *half) sweep(best *found, fixed, level int, highest int32) (score float64) {
+func (h *half) sweep(best *found, fixed, level int, highest int32) {
 	alpha := h.r.levels[level]
 	spread, bound := alpha*(1-alpha), best.score
 	switch h.o.Score {
@@ -252,7 +255,6 @@ func (h *half) sweep(best *found, fixed, level int, highest int32) (score float6
 			}
 		}
 	}
-	return best.score
 }
 
 // take is the part that best found last.
@@ -279,5 +281,5 @@ func (h *half) subset(f found, a, b part) Subset {
 	return Subset{Score: f.score, Alpha: h.r.levels[f.level], Rows: a.list(), Nodes: b.list()}
 }
 
-// better tells whether a score rises by more than rounding.
-func better(now, before float64) bool { return now > before+1e-12*math.Abs(before) }
+// rise is by what factor at least a score is above another: less is rounding.
+const rise = 1 + 1e-12
