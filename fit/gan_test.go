@@ -292,3 +292,25 @@ func TestAlternationErrors(t *testing.T) {
 		oneLine(t, err)
 	}
 }
+
+// An update descends with all networks that it trains, and leaves those alone that its loss only reads.
+func TestUpdateTrainsSeveral(t *testing.T) {
+	store := model.NewStore()
+	target, first, second := denseNet(t, store, "target", 1, 1, 2), denseNet(t, store, "first", 2, 1, 2), denseNet(t, store, "second", 3, 1, 2)
+	value := func(n *nets.Network) []float32 {
+		v, err := n.Weights()[0].Value()
+		require.NoError(t, err)
+		return tensors.MustCopyFlatData[float32](v)
+	}
+	want := value(target)
+	_, err := Alternation{Name: "pair", Key: "none", Store: store, Steps: 300, Updates: []Update{
+		{Name: "approach", Trains: []*nets.Network{first, second}, Rule: Rule{LearningRate: 0.05},
+			Loss: func(_ *model.Scope, g *Graph, _ []*Node) *Node {
+				at := func(n *nets.Network) *Node { return n.Weights()[0].NodeValue(g) }
+				return Add(ReduceAllSum(Square(Sub(at(first), at(target)))), ReduceAllSum(Square(Add(at(second), at(target)))))
+			}}}}.Train(t.Context(), testengine.Get(t), Options{})
+	require.NoError(t, err)
+	require.Equal(t, want, value(target))
+	require.InDeltaSlice(t, want, value(first), 0.02)
+	require.InDeltaSlice(t, []float32{-want[0], -want[1]}, value(second), 0.02)
+}

@@ -282,6 +282,11 @@ func TestKey(t *testing.T) {
 	frozen := mlp(t, 1)
 	frozen.WeightPaths = frozen.WeightPaths[1:]
 	other("what is trained", key(frozen, "xla:cpu", train, c))
+	for what, bounds := range map[string][2]float64{"lower bound": {-1, 1}, "upper bound": {0, 2}} {
+		bounded := mlp(t, 1)
+		bounded.Lower, bounded.Upper = bounds[0], bounds[1]
+		other(what, key(bounded, "xla:cpu", train, c))
+	}
 	other("backend", key(mlp(t, 1), "go", train, c))
 	other("images", key(mlp(t, 1), "xla:cpu", Data{Images: blobs(100, 3).Images, Labels: train.Labels}, c))
 	relabeled := Data{Images: train.Images, Labels: slices.Clone(train.Labels)}
@@ -298,6 +303,7 @@ func TestKey(t *testing.T) {
 		"warm-up":        func(c *Config) { c.WarmUpSteps++ },
 		"seed":           func(c *Config) { c.Seed++ },
 		"validation":     func(c *Config) { c.Validation = nil },
+		"stop":           func(c *Config) { c.StopLoss = 0.1 },
 		"epochs":         func(c *Config) { c.Phases = []Phase{{3, noisy()}, {2, CrossEntropy()}} },
 		"order of phase": func(c *Config) { c.Phases = []Phase{{2, CrossEntropy()}, {3, noisy()}} },
 		"loss":           func(c *Config) { c.Phases = []Phase{{2, Loss{"noisy 0.2", noisy().Build}}, {3, CrossEntropy()}} },

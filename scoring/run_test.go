@@ -199,3 +199,9 @@ func TestPartnersMatterLittle(t *testing.T) {
 		}
 	}
 }
+
+// TestKeys: the rest is in the keys of the networks.
+func TestKeys(t *testing.T) {
+	studytest.Keys(t, tiny(), Config.measuring, "Scale", "Dataset", "Seeds", "TrainSizes", "LabelNoise", "Widths", "Depths", "Dropouts",
+		"WeightDecays", "BatchSizes", "LearningRates", "Epochs", "StopLoss", "Random", "Angles", "RotationEpochs")
+}

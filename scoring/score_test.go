@@ -245,3 +245,21 @@ func FuzzReadCurve(f *testing.F) {
 		require.True(t, gi >= -1e-9 && gi <= 1+1e-9, gi)
 	})
 }
+
+// The measures of a network are its scores, each with the sign with which it grows with the gap: a good Gi-score is low, a
+// good Pal-score is high.
+func TestMeasures(t *testing.T) {
+	c := Curve{Magnitudes: []float64{0, 0.25, 0.5}, Accuracies: []float64{1, 0.8, 0.5}}
+	gi, err := GiScore(c, IdealPerfect)
+	require.NoError(t, err)
+	pal, err := PalScore(c, PalFractions{})
+	require.NoError(t, err)
+	all, err := Measured{Curves: map[string]Curve{"noise": c}, Baselines: map[string]float64{TrainingError: 0.125}}.Measures()
+	require.NoError(t, err)
+	require.Equal(t, map[string]float64{"Gi, noise": gi, "−Pal, noise": -pal, TrainingError: 0.125}, all)
+	better := Curve{Magnitudes: c.Magnitudes, Accuracies: []float64{1, 0.95, 0.9}}
+	good, err := Measured{Curves: map[string]Curve{"noise": better}}.Measures()
+	require.NoError(t, err)
+	require.Less(t, good["Gi, noise"], gi)
+	require.Less(t, good["−Pal, noise"], -pal)
+}

@@ -428,3 +428,64 @@ func TestLossesGolden(t *testing.T) {
 	}, [][][]float64{{{1}, {2}}, {{0}, {0}}}, [][][]float64{{{0}, {0}}, {{3}, {1}}})
 	require.InDeltaSlice(t, []float64{2.5, 5}, got[0], 1e-12)
 }
+
+// Both regularizers have the gradient of central differences along random directions: perturbed images, whose signs stay
+// the same this near, are held constant, and of TRADES both branches are differentiated.
+func TestRegularizerGradient(t *testing.T) {
+	m, err := NewMLP(MLP{Inputs: 6, Hidden: []int{8}, Out: 3, Box: Pixels})
+	require.NoError(t, err)
+	state, err := RNGStateFromSeed(3)
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(5, 6))
+	var parameters []*tensors.Tensor
+	for _, p := range m.Init(2) {
+		p := random(rng, append([]int{1}, p.Shape().Dimensions...)...)
+		tensors.MustMutableFlatData(p, func(flat []float64) {
+			for i := range flat {
+				flat[i] = 2*flat[i] - 1
+			}
+		})
+		parameters = append(parameters, p)
+	}
+	x, y := random(rng, 1, 4, 6), [][]int32{{0, 1, 2, 0}}
+	for _, regularizer := range []Regularizer{TRADES, AdversarialCE} {
+		exec, err := NewExec(testengine.Quick(t).Backend(), func(args []*Node) []*Node {
+			p, rest := args[:len(parameters)], args[len(parameters):]
+			o := &objective{model: m, method: Method{Epsilon: 0.1}.WithDefaults(), chance: &chance{rest[2]}}
+			value := o.adversarial(p, rest[0], rest[1])
+			if regularizer == TRADES {
+				value = o.trades(p, rest[0])
+			}
+			value = ReduceAllSum(value)
+			return append([]*Node{value}, Gradient(value, p...)...)
+		})
+		require.NoError(t, err)
+		at := func(p []*tensors.Tensor) (values [][]float64) {
+			out, err := exec.Call(append(anys(p), x, y, state)...)
+			require.NoError(t, err)
+			for _, o := range out {
+				values = append(values, tensors.MustCopyFlatData[float64](o))
+			}
+			return values
+		}
+		exact := at(parameters)
+		require.Positive(t, exact[0][0])
+		for range 5 {
+			const h = 1e-6
+			var sides [2][]*tensors.Tensor
+			along := 0.
+			for i, p := range parameters {
+				up := tensors.MustCopyFlatData[float64](p)
+				down := slices.Clone(up)
+				for k := range up {
+					d := rng.NormFloat64()
+					up[k], down[k], along = up[k]+h*d, down[k]-h*d, along+d*exact[1+i][k]
+				}
+				for side, values := range [][]float64{up, down} {
+					sides[side] = append(sides[side], tensors.FromFlatDataAndDimensions(values, p.Shape().Dimensions...))
+				}
+			}
+			require.InDelta(t, (at(sides[0])[0][0]-at(sides[1])[0][0])/(2*h), along, 1e-7, regularizer)
+		}
+	}
+}

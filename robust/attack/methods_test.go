@@ -287,6 +287,16 @@ func TestEarlyStop(t *testing.T) {
 	}
 }
 
+// The iterate after the last step counts: for an attack of one step it is the only one that moved.
+func TestEarlyStopLastStep(t *testing.T) {
+	v, p := perceptron(t, 48, 7)
+	p.Threat.Epsilon = 0.05
+	full := evaluate(t, v, attack.PGD{Steps: 1, NoRandom: true}, p)
+	early := evaluate(t, v, attack.PGD{Steps: 1, NoRandom: true, EarlyStop: true}, p)
+	require.Positive(t, full.SuccessRate)
+	require.Equal(t, full.Success, early.Success)
+}
+
 // TestSeeds: the same seed gives the same bytes, another seed another start; a random start moves even without steps'
 // help; batches of another size change nothing that has no random start.
 func TestSeeds(t *testing.T) {

@@ -102,6 +102,43 @@ func TestSquareLayouts(t *testing.T) {
 	}
 }
 
+// Which examples share a batch, and when solved ones leave it, changes nothing for those that stay.
+func TestSquareLanes(t *testing.T) {
+	m, p := convolutional(t, 24)
+	p.Threat = robust.Threat{Norm: robust.Linf, Epsilon: 0.026}
+	var outcomes []*robust.Outcome
+	for _, batch := range []int{3, 32} {
+		v, err := robust.NewVictim(testengine.Quick(t), m, batch)
+		require.NoError(t, err)
+		outcomes = append(outcomes, evaluate(t, v, attack.SquareAttack{Queries: 300}, p))
+	}
+	few, many := outcomes[0], outcomes[1]
+	require.Positive(t, few.SuccessRate, "nothing leaves a batch")
+	require.Equal(t, few.Success, many.Success)
+	require.Equal(t, few.Queries, many.Queries)
+	require.InDeltaSlice(t, tensors.MustCopyFlatData[float32](few.Perturbed), tensors.MustCopyFlatData[float32](many.Perturbed), 1e-5)
+}
+
+// A targeted search goes on until the target is met: those that fail have asked all their queries.
+func TestSquareTargets(t *testing.T) {
+	m, p := convolutional(t, 24)
+	v, err := robust.NewVictim(testengine.Quick(t), m, 16)
+	require.NoError(t, err)
+	for _, y := range p.Goal.Labels {
+		p.Goal.Targets = append(p.Goal.Targets, (y+1)%5)
+	}
+	p.Goal.Labels = nil
+	p.Threat = robust.Threat{Norm: robust.Linf, Epsilon: 0.1}
+	o := evaluate(t, v, attack.SquareAttack{Queries: 60}, p)
+	require.Positive(t, o.SuccessRate)
+	require.Less(t, o.SuccessRate, 1.0)
+	for i, success := range o.Success {
+		if !success {
+			require.EqualValues(t, 60, o.Queries[i])
+		}
+	}
+}
+
 // TestSquareQueries: standing examples cost Queries, solved ones fewer, and no gradient is asked for. The perturbation is made
 // of the corners of the ball, and of the whole budget in l2.
 func TestSquareQueries(t *testing.T) {

@@ -102,10 +102,14 @@ func (s *Study) piece(ctx context.Context, m Method, seed int64) (study.Piece[Me
 	if err != nil {
 		return p, err
 	}
-	measuring := s.Config // as far as a measurement depends on it
-	measuring.Seeds, measuring.Methods, measuring.Scale = nil, nil, ""
-	p.Key = "joint-" + fit.Hash(key, measuring)
+	p.Key = "joint-" + fit.Hash(key, s.Config.measuring())
 	return p, nil
+}
+
+// measuring is the part of a configuration that measurements depend on, for cache keys.
+func (c Config) measuring() Config {
+	c.Seeds, c.Methods, c.Scale = nil, nil, ""
+	return c
 }
 
 // plan returns an untrained network, its training examples and how to train it.

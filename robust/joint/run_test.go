@@ -86,3 +86,7 @@ func TestConfigValidate(t *testing.T) {
 	_, err = Run(t.Context(), testengine.Quick(t), c)
 	require.ErrorContains(t, err, "1000000000 training")
 }
+
+func TestKeys(t *testing.T) {
+	studytest.Keys(t, tiny(), func(c Config) any { return c.measuring() }, "Seeds", "Methods", "Scale")
+}

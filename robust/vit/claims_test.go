@@ -167,3 +167,17 @@ func TestNotMeasured(t *testing.T) {
 		require.Contains(t, c.Decide().Note, "smoke")
 	}
 }
+
+// An entry outside a list was not measured.
+func TestEntry(t *testing.T) {
+	list := []float64{0.25, 0.5}
+	for i, want := range list {
+		value, ok := entry(list, i)
+		require.True(t, ok)
+		require.Equal(t, want, value)
+	}
+	for _, i := range []int{-1, 2, 3} {
+		_, ok := entry(list, i)
+		require.False(t, ok, "entry %d", i)
+	}
+}

@@ -220,3 +220,7 @@ func wrongLabels(t *testing.T) string {
 	require.NoError(t, f.Close())
 	return path
 }
+
+func TestKeys(t *testing.T) {
+	studytest.Keys(t, tiny(), func(c Config) any { return c.measuring() }, "Seeds", "Models", "Scale", "Imported")
+}

@@ -115,9 +115,6 @@ func (s *Study) run(ctx context.Context) (*Result, error) {
 // pieces are the networks of a method, one a seed, to be trained together and measured one by one.
 func (s *Study) pieces(ctx context.Context, m Method, group int) (jobs []fit.Job, pieces []study.Piece[Measured], err error) {
 	c := s.Config
-	measuring := c // as far as a measurement depends on it
-	measuring.Seeds, measuring.Lambdas, measuring.Mus, measuring.Scale = nil, nil, nil, ""
-	measuring.GapMus, measuring.GapTrain, measuring.GapTest, measuring.GapEpochs, measuring.GapNoise = nil, 0, 0, 0, 0
 	for _, seed := range c.Seeds {
 		job, err := s.plan(m, seed)
 		if err != nil {
@@ -128,11 +125,18 @@ func (s *Study) pieces(ctx context.Context, m Method, group int) (jobs []fit.Job
 			return nil, nil, err
 		}
 		jobs = append(jobs, job)
-		pieces = append(pieces, study.Piece[Measured]{Name: study.Label(m.Name, seed), Key: "weights-" + fit.Hash(key, measuring), Group: group,
+		pieces = append(pieces, study.Piece[Measured]{Name: study.Label(m.Name, seed), Key: "weights-" + fit.Hash(key, c.measuring()), Group: group,
 			Tasks: 1 + 1/float64(len(c.Seeds)), // its own, and its share of the training
 			Do:    func() (Measured, error) { return s.Measure(ctx, job.Model, m.Name, seed) }})
 	}
 	return jobs, pieces, nil
+}
+
+// measuring is the part of a configuration that measurements depend on, for cache keys.
+func (c Config) measuring() Config {
+	c.Seeds, c.Lambdas, c.Mus, c.Scale = nil, nil, nil, ""
+	c.GapMus, c.GapTrain, c.GapTest, c.GapEpochs, c.GapNoise = nil, 0, 0, 0, 0
+	return c
 }
 
 // Train trains one network with a method, or finds it in Config.Dir.

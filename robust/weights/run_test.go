@@ -112,3 +112,27 @@ func TestConfigValidate(t *testing.T) {
 	_, err = Run(t.Context(), testengine.Get(t), c)
 	require.ErrorContains(t, err, `no data set "nothing"`)
 }
+
+func TestKeys(t *testing.T) {
+	studytest.Keys(t, tiny(), func(c Config) any { return c.measuring() }, "Seeds", "Lambdas", "Mus", "Scale", "GapMus", "GapTrain", "GapTest", "GapEpochs", "GapNoise")
+}
+
+// What is kept of the experiment on generalization depends on all its settings.
+func TestGapKeys(t *testing.T) {
+	keys := map[string]bool{}
+	for _, change := range []func(c *Config){
+		func(*Config) {}, func(c *Config) { c.GapTrain++ }, func(c *Config) { c.GapTest++ }, func(c *Config) { c.GapEpochs++ },
+		func(c *Config) { c.GapNoise += 0.1 }, func(c *Config) { c.Seeds = []int64{1, 3} },
+	} {
+		c := tiny().WithDefaults()
+		change(&c)
+		s, err := Open(t.Context(), testengine.Get(t), c)
+		require.NoError(t, err)
+		for _, mu := range c.GapMus {
+			piece, err := s.gap(t.Context(), mu)
+			require.NoError(t, err)
+			require.False(t, keys[piece.Key])
+			keys[piece.Key] = true
+		}
+	}
+}
