@@ -147,6 +147,15 @@ func (b *builder) normal(scope, name string, deviation float64, shape ...int) st
 	return b.add(scope, name, tensors.FromFlatDataAndDimensions(values, shape...))
 }
 
+// uniform adds a variable with values between ±1/√inputs, as PyTorch's layers begin.
+func (b *builder) uniform(scope, name string, inputs int, shape ...int) string {
+	bound, values := 1/math.Sqrt(float64(inputs)), make([]float32, product(shape))
+	for i := range values {
+		values[i] = float32(bound * (2*b.rng.Float64() - 1))
+	}
+	return b.add(scope, name, tensors.FromFlatDataAndDimensions(values, shape...))
+}
+
 func (b *builder) bias(scope string, size int) string {
 	return b.vector(scope, "biases", make([]float32, size))
 }

@@ -13,9 +13,8 @@ import (
 // Predictor runs a model on any number of images in batches of one size: compiled once, run many. It reads the model's
 // weights anew at each call.
 type Predictor struct {
-	m     *Model
-	exec  *model.Exec
-	batch int
+	m *Model
+	batched
 }
 
 // NewPredictor compiles nothing yet; batch 0 means 128.
@@ -24,17 +23,8 @@ func NewPredictor(backend compute.Backend, m *Model, batch int) (*Predictor, err
 }
 
 func newPredictor(backend compute.Backend, m *Model, batch int, run func(*model.Scope, *graph.Node) *graph.Node) (*Predictor, error) {
-	if batch < 0 {
-		return nil, errors.Errorf("nets: batch size %d: must be > 0", batch)
-	}
-	if batch == 0 {
-		batch = 128
-	}
-	exec, err := model.NewExec(backend, m.Store, run)
-	if err != nil {
-		return nil, errors.WithMessagef(err, "nets: predictor of %s", m.Name)
-	}
-	return &Predictor{m: m, exec: exec, batch: batch}, nil
+	b, err := newBatched(backend, &m.Network, m.InputShape, batch, run)
+	return &Predictor{m, b}, err
 }
 
 // Logits returns [n][classes] for images [n, InputShape...].
@@ -68,22 +58,47 @@ func (p *Predictor) run(images *tensors.Tensor) ([][]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := images.Shape().Dimensions[0]
-	size := len(flat) / n
+	return p.rows(flat)
+}
+
+// batched runs a graph on examples in batches of one size.
+type batched struct {
+	name  string
+	shape []int // of one example
+	exec  *model.Exec
+	batch int
+}
+
+// newBatched compiles nothing yet; batch 0 means 128.
+func newBatched(backend compute.Backend, n *Network, shape []int, batch int, run func(*model.Scope, *graph.Node) *graph.Node) (batched, error) {
+	if batch < 0 {
+		return batched{}, errors.Errorf("nets: batch size %d: must be > 0", batch)
+	}
+	if batch == 0 {
+		batch = 128
+	}
+	exec, err := model.NewExec(backend, n.Store, run)
+	return batched{n.Name, shape, exec, batch}, errors.WithMessagef(err, "nets: predictor of %s", n.Name)
+}
+
+// rows returns what the graph makes of each example, in a row.
+func (b batched) rows(flat []float32) ([][]float32, error) {
+	size := product(b.shape)
+	n := len(flat) / size
 	all := make([][]float32, 0, n)
-	for from := 0; from < n; from += p.batch {
-		rows := min(p.batch, n-from)
-		padded := make([]float32, p.batch*size)
+	for from := 0; from < n; from += b.batch {
+		rows := min(b.batch, n-from)
+		padded := make([]float32, b.batch*size)
 		copy(padded, flat[from*size:(from+rows)*size])
-		out, err := p.exec.Call(tensors.FromFlatDataAndDimensions(padded, append([]int{p.batch}, p.m.InputShape...)...))
+		out, err := b.exec.Call(tensors.FromFlatDataAndDimensions(padded, append([]int{b.batch}, b.shape...)...))
 		if err != nil {
-			return nil, errors.WithMessagef(err, "nets: running %s", p.m.Name)
+			return nil, errors.WithMessagef(err, "nets: running %s", b.name)
 		}
 		values, err := tensors.CopyFlatData[float32](out[0])
 		if err != nil {
 			return nil, err
 		}
-		width := len(values) / p.batch
+		width := len(values) / b.batch
 		all = slices.AppendSeq(all, slices.Chunk(values[:rows*width], width))
 	}
 	return all, nil

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/trustbook/trustbook/creativity"
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fewshot/maml"
 	"github.com/trustbook/trustbook/report"
@@ -73,6 +74,8 @@ var papers = []paper{
 		scoring.AtScale, scoring.Run, knownData),
 	of("2102.10454", "fewshot/maml", "On Fast Adversarial Robustness Adaptation in Model-Agnostic Meta-Learning", "fewshot_maml.ipynb",
 		maml.AtScale, maml.Run, anyData),
+	of("2104.00479", "creativity", "Towards Creativity Characterization of Generative Models via Group-Based Subset Scanning",
+		"creativity_scan.ipynb", creativity.AtScale, creativity.Run, knownData),
 }
 
 func findPaper(name string) (paper, error) {
