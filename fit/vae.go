@@ -32,6 +32,9 @@ const VAELoss = "negative ELBO"
 // alternation is the training of an autoencoder.
 func (c VAEConfig) alternation(v *nets.VAE, images Data) (Alternation, error) {
 	c = c.withDefaults()
+	if err := v.CheckImages(images.Images); err != nil {
+		return Alternation{}, err
+	}
 	sum, err := images.sum()
 	if err != nil {
 		return Alternation{}, err
@@ -39,9 +42,6 @@ func (c VAEConfig) alternation(v *nets.VAE, images Data) (Alternation, error) {
 	batches, err := Batches(images.Images, c.BatchSize, c.Seed)
 	if err != nil {
 		return Alternation{}, err
-	}
-	if c.Epochs < 0 {
-		return Alternation{}, errors.Errorf("Epochs = %d: must be at least 1", c.Epochs)
 	}
 	each := images.Images.Shape().Dimensions[0] / c.BatchSize
 	return Alternation{Name: v.Name, Key: sum, Store: v.Store, Steps: c.Epochs * each, Every: each, Seed: c.Seed,

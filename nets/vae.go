@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/pkg/errors"
 )
@@ -164,6 +165,12 @@ func (l *layering) decoder(c VAEConfig) {
 		l.convolution(LayerLogits, ActNone, c.Input[2], false)
 	}
 	l.add(LayerPixels, c.Input, func(_ *model.Scope, x *Node) *Node { return Sigmoid(x) })
+}
+
+// CheckImages reports images that the network cannot take: not float32 [n, InputShape...], none at all, or values that are
+// not finite or outside 0 to 1, which are no probabilities.
+func (v *VAE) CheckImages(images *tensors.Tensor) error {
+	return (&Model{Network: v.Network, InputShape: v.InputShape, Lower: 0, Upper: 1}).CheckImages(images)
 }
 
 // Between builds the chain from the output of one layer to that of another; from "" takes images. It also returns the shapes
