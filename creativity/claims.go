@@ -33,7 +33,7 @@ func (r *Result) Claims() []report.Claim {
 	controls := []report.Test{learned, quiet}
 	claims := []report.Claim{
 		{
-			Sentence: "Group-based subset scanning quantifies, detects and characterises creative processes by a subset of anomalous " +
+			Sentence: "Group-based subset scanning quantifies, detects and characterizes creative processes by a subset of anomalous " +
 				"node activations in the hidden layers of generative models.",
 			Parts: []report.ClaimPart{
 				{
@@ -41,10 +41,11 @@ func (r *Result) Claims() []report.Claim {
 					Test: r.test(judgedMode, "detection (AUC) of groups of which half is decoded creatively", groupAUC(ChangedLayer, half),
 						report.Above, 0.5),
 					Ours: "0.5 is chance", Controls: controls,
-					Beside: append(r.each("the same", groupAUC(ChangedLayer, half)), r.each("of groups of which a tenth is", groupAUC(ChangedLayer, tenth))...),
+					Beside: append(r.each("the same", groupAUC(ChangedLayer, half)),
+						r.each("of groups of which a tenth is", groupAUC(ChangedLayer, tenth))...),
 				},
 				{
-					Statement: "characterises them by a subset of nodes",
+					Statement: "characterizes them by a subset of nodes",
 					Test: r.test(judgedMode, "share of the nodes found that were changed, minus the share of all nodes that were", r.nodesFound,
 						report.Above, 0),
 					Controls: controls,
@@ -155,7 +156,8 @@ func (r *Result) nodesFound(m Measured) (float64, bool) {
 }
 
 func (r *Result) test(method, what string, of number, relation report.Relation, threshold float64) report.Test {
-	return report.Test{What: fmt.Sprintf("%s, %s", what, method), Values: study.Values(r.For(method), of), Relation: relation, Threshold: threshold}
+	return report.Test{What: fmt.Sprintf("%s, %s", what, method), Values: study.Values(r.For(method), of),
+		Relation: relation, Threshold: threshold}
 }
 
 // each are the same number of the other methods of the run, for numbers that are shown beside.
@@ -170,15 +172,13 @@ func (r *Result) each(what string, of number) (tests []report.Test) {
 
 // better is the part of the claim on spaces for one way to detect.
 func (r *Result) better(how string, of func(Space) number, controls []report.Test) report.ClaimPart {
-	minus := func(method string, other Space) []float64 {
-		return study.Minus(study.Values(r.For(method), of(ChangedLayer)), study.Values(r.For(method), of(other)))
-	}
 	test := func(method string, other Space, relation report.Relation) report.Test {
-		return report.Test{What: fmt.Sprintf("detection in the changed layer minus in %s, %s", other, method), Values: minus(method, other), Relation: relation}
+		return report.Test{What: fmt.Sprintf("detection in the changed layer minus in %s, %s", other, method), Relation: relation,
+			Values: study.Minus(study.Values(r.For(method), of(ChangedLayer)), study.Values(r.For(method), of(other)))}
 	}
 	ceiling := r.test(judgedMode, "detection in pixels: where they tell all, nothing can be better", of(Pixels), report.AtMost, 0.99)
-	part := report.ClaimPart{Statement: how, Test: test(judgedMode, Pixels, report.Above), Controls: append([]report.Test{ceiling}, controls...),
-		Beside: []report.Test{test(judgedMode, RawPixels, "")}}
+	part := report.ClaimPart{Statement: how, Test: test(judgedMode, Pixels, report.Above),
+		Controls: append([]report.Test{ceiling}, controls...), Beside: []report.Test{test(judgedMode, RawPixels, "")}}
 	for _, method := range r.Config.Methods {
 		if method != judgedMode && method != Unchanged {
 			part.Beside = append(part.Beside, test(method, Pixels, ""))

@@ -29,7 +29,8 @@ func synthetic(of map[string]traits, bound float64) *Result {
 				}
 				creative, precision := x.creative-e, x.precision-e
 				for _, tail := range []scan.Tail{scan.Two, scan.Upper} {
-					s := Scan{Space: space, Score: c.Scores[0], Tail: tail.String(), Single: scan.Area{AUC: auc - e}, Larger: x.larger - e, LargerIfCreative: &creative}
+					s := Scan{Space: space, Score: c.Scores[0], Tail: tail.String(), Single: scan.Area{AUC: auc - e}, Larger: x.larger - e,
+						LargerIfCreative: &creative}
 					for _, share := range c.Shares {
 						s.Groups = append(s.Groups, Group{Share: share, Area: scan.Area{AUC: auc - e}, NodePrecision: &precision, NodeRecall: &precision})
 					}

@@ -21,7 +21,8 @@ type Config struct {
 	Seeds   []int64  `json:"seeds"`   // zero: 1, 2, 3, 4, 5
 	Methods []string `json:"methods"` // names of Methods; zero: LowActive10, LowActive20, HighOff10, Unchanged
 
-	Hidden    []int `json:"hidden"`     // of the encoder and, the other way round, of the decoder, whose second layer is changed; zero: 400, 400
+	// Hidden are the widths of the encoder and, the other way round, of the decoder, whose second layer is changed; zero: 400, 400
+	Hidden    []int `json:"hidden"`
 	Latent    int   `json:"latent"`     // zero: 20
 	Epochs    int   `json:"epochs"`     // zero: 15
 	BatchSize int   `json:"batch_size"` // zero: 128

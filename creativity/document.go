@@ -14,29 +14,39 @@ func (r *Result) Document() *report.Document {
 	c := r.Config
 	return &report.Document{
 		Title: "Creative decoding, found by subset scanning",
-		Subtitle: "Celia Cintas, Payel Das, Brian Quanz, Skyler Speakman, Victor Akinwande, Pin-Yu Chen: *Towards creativity characterization of " +
+		Subtitle: "Celia Cintas, Payel Das, Brian Quanz, Skyler Speakman, Victor Akinwande, Pin-Yu Chen: *Towards creativity " +
+			"characterization of " +
 			"generative models via group-based subset scanning*, SDG workshop, ICLR 2021, [arXiv 2104.00479](https://arxiv.org/abs/2104.00479)",
-		Lead: report.Textf("A decoder can be made to paint what it was not trained to, by having nodes work together that rarely do. The paper asks "+
-			"whether such images can be recognized by the nodes of a hidden layer that behave unlike they do for training images, and whether these tell "+
-			"more than the pixels. Here %d autoencoders decode %d test images as ever and as many others in %d modes, on %s.\n\nThe paper's abstract and "+
-			"poster could be read, not its text, and of the creative decoder abstracts only: the modes are our operationalization. That a change of a layer "+
-			"shows in that layer is half by construction; the layer before it, which no mode can move, and samples decoded as ever are the controls.",
+		Lead: report.Textf("A decoder can be made to paint what it was not trained to, by having nodes work together that rarely "+
+			"do. The paper asks "+
+			"whether such images can be recognized by the nodes of a hidden layer that behave unlike they do for training images, and "+
+			"whether these tell "+
+			"more than the pixels. Here %d autoencoders decode %d test images as ever and as many others in %d modes, on %s.\n\nThe "+
+			"paper's abstract and "+
+			"poster could be read, not its text, and of the creative decoder abstracts only: the modes are our operationalization. "+
+			"That a change of a layer "+
+			"shows in that layer is half by construction; the layer before it, which no mode can move, and samples decoded as ever "+
+			"are the controls.",
 			len(c.Seeds), c.Samples, len(c.Methods), r.Data),
 		Keys:   r.keys(),
 		Claims: r.Claims(),
 		Sections: []report.Section{
 			{Title: "What is decoded", Parts: []report.Part{
-				report.Text("An autoencoder is trained on images. In the second hidden layer of its decoder, nodes are ordered by how often they are active " +
+				report.Text("An autoencoder is trained on images. In the second hidden layer of its decoder, nodes are ordered by how " +
+					"often they are active " +
 					"in training images, and a mode changes some of them."),
 				r.Samples(), r.MethodTable(), r.LabelTable()}},
 			{Title: "Detection", Parts: []report.Part{
-				report.Text("The activation of a node in a sample becomes an empirical p-value against its activations in training images. In any subset of " +
+				report.Text("The activation of a node in a sample becomes an empirical p-value against its activations in training " +
+					"images. In any subset of " +
 					"nodes and samples, about a share α of such p-values should be at most α; a subset scores by how many more there are,"),
 				report.Formula("F = max_{α} (N_{α} − N α) / √N,"),
-				report.Text("with N p-values of which N_{α} are at most α. A scan finds the subset with the highest score: of nodes for one sample, exactly; of " +
+				report.Text("with N p-values of which N_{α} are at most α. A scan finds the subset with the highest score: of nodes for " +
+					"one sample, exactly; of " +
 					"nodes and samples for a group, by turns. Groups that are compared have one size: larger ones score higher by themselves."),
 				r.ScoreFigure(), r.DetectionFigure(), r.DetectionTable(), r.ShareFigure()}},
-			{Title: "How many nodes, and which", Parts: []report.Part{r.SubsetFigure(), r.SubsetTable(), r.NodeFigure(), r.PointFigure(), r.NodeTable()}},
+			{Title: "How many nodes, and which", Parts: []report.Part{
+				r.SubsetFigure(), r.SubsetTable(), r.NodeFigure(), r.PointFigure(), r.NodeTable()}},
 			{Title: "Every number", Parts: []report.Part{r.EveryTable()}},
 		},
 		Settings: []report.Setting{

@@ -94,7 +94,8 @@ func (r *Result) DetectionFigure() *report.Figure {
 		names = append(names, string(s))
 	}
 	f := &report.Figure{Title: "Detection by space", Columns: 1, PanelHeight: 2.6,
-		Caption: "The line is chance. Below it samples of the mode have lower scores than normal ones: they are told apart as well, in the other direction."}
+		Caption: "The line is chance. Below it samples of the mode have lower scores than normal ones: they are told apart as " +
+			"well, in the other direction."}
 	axis := report.Axis{Label: "AUC", Min: 0, Max: 1}
 	chance := report.Level{Name: "chance", At: 0.5}
 	f.Panels = append(f.Panels, report.Panel{Title: "single samples", Y: axis,
@@ -149,7 +150,8 @@ func (r *Result) SubsetFigure() *report.Figure {
 // NodeFigure shows how often each node is found in normal samples and in those of a mode.
 func (r *Result) NodeFigure() *report.Figure {
 	return &report.Figure{Title: "Which nodes the scans highlight", Columns: 2,
-		Caption: "Each point is a node of the changed layer: the share of normal samples, and of samples of the mode, in whose subset it is. First seed.",
+		Caption: "Each point is a node of the changed layer: the share of normal samples, and of samples of the mode, in whose " +
+			"subset it is. First seed.",
 		Panels: r.panels(func(l Look) report.Panel {
 			return report.Panel{X: report.Axis{Label: "as ever", Max: 1}, Y: report.Axis{Label: "in the mode", Max: 1},
 				Marks: []report.Mark{report.Points{Name: "node", X: l.NormalNodes, Y: l.ModeNodes}, report.Diagonal{Name: "equally often"}}}

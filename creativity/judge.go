@@ -28,7 +28,8 @@ const judgeBatch = 100
 // novelShare is the share of normal decodings that count as novel.
 const novelShare = 0.05
 
-func newJudge(e *engine.Engine, classes *nets.Predictor, train [][]float32, shape []int, neighbors int, normal [][]float32) (*judge, error) {
+func newJudge(e *engine.Engine, classes *nets.Predictor, train [][]float32, shape []int, neighbors int,
+	normal [][]float32) (*judge, error) {
 	size := len(train[0])
 	j := &judge{classes: classes, shape: shape, neighbors: neighbors,
 		train: tensors.FromFlatDataAndDimensions(slices.Concat(train...), len(train), size)}

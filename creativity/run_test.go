@@ -16,8 +16,8 @@ import (
 // tiny is smaller than the smoke scale, on generated glyphs, which need no files.
 func tiny() Config {
 	return Config{Scale: "tiny", Dataset: "glyphs", Train: 200, Seeds: []int64{1, 2}, Methods: []string{LowActive10, Unchanged},
-		Hidden: []int{40, 20}, Latent: 4, Epochs: 2, BatchSize: 50, Background: 80, Samples: 60, Group: 20, Shares: []float64{0.5}, Runs: 3, Starts: 2,
-		Compared: 20, Permutations: 19}
+		Hidden: []int{40, 20}, Latent: 4, Epochs: 2, BatchSize: 50, Background: 80, Samples: 60, Group: 20, Shares: []float64{0.5}, Runs: 3,
+		Starts: 2, Compared: 20, Permutations: 19}
 }
 
 // TestRepeats: the same bytes, however a run came to its result; and what must hold of any result.

@@ -27,7 +27,8 @@ func (r *Result) cell(method string, of number) any {
 func (r *Result) DetectionTable() *report.Table {
 	t := &report.Table{
 		Title: "Detection",
-		Caption: fmt.Sprintf("Area under the curve that separates scores of samples decoded in a mode from scores of those decoded as ever; 0.5 "+
+		Caption: fmt.Sprintf("Area under the curve that separates scores of samples decoded in a mode from scores of those decoded "+
+			"as ever; 0.5 "+
 			"is chance, below it the mode's samples have the lower scores. Single samples, and groups of %d of which a share is of the mode. %s.",
 			r.Config.Group, scanned(judgedScore, judgedTail)),
 		Columns: []report.Column{{Name: "mode"}, {Name: "space"}, {Name: "single", Format: "%.2f"}},
@@ -54,7 +55,8 @@ func scanned(score, tail string) string {
 // SubsetTable shows how many nodes of the changed layer the scans of single samples find.
 func (r *Result) SubsetTable() *report.Table {
 	t := &report.Table{Title: "Sizes of subsets",
-		Caption: "Nodes of the changed layer that the scan of a single sample finds, and how likely a sample of the mode has more than a normal one. " +
+		Caption: "Nodes of the changed layer that the scan of a single sample finds, and how likely a sample of the mode has more " +
+			"than a normal one. " +
 			judgedScore + ".",
 		Columns: []report.Column{{Name: "mode"}, {Name: "tail"}, {Name: "normal", Format: "%.0f"}, {Name: "mode's", Format: "%.0f"},
 			{Name: "larger", Format: "%.2f"}, {Name: "larger if creative", Format: "%.2f"}}}
@@ -88,11 +90,14 @@ func (r *Result) scanned() bool {
 // NodeTable compares which nodes are highlighted.
 func (r *Result) NodeTable() *report.Table {
 	t := &report.Table{Title: "Highlighted nodes",
-		Caption: fmt.Sprintf("Mean Jaccard index of the nodes that scans find in two samples, of %d of each kind; the permutation test's p-value (largest "+
-			"over the seeds) that both kinds have the same frequencies; and, in groups of which half is of the mode, how many of the nodes found were "+
+		Caption: fmt.Sprintf("Mean Jaccard index of the nodes that scans find in two samples, of %d of each kind; the permutation "+
+			"test's p-value (largest "+
+			"over the seeds) that both kinds have the same frequencies; and, in groups of which half is of the mode, how many of the "+
+			"nodes found were "+
 			"changed, and how many of those changed were found.", r.Config.Compared),
 		Columns: []report.Column{{Name: "mode"}, {Name: "both normal", Format: "%.3f"}, {Name: "both of the mode", Format: "%.3f"},
-			{Name: "one of each", Format: "%.3f"}, {Name: "p", Format: "%.3f"}, {Name: "precision", Percent: true}, {Name: "recall", Percent: true}}}
+			{Name: "one of each", Format: "%.3f"}, {Name: "p", Format: "%.3f"}, {Name: "precision", Percent: true},
+			{Name: "recall", Percent: true}}}
 	for _, method := range r.Config.Methods {
 		all := r.For(method)
 		if len(all) == 0 {
@@ -107,10 +112,12 @@ func (r *Result) NodeTable() *report.Table {
 				return optional(m.Scan(ChangedLayer, judgedScore, judgedTail).Group(half), of)
 			}
 		}
-		t.Rows = append(t.Rows, []any{method, r.cell(method, always(func(m Measured) float64 { return m.Nodes.Normal })),
-			r.cell(method, always(func(m Measured) float64 { return m.Nodes.Mode })),
-			r.cell(method, always(func(m Measured) float64 { return m.Nodes.Between })), p,
-			r.cell(method, found(func(g *Group) *float64 { return g.NodePrecision })), r.cell(method, found(func(g *Group) *float64 { return g.NodeRecall }))})
+		of := func(value func(n Nodes) float64) any {
+			return r.cell(method, always(func(m Measured) float64 { return value(m.Nodes) }))
+		}
+		t.Rows = append(t.Rows, []any{method, of(func(n Nodes) float64 { return n.Normal }), of(func(n Nodes) float64 { return n.Mode }),
+			of(func(n Nodes) float64 { return n.Between }), p, found(func(g *Group) *float64 { return g.NodePrecision }),
+			found(func(g *Group) *float64 { return g.NodeRecall })})
 	}
 	return t
 }
@@ -118,12 +125,15 @@ func (r *Result) NodeTable() *report.Table {
 // LabelTable shows how many samples of each mode count as novel and valuable.
 func (r *Result) LabelTable() *report.Table {
 	t := &report.Table{Title: "Novel and valuable",
-		Caption: fmt.Sprintf("Novel: farther from the %d nearest training images than 95 %% of normal decodings. Valuable: a classifier is more than "+
+		Caption: fmt.Sprintf("Novel: farther from the %d nearest training images than 95 %% of normal decodings. Valuable: a "+
+			"classifier is more than "+
 			"half sure of a class. These labels stand in for those of the paper's nine evaluators.", r.Config.Neighbors),
-		Columns: []report.Column{{Name: "mode"}, {Name: "novel", Percent: true}, {Name: "valuable", Percent: true}, {Name: "both", Percent: true}}}
+		Columns: []report.Column{{Name: "mode"}, {Name: "novel", Percent: true}, {Name: "valuable", Percent: true},
+			{Name: "both", Percent: true}}}
 	for _, method := range r.Config.Methods {
-		t.Rows = append(t.Rows, []any{method, r.cell(method, always(func(m Measured) float64 { return m.Novel })),
-			r.cell(method, always(func(m Measured) float64 { return m.Valuable })), r.cell(method, always(func(m Measured) float64 { return m.Creative }))})
+		of := func(value func(m Measured) float64) any { return r.cell(method, always(value)) }
+		t.Rows = append(t.Rows, []any{method, of(func(m Measured) float64 { return m.Novel }),
+			of(func(m Measured) float64 { return m.Valuable }), of(func(m Measured) float64 { return m.Creative })})
 	}
 	return t
 }
@@ -149,8 +159,9 @@ func (r *Result) EveryTable() *report.Table {
 				of := func(value func(*Group) float64) float64 {
 					return mean(method, always(func(m Measured) float64 { return value(at(m).Group(g.Share)) }))
 				}
-				t.Rows = append(t.Rows, append(row[:len(row):len(row)], fmt.Sprintf("%g%%", 100*g.Share), of(func(g *Group) float64 { return g.Area.AUC }),
-					of(func(g *Group) float64 { return g.RowPrecision }), of(func(g *Group) float64 { return g.RowRecall })))
+				t.Rows = append(t.Rows, append(row[:len(row):len(row)], fmt.Sprintf("%g%%", 100*g.Share),
+					of(func(g *Group) float64 { return g.Area.AUC }), of(func(g *Group) float64 { return g.RowPrecision }),
+					of(func(g *Group) float64 { return g.RowRecall })))
 			}
 		}
 	}

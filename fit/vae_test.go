@@ -49,7 +49,8 @@ func TestVAELearns(t *testing.T) {
 	for _, channels := range [][]int{nil, {8}} {
 		v := autoencoder(t, channels...)
 		images := strokes(600, 1)
-		losses, err := TrainVAE(t.Context(), testengine.Get(t), v, images, VAEConfig{Epochs: 60, BatchSize: 50, Rule: Rule{LearningRate: 5e-3}, Seed: 1}, Options{})
+		c := VAEConfig{Epochs: 60, BatchSize: 50, Rule: Rule{LearningRate: 5e-3}, Seed: 1}
+		losses, err := TrainVAE(t.Context(), testengine.Get(t), v, images, c, Options{})
 		require.NoError(t, err)
 		require.Len(t, losses[VAELoss], 60)
 		last := losses[VAELoss][59]
@@ -106,12 +107,14 @@ func TestVAEResumes(t *testing.T) {
 	require.Equal(t, values(want), values(v))
 
 	keys := map[string]bool{}
-	for _, k := range []struct {
-		images Data
-		c      VAEConfig
-	}{{images, c}, {strokes(100, 2), c}, {images, VAEConfig{Epochs: 4, BatchSize: 30, Seed: 2}}, {images, VAEConfig{Epochs: 3, BatchSize: 20, Seed: 2}},
-		{images, VAEConfig{Epochs: 3, BatchSize: 30, Seed: 3}}, {images, VAEConfig{Epochs: 3, BatchSize: 30, Seed: 2, Rule: Rule{LearningRate: 0.1}}}} {
-		key, err := VAEKey(e, autoencoder(t), k.images, k.c)
+	for _, change := range []func(images *Data, c *VAEConfig){
+		func(*Data, *VAEConfig) {}, func(images *Data, _ *VAEConfig) { *images = strokes(100, 2) }, func(_ *Data, c *VAEConfig) { c.Epochs++ },
+		func(_ *Data, c *VAEConfig) { c.BatchSize++ }, func(_ *Data, c *VAEConfig) { c.Seed++ },
+		func(_ *Data, c *VAEConfig) { c.Rule.LearningRate = 0.1 },
+	} {
+		images, c := images, c
+		change(&images, &c)
+		key, err := VAEKey(e, autoencoder(t), images, c)
 		require.NoError(t, err)
 		require.False(t, keys[key])
 		keys[key] = true

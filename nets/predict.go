@@ -70,7 +70,8 @@ type batched struct {
 }
 
 // newBatched compiles nothing yet; batch 0 means 128.
-func newBatched(backend compute.Backend, n *Network, shape []int, batch int, run func(*model.Scope, *graph.Node) *graph.Node) (batched, error) {
+func newBatched(backend compute.Backend, n *Network, shape []int, batch int,
+	run func(*model.Scope, *graph.Node) *graph.Node) (batched, error) {
 	if batch < 0 {
 		return batched{}, errors.Errorf("nets: batch size %d: must be > 0", batch)
 	}

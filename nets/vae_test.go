@@ -199,7 +199,8 @@ func TestVAEErrors(t *testing.T) {
 	}
 	v := vaes(t)["dense"]
 	b := testengine.Quick(t).Backend()
-	for _, names := range [][2]string{{"", "decoder 9"}, {"decoder 9", nets.LayerPixels}, {"decoder 2", "decoder 1"}, {"decoder 1", "decoder 1"}} {
+	for _, names := range [][2]string{{"", "decoder 9"}, {"decoder 9", nets.LayerPixels}, {"decoder 2", "decoder 1"},
+		{"decoder 1", "decoder 1"}} {
 		_, err := nets.NewPart(b, v, names[0], names[1], 0)
 		require.ErrorContains(t, err, "want two of encoder 1, encoder 2, posterior, latent, decoder 1, decoder 2, logits, pixels, in this order")
 	}
