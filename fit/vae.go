@@ -44,7 +44,7 @@ func (c VAEConfig) alternation(v *nets.VAE, images Data) (Alternation, error) {
 		return Alternation{}, err
 	}
 	each := images.Images.Shape().Dimensions[0] / c.BatchSize
-	return Alternation{Name: v.Name, Key: sum, Store: v.Store, Steps: c.Epochs * each, Every: each, Seed: c.Seed,
+	return Alternation{Name: v.Name, Key: Hash(sum, c.BatchSize), Store: v.Store, Steps: c.Epochs * each, Every: each, Seed: c.Seed,
 		Updates: []Update{{Name: VAELoss, Trains: []*nets.Network{&v.Network}, Rule: c.Rule, Batch: batches,
 			Loss: func(scope *model.Scope, _ *Graph, batch []*Node) *Node {
 				reconstruction, divergence := v.NegativeELBO(scope, batch[0])
