@@ -2,6 +2,7 @@ package creativity
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/trustbook/trustbook/creativity/scan"
 	"github.com/trustbook/trustbook/report"
@@ -15,10 +16,25 @@ const paperID = "2104.00479"
 // directions.
 const judgedMode = LowActive10
 
-var (
-	judgedScore = scan.KolmogorovSmirnov.String()
-	judgedTail  = scan.Two.String()
-)
+var judged = scanBy{scan.KolmogorovSmirnov.String(), scan.Two.String()}
+
+// scanBy is how a scan was made.
+type scanBy struct{ score, tail string }
+
+// shown is how the scans were made that tables and figures show: those that claims are judged by, where the run has them.
+func (r *Result) shown() scanBy {
+	c, by := r.Config, judged
+	if !slices.Contains(c.Scores, by.score) {
+		by.score = c.Scores[0]
+	}
+	if !slices.Contains(c.GroupTails, by.tail) {
+		by.tail = c.GroupTails[0]
+	}
+	return by
+}
+
+// of returns the scans of a space; nil if the run left them out.
+func (by scanBy) of(m Measured, space Space) *Scan { return m.Scan(space, by.score, by.tail) }
 
 // The shares of creative samples in groups that the paper reports.
 const half, tenth = 0.5, 0.1
@@ -29,7 +45,8 @@ func (r *Result) Claims() []report.Claim {
 	learned := report.Test{What: "nats by which the autoencoder's bound is better than independent pixels, by share of these",
 		Values:   study.Values(r.For(judgedMode), study.Always(func(m Measured) float64 { return 1 - m.Bound/m.Apart })),
 		Relation: report.AtLeast, Threshold: 0.25, Percent: true}
-	quiet := r.test(Unchanged, "detection of samples decoded as ever (0.5 is chance)", groupAUC(ChangedLayer, half), report.AtMost, 0.62)
+	quiet := r.test(Unchanged, "detection of samples decoded as ever (0.5 is chance)", judged.groupAUC(ChangedLayer, half),
+		report.AtMost, 0.62)
 	controls := []report.Test{learned, quiet}
 	claims := []report.Claim{
 		{
@@ -38,11 +55,11 @@ func (r *Result) Claims() []report.Claim {
 			Parts: []report.ClaimPart{
 				{
 					Statement: "detects creative processes",
-					Test: r.test(judgedMode, "detection (AUC) of groups of which half is decoded creatively", groupAUC(ChangedLayer, half),
+					Test: r.test(judgedMode, "detection (AUC) of groups of which half is decoded creatively", judged.groupAUC(ChangedLayer, half),
 						report.Above, 0.5),
 					Ours: "0.5 is chance", Controls: controls,
-					Beside: append(r.each("the same", groupAUC(ChangedLayer, half)),
-						r.each("of groups of which a tenth is", groupAUC(ChangedLayer, tenth))...),
+					Beside: append(r.each("the same", judged.groupAUC(ChangedLayer, half)),
+						r.each("of groups of which a tenth is", judged.groupAUC(ChangedLayer, tenth))...),
 				},
 				{
 					Statement: "characterizes them by a subset of nodes",
@@ -50,7 +67,7 @@ func (r *Result) Claims() []report.Claim {
 						report.Above, 0),
 					Controls: controls,
 					Beside: []report.Test{r.test(judgedMode, "share of the changed nodes that are found", func(m Measured) (float64, bool) {
-						return optional(m.Scan(ChangedLayer, judgedScore, judgedTail).Group(half), func(g *Group) *float64 { return g.NodeRecall })
+						return optional(judged.of(m, ChangedLayer).Group(half), func(g *Group) *float64 { return g.NodeRecall })
 					}, "", 0)},
 				},
 			},
@@ -58,9 +75,9 @@ func (r *Result) Claims() []report.Claim {
 		{
 			Sentence: "Creative samples are detected better by their subset scores in activation space than in pixel space.",
 			Parts: []report.ClaimPart{
-				r.better("one by one", single, controls),
-				r.better("in groups of which half is creative", func(s Space) number { return groupAUC(s, half) }, controls),
-				r.better("in groups of which a tenth is", func(s Space) number { return groupAUC(s, tenth) }, controls),
+				r.better("one by one", judged.single, controls),
+				r.better("in groups of which half is creative", func(s Space) number { return judged.groupAUC(s, half) }, controls),
+				r.better("in groups of which a tenth is", func(s Space) number { return judged.groupAUC(s, tenth) }, controls),
 			},
 		},
 		{
@@ -68,16 +85,17 @@ func (r *Result) Claims() []report.Claim {
 			Parts: []report.ClaimPart{
 				{
 					Statement: "larger than normal samples",
-					Test: r.test(judgedMode, "how likely a creative sample has more anomalous nodes than a normal one", larger(judgedTail),
+					Test: r.test(judgedMode, "how likely a creative sample has more anomalous nodes than a normal one", judged.larger(),
 						report.Above, 0.5),
 					Ours: "0.5 is chance", Controls: controls,
-					Beside: append(r.each("the same", larger(judgedTail)), r.each("the same, upper tail", larger(scan.Upper.String()))...),
+					Beside: append(r.each("the same", judged.larger()),
+						r.each("the same, upper tail", scanBy{judged.score, scan.Upper.String()}.larger())...),
 				},
 				{
 					Statement: "larger than non-creative samples",
 					Test: r.test(judgedMode, "the same against samples of the mode that are not both novel and valuable",
 						func(m Measured) (float64, bool) {
-							s := m.Scan(ChangedLayer, judgedScore, judgedTail)
+							s := judged.of(m, ChangedLayer)
 							if s == nil || s.LargerIfCreative == nil {
 								return 0, false
 							}
@@ -109,9 +127,9 @@ type number func(m Measured) (value float64, ok bool)
 func always(of func(m Measured) float64) number { return study.Always(of) }
 
 // single is the detection of single samples in a space.
-func single(space Space) number {
+func (by scanBy) single(space Space) number {
 	return func(m Measured) (float64, bool) {
-		s := m.Scan(space, judgedScore, judgedTail)
+		s := by.of(m, space)
 		if s == nil {
 			return 0, false
 		}
@@ -120,9 +138,9 @@ func single(space Space) number {
 }
 
 // groupAUC is the detection of groups with a share of the mode's samples in a space.
-func groupAUC(space Space, share float64) number {
+func (by scanBy) groupAUC(space Space, share float64) number {
 	return func(m Measured) (float64, bool) {
-		g := m.Scan(space, judgedScore, judgedTail).Group(share)
+		g := by.of(m, space).Group(share)
 		if g == nil {
 			return 0, false
 		}
@@ -131,9 +149,9 @@ func groupAUC(space Space, share float64) number {
 }
 
 // larger is how likely a sample of the mode has the larger subset of nodes.
-func larger(tail string) number {
+func (by scanBy) larger() number {
 	return func(m Measured) (float64, bool) {
-		s := m.Scan(ChangedLayer, judgedScore, tail)
+		s := by.of(m, ChangedLayer)
 		if s == nil {
 			return 0, false
 		}
@@ -150,7 +168,7 @@ func optional(g *Group, of func(*Group) *float64) (float64, bool) {
 
 // nodesFound is the precision of the nodes found minus that of nodes at random.
 func (r *Result) nodesFound(m Measured) (float64, bool) {
-	precision, ok := optional(m.Scan(ChangedLayer, judgedScore, judgedTail).Group(half), func(g *Group) *float64 { return g.NodePrecision })
+	precision, ok := optional(judged.of(m, ChangedLayer).Group(half), func(g *Group) *float64 { return g.NodePrecision })
 	nodes := r.Config.Hidden[len(r.Config.Hidden)-2]
 	return precision - float64(nodes/10)/float64(nodes), ok
 }

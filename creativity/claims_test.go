@@ -86,8 +86,10 @@ func TestClaimsTurnOutEachWay(t *testing.T) {
 	}
 	require.Equal(t, none, verdicts(otherScore))
 	for _, table := range otherScore.Tables() {
-		if len(table.Rows) > 0 {
-			require.NoError(t, table.Check())
-		}
+		require.NoError(t, table.Check(), "what is shown is what was scanned")
+		require.NotEmpty(t, table.Rows)
+	}
+	for _, figure := range []*report.Figure{otherScore.DetectionFigure(), otherScore.ShareFigure(), otherScore.SubsetFigure()} {
+		require.NoError(t, figure.Check())
 	}
 }

@@ -70,9 +70,9 @@ func (r *Result) keys() []report.Key {
 		return fmt.Sprintf("%.2f", stat.Mean(values, nil))
 	}
 	return []report.Key{
-		{Label: "Single samples, changed layer", Value: mean(single(ChangedLayer)), Note: "AUC, " + judgedMode},
-		{Label: "Single samples, pixels", Value: mean(single(Pixels)), Note: "AUC, images of 8 bits"},
-		{Label: "A tenth of a group, changed layer", Value: mean(groupAUC(ChangedLayer, tenth)), Note: "AUC"},
-		{Label: "A tenth of a group, pixels", Value: mean(groupAUC(Pixels, tenth)), Note: "AUC"},
+		{Label: "Single samples, changed layer", Value: mean(judged.single(ChangedLayer)), Note: "AUC, " + judgedMode},
+		{Label: "Single samples, pixels", Value: mean(judged.single(Pixels)), Note: "AUC, images of 8 bits"},
+		{Label: "A tenth of a group, changed layer", Value: mean(judged.groupAUC(ChangedLayer, tenth)), Note: "AUC"},
+		{Label: "A tenth of a group, pixels", Value: mean(judged.groupAUC(Pixels, tenth)), Note: "AUC"},
 	}
 }

@@ -99,10 +99,10 @@ func (r *Result) DetectionFigure() *report.Figure {
 	axis := report.Axis{Label: "AUC", Min: 0, Max: 1}
 	chance := report.Level{Name: "chance", At: 0.5}
 	f.Panels = append(f.Panels, report.Panel{Title: "single samples", Y: axis,
-		Marks: []report.Mark{r.bars(names, func(i int) number { return single(Spaces[i]) }, 1), chance}})
+		Marks: []report.Mark{r.bars(names, func(i int) number { return r.shown().single(Spaces[i]) }, 1), chance}})
 	for _, share := range r.Config.Shares {
 		f.Panels = append(f.Panels, report.Panel{Title: fmt.Sprintf("groups of %d, %g%% in the mode", r.Config.Group, 100*share), Y: axis,
-			Marks: []report.Mark{r.bars(names, func(i int) number { return groupAUC(Spaces[i], share) }, 1), chance}})
+			Marks: []report.Mark{r.bars(names, func(i int) number { return r.shown().groupAUC(Spaces[i], share) }, 1), chance}})
 	}
 	return f
 }
@@ -113,7 +113,7 @@ func (r *Result) ShareFigure() *report.Figure {
 	for _, method := range r.Config.Methods {
 		line := report.Line{Name: method}
 		for _, share := range slices.Sorted(slices.Values(r.Config.Shares)) {
-			if values := study.Values(r.For(method), groupAUC(ChangedLayer, share)); len(values) > 0 {
+			if values := study.Values(r.For(method), r.shown().groupAUC(ChangedLayer, share)); len(values) > 0 {
 				e := report.Interval(values)
 				line.X, line.Y = append(line.X, share), append(line.Y, e.Mean)
 				if len(values) > 1 {
@@ -134,7 +134,7 @@ func (r *Result) SubsetFigure() *report.Figure {
 		return report.Panel{Title: "tail: " + tail, Y: report.Axis{Label: "nodes"},
 			Marks: []report.Mark{r.bars([]string{"as ever", "in the mode"}, func(i int) number {
 				return func(m Measured) (float64, bool) {
-					s := m.Scan(ChangedLayer, judgedScore, tail)
+					s := m.Scan(ChangedLayer, r.shown().score, tail)
 					if s == nil {
 						return 0, false
 					}

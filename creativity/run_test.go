@@ -38,9 +38,9 @@ func TestRepeats(t *testing.T) {
 				}
 			}
 		}
-		g := m.Scan(ChangedLayer, judgedScore, judgedTail).Group(0.5)
+		g := judged.of(m, ChangedLayer).Group(0.5)
 		require.Equal(t, m.Method == LowActive10, g.NodePrecision != nil)
-		require.Nil(t, m.Scan(Pixels, judgedScore, judgedTail).Group(0.5).NodePrecision)
+		require.Nil(t, judged.of(m, Pixels).Group(0.5).NodePrecision)
 		require.InDelta(t, m.Nodes.Between, (m.Nodes.Normal+m.Nodes.Mode)/2-m.Nodes.Apart(), 1e-12)
 		require.LessOrEqual(t, m.Creative, min(m.Novel, m.Valuable)+1e-9)
 		require.Nil(t, m.Scan(ChangedLayer, "berk-jones", "two").Group(0.5), "what was not scanned")

@@ -25,12 +25,13 @@ func (r *Result) cell(method string, of number) any {
 
 // DetectionTable shows how well scans tell each mode's samples from normal ones, alone and in groups, in every space.
 func (r *Result) DetectionTable() *report.Table {
+	by := r.shown()
 	t := &report.Table{
 		Title: "Detection",
 		Caption: fmt.Sprintf("Area under the curve that separates scores of samples decoded in a mode from scores of those decoded "+
 			"as ever; 0.5 "+
 			"is chance, below it the mode's samples have the lower scores. Single samples, and groups of %d of which a share is of the mode. %s.",
-			r.Config.Group, scanned(judgedScore, judgedTail)),
+			r.Config.Group, by),
 		Columns: []report.Column{{Name: "mode"}, {Name: "space"}, {Name: "single", Format: "%.2f"}},
 	}
 	for _, share := range r.Config.Shares {
@@ -38,9 +39,9 @@ func (r *Result) DetectionTable() *report.Table {
 	}
 	for _, method := range r.Config.Methods {
 		for _, space := range Spaces {
-			row := []any{method, string(space), r.cell(method, single(space))}
+			row := []any{method, string(space), r.cell(method, by.single(space))}
 			for _, share := range r.Config.Shares {
-				row = append(row, r.cell(method, groupAUC(space, share)))
+				row = append(row, r.cell(method, by.groupAUC(space, share)))
 			}
 			t.Rows = append(t.Rows, row)
 		}
@@ -48,30 +49,29 @@ func (r *Result) DetectionTable() *report.Table {
 	return t
 }
 
-func scanned(score, tail string) string {
-	return fmt.Sprintf("Scans with the score %s, tail: %s", score, tail)
+// String tells readers how a scan was made.
+func (by scanBy) String() string {
+	return fmt.Sprintf("Scans with the score %s, tail: %s", by.score, by.tail)
 }
 
 // SubsetTable shows how many nodes of the changed layer the scans of single samples find.
 func (r *Result) SubsetTable() *report.Table {
+	by := r.shown()
 	t := &report.Table{Title: "Sizes of subsets",
 		Caption: "Nodes of the changed layer that the scan of a single sample finds, and how likely a sample of the mode has more " +
 			"than a normal one. " +
-			judgedScore + ".",
+			by.score + ".",
 		Columns: []report.Column{{Name: "mode"}, {Name: "tail"}, {Name: "normal", Format: "%.0f"}, {Name: "mode's", Format: "%.0f"},
 			{Name: "larger", Format: "%.2f"}, {Name: "larger if creative", Format: "%.2f"}}}
 	for _, method := range r.Config.Methods {
 		for _, tail := range []scan.Tail{scan.Two, scan.Upper} {
 			of := func(value func(s *Scan) float64) number {
-				return always(func(m Measured) float64 { return value(m.Scan(ChangedLayer, judgedScore, tail.String())) })
-			}
-			if !r.scanned() {
-				continue
+				return always(func(m Measured) float64 { return value(m.Scan(ChangedLayer, by.score, tail.String())) })
 			}
 			t.Rows = append(t.Rows, []any{method, tail.String(), r.cell(method, of(func(s *Scan) float64 { return s.NormalNodes })),
 				r.cell(method, of(func(s *Scan) float64 { return s.ModeNodes })), r.cell(method, of(func(s *Scan) float64 { return s.Larger })),
 				r.cell(method, func(m Measured) (float64, bool) {
-					s := m.Scan(ChangedLayer, judgedScore, tail.String())
+					s := m.Scan(ChangedLayer, by.score, tail.String())
 					if s.LargerIfCreative == nil {
 						return 0, false
 					}
@@ -82,13 +82,9 @@ func (r *Result) SubsetTable() *report.Table {
 	return t
 }
 
-// scanned tells whether the run scanned with the judged score.
-func (r *Result) scanned() bool {
-	return len(r.Modes) > 0 && r.Modes[0].Scan(ChangedLayer, judgedScore, judgedTail) != nil
-}
-
 // NodeTable compares which nodes are highlighted.
 func (r *Result) NodeTable() *report.Table {
+	by := r.shown()
 	t := &report.Table{Title: "Highlighted nodes",
 		Caption: fmt.Sprintf("Mean Jaccard index of the nodes that scans find in two samples, of %d of each kind; the permutation "+
 			"test's p-value (largest "+
@@ -109,7 +105,7 @@ func (r *Result) NodeTable() *report.Table {
 		}
 		found := func(of func(*Group) *float64) number {
 			return func(m Measured) (float64, bool) {
-				return optional(m.Scan(ChangedLayer, judgedScore, judgedTail).Group(half), of)
+				return optional(by.of(m, ChangedLayer).Group(half), of)
 			}
 		}
 		of := func(value func(n Nodes) float64) any {
