@@ -95,3 +95,43 @@ func TestConfigErrors(t *testing.T) {
 	_, err := Run(t.Context(), testengine.Quick(t), c)
 	require.ErrorContains(t, err, `no data set "nothing"`)
 }
+
+// TestAcceptance: on real digits a fixed mode is found where it was made, groups give nodes and samples away, and ordinary
+// samples nothing; nodes of creative samples differ. Bounds are those of the specification of this replication.
+func TestAcceptance(t *testing.T) {
+	s, err := Open(t.Context(), testengine.Quick(t), Config{Runs: 12, Starts: 2})
+	require.NoError(t, err)
+	z, err := s.Scene(t.Context(), 1)
+	require.NoError(t, err)
+	t.Log(z.Bound, z.Apart, len(z.Decoder.Profile.Live))
+	require.Less(t, z.Bound, 0.6*z.Apart)
+	scanned := func(mode Mode, space Space, tail scan.Tail) (Scan, Nodes) {
+		d, err := z.Decode(mode)
+		require.NoError(t, err)
+		normal, creative, err := z.Ranks(d, space, tail)
+		require.NoError(t, err)
+		found, err := s.scans(normal, creative, judged.score, space, tail, d.Changed, make([]labels, len(d.Pixels)), 1)
+		require.NoError(t, err)
+		nodes, err := s.compare(z, d)
+		require.NoError(t, err)
+		return found, nodes
+	}
+	tenthOn := LowActive{K: s.nodes() / 10, Q: 0.9}
+	found, nodes := scanned(tenthOn, ChangedLayer, scan.Two)
+	require.GreaterOrEqual(t, found.Single.AUC, 0.85)
+	g := found.Group(half)
+	require.GreaterOrEqual(t, g.Area.AUC, 0.99)
+	require.GreaterOrEqual(t, min(*g.NodePrecision, *g.NodeRecall), 0.95)
+	require.GreaterOrEqual(t, found.Group(tenth).Area.AUC, 0.95)
+	require.LessOrEqual(t, nodes.P, 0.01)
+	s.Config.GroupTails = []string{"none of these"} // single samples from here on
+	pixels, _ := scanned(tenthOn, Pixels, scan.Two)
+	require.GreaterOrEqual(t, found.Single.AUC-pixels.Single.AUC, 0.2)
+	before, _ := scanned(tenthOn, LayerBefore, scan.Two)
+	require.InDelta(t, 0.5, before.Single.AUC, 0.04, "no mode reaches the layer before")
+	wide, _ := scanned(LowActive{K: s.nodes() / 5, Q: 0.5}, ChangedLayer, scan.Upper)
+	require.GreaterOrEqual(t, wide.Larger, 0.75)
+	none, nodes := scanned(None{}, ChangedLayer, scan.Two)
+	require.InDelta(t, 0.5, none.Single.AUC, 0.04)
+	require.Greater(t, nodes.P, 0.01)
+}

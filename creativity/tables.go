@@ -89,8 +89,7 @@ func (r *Result) NodeTable() *report.Table {
 		Caption: fmt.Sprintf("Mean Jaccard index of the nodes that scans find in two samples, of %d of each kind; the permutation "+
 			"test's p-value (largest "+
 			"over the seeds) that both kinds have the same frequencies; and, in groups of which half is of the mode, how many of the "+
-			"nodes found were "+
-			"changed, and how many of those changed were found.", r.Config.Compared),
+			"nodes found were changed, and how many of those changed were found.", r.Config.Compared),
 		Columns: []report.Column{{Name: "mode"}, {Name: "both normal", Format: "%.3f"}, {Name: "both of the mode", Format: "%.3f"},
 			{Name: "one of each", Format: "%.3f"}, {Name: "p", Format: "%.3f"}, {Name: "precision", Percent: true},
 			{Name: "recall", Percent: true}}}
@@ -103,10 +102,8 @@ func (r *Result) NodeTable() *report.Table {
 		for _, m := range all {
 			p = max(p, m.Nodes.P)
 		}
-		found := func(of func(*Group) *float64) number {
-			return func(m Measured) (float64, bool) {
-				return optional(by.of(m, ChangedLayer).Group(half), of)
-			}
+		found := func(of func(*Group) *float64) any {
+			return r.cell(method, func(m Measured) (float64, bool) { return optional(by.of(m, ChangedLayer).Group(half), of) })
 		}
 		of := func(value func(n Nodes) float64) any {
 			return r.cell(method, always(func(m Measured) float64 { return value(m.Nodes) }))

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -63,6 +64,11 @@ func (t *Table) Check() error {
 	for i, row := range t.Rows {
 		if len(row) > len(t.Columns) {
 			return fmt.Errorf("table %q, row %d: %d cells for %d columns", t.Title, i+1, len(row), len(t.Columns))
+		}
+		for j, cell := range row {
+			if k := reflect.ValueOf(cell).Kind(); k == reflect.Func || k == reflect.Chan { // a mistake that would show as an address
+				return fmt.Errorf("table %q, row %d, column %q holds a %T: want a number or a text", t.Title, i+1, t.Columns[j].Name, cell)
+			}
 		}
 	}
 	return nil
