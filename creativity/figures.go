@@ -65,7 +65,7 @@ func (r *Result) ScoreFigure() *report.Figure {
 			bins := func(name string, values []float64) report.Mark {
 				return report.Histogram{Name: name, Values: values, Max: most, Bins: 40}
 			}
-			return report.Panel{X: report.Axis{Label: "score"}, Y: report.Axis{Label: "samples"},
+			return report.Panel{X: report.Axis{Label: "score"}, Y: report.Axis{Label: "density"},
 				Marks: []report.Mark{bins("as ever", l.NormalScores), bins("in the mode", l.ModeScores)}}
 		})}
 }
