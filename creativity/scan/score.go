@@ -59,3 +59,21 @@ func (s Score) Value(nAlpha, n int, alpha float64) float64 {
 		return excess / math.Sqrt(all)
 	}
 }
+
+// surelyBelow says of most scores that are below another that they are, without roots and logarithms. Berk-Jones is N times the
+// integral of (x-t)·g(t) from α to x = n/N with g(t) = 1/(t(1-t)), which is convex: its chord from α to x lies above it, and gives
+// (x-α)²/2·(2g(α)+g(x))/3. The other two are exact.
+func (s Score) surelyBelow(other float64, nAlpha, n int, alpha float64) bool {
+	k, all := float64(nAlpha), float64(n)
+	excess := k - all*alpha
+	const rounding = 1 - 1e-9
+	switch s {
+	case BerkJones:
+		spread, product := alpha*(1-alpha), k*(all-k)
+		return excess*excess*(2*product+all*all*spread) < 6*rounding*other*all*spread*product
+	case HigherCriticism:
+		return excess*excess < rounding*other*other*all*alpha*(1-alpha)
+	default:
+		return excess*excess < rounding*other*other*all
+	}
+}

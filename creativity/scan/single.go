@@ -86,28 +86,28 @@ func singles[L uint16 | uint32](r *Ranks, o Options, level []L) []Subset {
 			factor[n] = math.Sqrt(factor[n])
 		}
 	}
-	all, count := make([]Subset, r.rows), make([]int32, len(r.levels))
+	all, count, nodes := make([]Subset, r.rows), make([]int32, len(r.levels)), make([]int, r.nodes+1)
 	for i := range all {
-		own, s, best, found := level[i*r.nodes:(i+1)*r.nodes], &all[i], 0, 0
+		own := level[i*r.nodes : (i+1)*r.nodes]
 		clear(count[:levels])
 		for _, k := range own {
 			count[k]++
 		}
-		n := 0
+		n, score, best := 0, 0., -1
 		for k, c := range count[:levels] {
-			if n += int(c); one[k]*factor[n] > s.Score {
-				s.Score, best, found = one[k]*factor[n], k, n
+			n += int(c)
+			if s := one[k] * factor[n]; s > score {
+				score, best = s, k
 			}
 		}
-		s.Rows, s.Nodes = []int{i}, make([]int, 0, found)
-		if found == 0 {
-			continue
-		}
-		s.Alpha = r.levels[best]
+		n = 0
 		for j, k := range own {
-			if int(k) <= best {
-				s.Nodes = append(s.Nodes, j)
-			}
+			nodes[n] = j // the next overwrites it if it is above the best: a branch here would be a matter of luck
+			n += (int(k) - best - 1) >> 63 & 1
+		}
+		all[i] = Subset{Score: score, Rows: []int{i}, Nodes: append(make([]int, 0, n), nodes[:n]...)}
+		if best >= 0 {
+			all[i].Alpha = r.levels[best]
 		}
 	}
 	return all
@@ -164,16 +164,17 @@ type found struct {
 
 // half holds what the search for a half of a subset needs again and again.
 type half struct {
-	r      *Ranks
-	o      Options
-	count  [2][]int32 // of each element, by side
-	atBest [2][]int32 // the same at the best level
-	having []int32    // elements with so many entries
+	r       *Ranks
+	o       Options
+	order   *order
+	count   [2][]int32 // of each element, by side
+	atBest  [2][]int32 // the same at the best level
+	atLeast []int32    // how many elements have so many entries, or more
+	piece   [1024]uint32
 }
 
 func newHalf(r *Ranks, o Options) *half {
-	r.sort()
-	h := &half{r: r, o: o, having: make([]int32, max(r.rows, r.nodes)+2)}
+	h := &half{r: r, o: o, order: r.upToLevel(r.upTo(o.AlphaMax)), atLeast: make([]int32, max(r.rows, r.nodes)+2)}
 	for s := range h.count {
 		h.count[s], h.atBest[s] = make([]int32, r.size(side(s))), make([]int32, r.size(side(s)))
 	}
@@ -185,30 +186,17 @@ func newHalf(r *Ranks, o Options) *half {
 // each size has the highest counts.
 func (h *half) best(fixed part, levels int, floor float64) found {
 	best := found{score: floor}
-	r, other := h.r, 1-fixed.side
-	count, having, in := h.count[other], h.having[:fixed.n+2], fixed.in
+	other := 1 - fixed.side
+	count, start := h.count[other], h.order.start
 	clear(count)
-	clear(having)
-	nodeBits, nodes := r.bits, uint32(1)<<r.bits-1
-	highest := int32(0)
+	clear(h.atLeast[:fixed.n+2])
+	highest := 0
 	for k := range levels {
-		entries := r.order[r.start[k]:r.start[k+1]]
-		for _, entry := range entries {
-			at, e := entry>>nodeBits, entry&nodes
-			if fixed.side == ofNodes {
-				at, e = e, at
-			}
-			if !in[at] {
-				continue
-			}
-			c := count[e]
-			having[c]--
-			having[c+1]++
-			count[e] = c + 1
-			highest = max(highest, c+1)
+		if !h.add(fixed, count, h.order.entries[start[k]:start[k+1]]) {
+			continue // as much as at the level before, and at a larger α
 		}
-		if len(entries) == 0 {
-			continue
+		for h.atLeast[highest+1] > 0 {
+			highest++
 		}
 		before := best.score
 		if h.sweep(&best, fixed.n, k, highest); best.score > before {
@@ -221,38 +209,52 @@ func (h *half) best(fixed part, levels int, floor float64) found {
 	return best
 }
 
-// sweep tries the subsets of all elements with at least so many entries at a level or below. An element whose own share is
-// not above α adds nothing. A score is computed only where a bound on it, with e the excess over N·α, is above the best:
-// e²/(Nα(1-α)) is that of Berk-Jones, and the other two are exact.
-func (h *half) sweep(best *found, fixed, level int, highest int32) {
-	alpha := h.r.levels[level]
-	spread, bound := alpha*(1-alpha), best.score
-	switch h.o.Score {
-	case HigherCriticism:
-		bound *= best.score
-	case KolmogorovSmirnov:
-		spread, bound = 1, bound*best.score
+// add counts the entries that the part has, and says whether there are any. It takes them out first, a piece at a time, without a branch
+// that no processor foresees.
+func (h *half) add(fixed part, count []int32, entries []uint32) (any bool) {
+	in, atLeast, piece := fixed.in, h.atLeast, &h.piece
+	own, another := h.r.bits&31, 0 // where in an entry the two elements are
+	ownMask, mask := ^uint32(0), uint32(1)<<own-1
+	if fixed.side == ofNodes {
+		own, another, ownMask, mask = another, own, mask, ownMask
 	}
-	bound *= spread * (1 - 1e-9)
+	for len(entries) > 0 {
+		n := 0
+		for _, entry := range entries[:min(len(piece), len(entries))] {
+			piece[n&(len(piece)-1)] = entry >> another & mask
+			if in[entry>>own&ownMask] {
+				n++
+			}
+		}
+		for _, e := range piece[:n] {
+			c := count[e] + 1
+			count[e] = c
+			atLeast[c]++
+		}
+		any = any || n > 0
+		entries = entries[min(len(piece), len(entries)):]
+	}
+	return any
+}
+
+// sweep tries the subsets of all elements with at least so many entries at a level or below. An element whose own share is
+// not above α adds nothing.
+func (h *half) sweep(best *found, fixed, level, highest int) {
+	alpha := h.r.levels[level]
 	n, sum := 0, 0
 	for c := highest; float64(c) > float64(fixed)*alpha; c-- {
-		having := int(h.having[c])
+		having := int(h.atLeast[c]) - n
 		if having == 0 {
 			continue
 		}
 		n += having
-		sum += having * int(c)
+		sum += having * c
 		all := n * fixed
-		excess := float64(sum) - float64(all)*alpha
-		if excess*excess < bound*float64(all) {
+		if h.o.Score.surelyBelow(best.score, sum, all, alpha) {
 			continue
 		}
 		if s := h.o.Score.Value(sum, all, alpha); s > best.score {
-			*best = found{s, level, int(c), n}
-			bound = s * spread * (1 - 1e-9)
-			if h.o.Score != BerkJones {
-				bound *= s
-			}
+			*best = found{s, level, c, n}
 		}
 	}
 }
