@@ -58,25 +58,25 @@ func sortKeys(keys, other []uint32) {
 	}
 }
 
-// block is how many nodes a thread takes at a time: a cache line of a row, and columns that stay in the cache.
+// block is how many nodes or rows a thread takes at a time: nodes that are a cache line of a row, and whose columns stay in the cache.
 const block = 16
 
-// blocks are those of one thread: first node, and the one after the last.
+// blocks are those of one thread: the first node or row, and the one after the last.
 type blocks = iter.Seq2[int, int]
 
-// spread shares nodes out to so many threads, each of which does its blocks.
-func spread(threads, nodes int, do func(blocks blocks)) {
+// spread shares n nodes or rows out to so many threads, each of which does its blocks.
+func spread(threads, n int, do func(blocks blocks)) {
 	var next atomic.Int64
 	own := func(yield func(first, last int) bool) {
 		for {
 			last := int(next.Add(block))
-			if last-block >= nodes || !yield(last-block, min(last, nodes)) {
+			if last-block >= n || !yield(last-block, min(last, n)) {
 				return
 			}
 		}
 	}
 	var running sync.WaitGroup
-	for range min(threads, (nodes+block-1)/block) - 1 {
+	for range min(threads, (n+block-1)/block) - 1 {
 		running.Go(func() { do(own) })
 	}
 	do(own)

@@ -65,8 +65,11 @@ func (r *Ranks) upToLevel(levels int) *order {
 	return r.last
 }
 
-// sortEntries sorts by counting. Entries above the levels go to one place behind the others, again and again: that is faster than
-// to ask of each whether it is one, which no processor foresees.
+// group is how many rows are sorted at a time.
+const group = 256
+
+// sortEntries sorts by counting. It goes through the rows of a group on diagonals, so that one level's entries of a row, and of a node, are
+// not side by side: to count the same element soon again would have to wait for the last time.
 func sortEntries[L uint16 | uint32](r *Ranks, level []L, levels int) *order {
 	start := make([]int, len(r.levels)+1)
 	for _, k := range level {
@@ -77,15 +80,41 @@ func sortEntries[L uint16 | uint32](r *Ranks, level []L, levels int) *order {
 		start[k+1] += start[k]
 	}
 	next := slices.Clone(start)
-	entries := make([]uint32, start[levels]+1)
-	for i := range r.rows {
-		for j, k := range level[i*r.nodes : (i+1)*r.nodes] {
-			l := min(int(k), levels)
-			entries[next[l]] = uint32(i)<<r.bits | uint32(j)
-			next[l] += (l - levels) >> 63 & 1
+	entries := make([]uint32, start[levels])
+	const step = 64 // nodes from one row to the next: rows whose length is a power of two would share a place in the cache
+	var low [group]uint64
+	for first := 0; first < r.rows; first += group {
+		for j := range r.nodes {
+			n := 0
+			for i, last := first, min(first+group, r.rows); i < last; {
+				times := min(last-i, (r.nodes-j+step-1)/step)
+				n = pick(&low, n, level[i*r.nodes+j:], r.nodes+step, times, uint32(i)<<r.bits|uint32(j), 1<<r.bits+step, levels)
+				i, j = i+times, (j+times*step)%r.nodes
+			}
+			for _, l := range low[:n] {
+				at := next[l>>32]
+				entries[at] = uint32(l)
+				next[l>>32] = at + 1
+			}
 		}
 	}
-	return &order{start, entries[:start[levels]]}
+	return &order{start, entries}
+}
+
+// pick adds the entries of a diagonal that are of the lower levels, with their levels, without a branch: no processor foresees which
+// they are.
+//
+//go:noinline
+func pick[L uint16 | uint32](low *[group]uint64, n int, level []L, stride, times int, entry, step uint32, levels int) int {
+	at := 0
+	for range times {
+		k := int(level[at])
+		low[n&(group-1)] = uint64(k)<<32 | uint64(entry)
+		n += int(uint(k-levels) >> 63)
+		at += stride
+		entry += step
+	}
+	return n
 }
 
 // Ranks compares activations, [samples][nodes], with the background. Wrong are other numbers of nodes and values that are

@@ -13,7 +13,7 @@ type Options struct {
 	AlphaMax float64 // largest α, in (0, 1]; zero: 0.5
 	Starts   int     // of the group scan: all nodes, all rows, then random subsets; zero: 10
 	NoLadder bool    // leave out the starts at smaller α, see Group
-	Workers  int     // starts that run at the same time; zero: as many as there are processors. The result does not depend on it
+	Workers  int     // threads, each with a sample or start of its own; zero: as many as there are processors. They do not change the result
 	Seed     uint64  // of the random subsets
 }
 
@@ -86,31 +86,52 @@ func singles[L uint16 | uint32](r *Ranks, o Options, level []L) []Subset {
 			factor[n] = math.Sqrt(factor[n])
 		}
 	}
-	all, count, nodes := make([]Subset, r.rows), make([]int32, len(r.levels)), make([]int, r.nodes+1)
-	for i := range all {
-		own := level[i*r.nodes : (i+1)*r.nodes]
-		clear(count[:levels])
-		for _, k := range own {
-			count[k]++
-		}
-		n, score, best := 0, 0., -1
-		for k, c := range count[:levels] {
-			n += int(c)
-			if s := one[k] * factor[n]; s > score {
-				score, best = s, k
+	all := make([]Subset, r.rows)
+	spread(o.Workers, r.rows, func(rows blocks) {
+		count := make([]int32, len(r.levels))
+		for begin, end := range rows {
+			for i := begin; i < end; i++ {
+				own := level[i*r.nodes : (i+1)*r.nodes]
+				clear(count[:levels])
+				for _, k := range own {
+					count[k]++
+				}
+				score, best, n := peak(count[:levels], one, factor)
+				all[i] = Subset{Score: score, Rows: []int{i}, Nodes: first(own, best, n)}
+				if n > 0 {
+					all[i].Alpha = r.levels[best]
+				}
 			}
 		}
-		n = 0
-		for j, k := range own {
-			nodes[n] = j // the next overwrites it if it is above the best: a branch here would be a matter of luck
-			n += (int(k) - best - 1) >> 63 & 1
-		}
-		all[i] = Subset{Score: score, Rows: []int{i}, Nodes: append(make([]int, 0, n), nodes[:n]...)}
-		if best >= 0 {
-			all[i].Alpha = r.levels[best]
-		}
-	}
+	})
 	return all
+}
+
+// peak is the highest score among the levels, the first of them that has it, and how many nodes are there or below. It goes through
+// the levels twice, as the largest so far is known without a branch: no processor foresees whether that is the next.
+func peak(count []int32, one, factor []float64) (score float64, level, nodes int) {
+	n, highest := 0, uint64(0) // bits of floats that are not negative compare as they do
+	for k, c := range count {
+		n += int(c)
+		highest = max(highest, math.Float64bits(one[k]*factor[n]))
+	}
+	score, level = math.Float64frombits(highest), -1
+	for s := 0.; s != score; s = one[level] * factor[nodes] {
+		level++
+		nodes += int(count[level])
+	}
+	return score, level, nodes
+}
+
+// first are the nodes, so many, that are at the level or below.
+func first[L uint16 | uint32](own []L, level, n int) []int {
+	nodes := make([]int, n+1)
+	n = 0
+	for j, k := range own {
+		nodes[n] = j // the next overwrites it if it is above the level
+		n += int(uint(int(k)-level-1) >> 63)
+	}
+	return nodes[:n:n]
 }
 
 // side is one of the two that subsets are of.
@@ -209,52 +230,76 @@ func (h *half) best(fixed part, levels int, floor float64) found {
 	return best
 }
 
-// add counts the entries that the part has, and says whether there are any. It takes them out first, a piece at a time, without a branch
-// that no processor foresees.
+// add counts the entries that the part has, and says whether there are any. It takes them out first, a piece at a time.
 func (h *half) add(fixed part, count []int32, entries []uint32) (any bool) {
-	in, atLeast, piece := fixed.in, h.atLeast, &h.piece
-	own, another := h.r.bits&31, 0 // where in an entry the two elements are
-	ownMask, mask := ^uint32(0), uint32(1)<<own-1
+	rows, nodes := place{h.r.bits, 1<<(32-h.r.bits) - 1}, place{0, 1<<h.r.bits - 1}
+	own, other := rows, nodes
 	if fixed.side == ofNodes {
-		own, another, ownMask, mask = another, own, mask, ownMask
+		own, other = nodes, rows
 	}
 	for len(entries) > 0 {
-		n := 0
-		for _, entry := range entries[:min(len(piece), len(entries))] {
-			piece[n&(len(piece)-1)] = entry >> another & mask
-			if in[entry>>own&ownMask] {
-				n++
-			}
-		}
-		for _, e := range piece[:n] {
-			c := count[e] + 1
-			count[e] = c
-			atLeast[c]++
-		}
-		any = any || n > 0
-		entries = entries[min(len(piece), len(entries)):]
+		n := min(len(h.piece), len(entries))
+		kept := h.piece[:keep(&h.piece, entries[:n], fixed.in, own)]
+		tally(kept, count, h.atLeast, other)
+		any, entries = any || len(kept) > 0, entries[n:]
 	}
 	return any
 }
 
+// place is where in an entry the element of a side is.
+type place struct {
+	shift int
+	mask  uint32
+}
+
+// keep takes out the entries whose element is in, without a branch: no processor foresees which they are.
+//
+//go:noinline
+func keep(piece *[1024]uint32, entries []uint32, in []bool, own place) (n int) {
+	shift, mask := own.shift, own.mask
+	for _, entry := range entries {
+		piece[n&(len(piece)-1)] = entry
+		if in[entry>>(shift&31)&mask] {
+			n++
+		}
+	}
+	return n
+}
+
+// tally counts entries of each element, and elements of each count.
+//
+//go:noinline
+func tally(entries []uint32, count, atLeast []int32, of place) {
+	shift, mask := of.shift, of.mask
+	for _, entry := range entries {
+		e := entry >> (shift & 31) & mask
+		c := count[e] + 1
+		count[e] = c
+		atLeast[c]++
+	}
+}
+
 // sweep tries the subsets of all elements with at least so many entries at a level or below. An element whose own share is
-// not above α adds nothing.
+// not above α adds nothing. A score is computed only where a bound on it is above the best.
 func (h *half) sweep(best *found, fixed, level, highest int) {
-	alpha := h.r.levels[level]
-	n, sum := 0, 0
+	score, alpha := h.o.Score, h.r.levels[level]
+	bound, most := score.bound(best.score, alpha)
+	n, all, sum := int32(0), 0., 0.
 	for c := highest; float64(c) > float64(fixed)*alpha; c-- {
-		having := int(h.atLeast[c]) - n
+		having := h.atLeast[c] - n
 		if having == 0 {
 			continue
 		}
 		n += having
-		sum += having * c
-		all := n * fixed
-		if h.o.Score.surelyBelow(best.score, sum, all, alpha) {
+		all += float64(having) * float64(fixed)
+		sum += float64(having) * float64(c)
+		excess := sum - all*alpha
+		if excess*excess < bound*all && sum <= most*all || score == BerkJones && surelyBelow(best.score, sum, all, alpha) {
 			continue
 		}
-		if s := h.o.Score.Value(sum, all, alpha); s > best.score {
-			*best = found{s, level, c, n}
+		if s := score.Value(int(sum), int(all), alpha); s > best.score {
+			*best = found{s, level, c, int(n)}
+			bound, most = score.bound(s, alpha)
 		}
 	}
 }
