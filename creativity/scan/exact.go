@@ -61,12 +61,12 @@ type at struct{ element, level int }
 
 func newExhaustive(r *Ranks, o Options, small side) *exhaustive {
 	x := &exhaustive{h: newHalf(r, o), entries: make([][]at, r.size(small))}
-	start := x.h.order.start
 	for k := range r.upTo(o.AlphaMax) {
-		if start[k] == start[k+1] {
+		entries := x.h.order.level(k)
+		if len(entries) == 0 {
 			continue
 		}
-		for _, entry := range x.h.order.entries[start[k]:start[k+1]] {
+		for _, entry := range entries {
 			own, e := int(entry>>r.bits), int(entry&(1<<r.bits-1))
 			if small == ofNodes {
 				own, e = e, own

@@ -25,6 +25,8 @@ type order struct {
 	entries []uint32 // row and node of each, by level
 }
 
+func (o *order) level(k int) []uint32 { return o.entries[o.start[k]:o.start[k+1]] }
+
 // Size is how many samples and nodes there are.
 func (r *Ranks) Size() (samples, nodes int) { return r.rows, r.nodes }
 

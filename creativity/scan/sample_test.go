@@ -61,8 +61,9 @@ func TestNull(t *testing.T) {
 func normals(rng *rand.Rand, rows, nodes int) [][]float32 {
 	x := make([][]float32, rows)
 	for i := range x {
-		for range nodes {
-			x[i] = append(x[i], float32(rng.NormFloat64()))
+		x[i] = make([]float32, nodes)
+		for j := range x[i] {
+			x[i][j] = float32(rng.NormFloat64())
 		}
 	}
 	return x

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sort"
 )
 
@@ -208,12 +209,21 @@ func newHalf(r *Ranks, o Options) *half {
 func (h *half) best(fixed part, levels int, floor float64) found {
 	best := found{score: floor}
 	other := 1 - fixed.side
-	count, start := h.count[other], h.order.start
+	count := h.count[other]
+	own, others := h.r.place(fixed.side), h.r.place(other)
 	clear(count)
 	clear(h.atLeast[:fixed.n+2])
 	highest := 0
 	for k := range levels {
-		if !h.add(fixed, count, h.order.entries[start[k]:start[k+1]]) {
+		some := false
+		for entries := range slices.Chunk(h.order.level(k), len(h.piece)) {
+			if fixed.n < len(fixed.in) {
+				entries = h.piece[:keep(&h.piece, entries, fixed.in, own)]
+			}
+			tally(entries, count, h.atLeast, others)
+			some = some || len(entries) > 0
+		}
+		if !some {
 			continue // as much as at the level before, and at a larger α
 		}
 		for h.atLeast[highest+1] > 0 {
@@ -230,29 +240,21 @@ func (h *half) best(fixed part, levels int, floor float64) found {
 	return best
 }
 
-// add counts the entries that the part has, and says whether there are any. It takes them out first, a piece at a time.
-func (h *half) add(fixed part, count []int32, entries []uint32) (any bool) {
-	rows, nodes := place{h.r.bits, 1<<(32-h.r.bits) - 1}, place{0, 1<<h.r.bits - 1}
-	own, other := rows, nodes
-	if fixed.side == ofNodes {
-		own, other = nodes, rows
-	}
-	for len(entries) > 0 {
-		n := min(len(h.piece), len(entries))
-		kept := h.piece[:keep(&h.piece, entries[:n], fixed.in, own)]
-		tally(kept, count, h.atLeast, other)
-		any, entries = any || len(kept) > 0, entries[n:]
-	}
-	return any
-}
-
 // place is where in an entry the element of a side is.
 type place struct {
 	shift int
 	mask  uint32
 }
 
-// keep takes out the entries whose element is in, without a branch: no processor foresees which they are.
+func (r *Ranks) place(s side) place {
+	if s == ofRows {
+		return place{r.bits, 1<<(32-r.bits) - 1}
+	}
+	return place{0, 1<<r.bits - 1}
+}
+
+// keep takes out the entries whose element is in, without a branch: no processor foresees which they are. It and tally are
+// functions of their own so that all of a loop fits into registers.
 //
 //go:noinline
 func keep(piece *[1024]uint32, entries []uint32, in []bool, own place) (n int) {
