@@ -94,7 +94,7 @@ func Compare(b *testing.B, them string, ours func(), theirs func() float64) {
 // CompareCPU is Compare by the processor's seconds, of all threads, which others on a busy machine touch less. Theirs must be such too.
 // Those of ours are reported as cpu-ms.
 func CompareCPU(b *testing.B, them string, ours func(), theirs func() float64) {
-	b.ReportMetric(1e3*compare(b, them, ours, theirs, cpu), "cpu-ms")
+	b.ReportMetric(1e3*compare(b, them, ours, theirs, CPU), "cpu-ms")
 }
 
 // compare returns the median of our seconds.
@@ -121,7 +121,8 @@ func compare(b *testing.B, them string, ours func(), theirs, clock func() float6
 	return median(mine)
 }
 
-func cpu() float64 {
+// CPU is how many seconds of processor this process has used so far, in all threads.
+func CPU() float64 {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		panic(err)
