@@ -29,7 +29,7 @@ test-full:
 notebooks: setup bin/nbcheck
 	bin/nbcheck commit $(notebooks)
 
-# BENCH_PYTHON: a Python that has torch and torchattacks, to time beside; `make bench-python` makes one in .bench.
+# BENCH_PYTHON: a Python that has torch, torchattacks and ART, to time beside; `make bench-python` makes one in .bench.
 BENCH_PYTHON ?= $(wildcard .bench/bin/python)
 bench: setup
 	BENCH_PYTHON="$(if $(findstring /,$(BENCH_PYTHON)),$(abspath $(BENCH_PYTHON)),$(BENCH_PYTHON))" $(GO) test -p 1 -run '^$$' -bench . -benchtime 2s -benchmem ./...

@@ -62,10 +62,11 @@ type at struct{ element, level int }
 func newExhaustive(r *Ranks, o Options, small side) *exhaustive {
 	x := &exhaustive{h: newHalf(r, o), entries: make([][]at, r.size(small))}
 	for k := range r.upTo(o.AlphaMax) {
-		if r.start[k] == r.start[k+1] {
+		entries := x.h.order.level(k)
+		if len(entries) == 0 {
 			continue
 		}
-		for _, entry := range r.order[r.start[k]:r.start[k+1]] {
+		for _, entry := range entries {
 			own, e := int(entry>>r.bits), int(entry&(1<<r.bits-1))
 			if small == ofNodes {
 				own, e = e, own
@@ -92,12 +93,15 @@ func (x *exhaustive) toggle(own int, in bool) {
 
 func (x *exhaustive) best(fixed int) (best found) {
 	for i, level := range x.levels {
-		having := x.h.having[:fixed+1]
-		clear(having)
-		highest := int32(0)
+		atLeast := x.h.atLeast[:fixed+2]
+		clear(atLeast)
+		highest := 0
 		for _, c := range x.count[i] {
-			having[c]++
-			highest = max(highest, c)
+			atLeast[c]++
+			highest = max(highest, int(c))
+		}
+		for c := highest; c > 0; c-- {
+			atLeast[c-1] += atLeast[c]
 		}
 		x.h.sweep(&best, fixed, level, highest)
 	}

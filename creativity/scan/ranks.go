@@ -4,159 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
-	"sort"
 	"sync"
 )
-
-// Tail says which activations are unlike the background.
-type Tail int
-
-// The tails.
-const (
-	Upper Tail = iota // large ones
-	Lower             // small ones
-	Two               // both
-	tails
-)
-
-var tailNames = [tails]string{"upper", "lower", "two"}
-
-// String is the tail's name on the command line: "upper", "lower" or "two".
-func (t Tail) String() string {
-	if t < 0 || t >= tails {
-		return fmt.Sprintf("tail %d", int(t))
-	}
-	return tailNames[t]
-}
-
-// ParseTail is the tail of a name.
-func ParseTail(name string) (Tail, error) {
-	for t, n := range tailNames {
-		if n == name {
-			return Tail(t), nil
-		}
-	}
-	return 0, fmt.Errorf("scan: tail %q: want upper, lower or two", name)
-}
-
-// Background is what activations are compared with.
-type Background struct {
-	rows, nodes int
-	sorted      []float32 // each node's values, one node after the other
-}
-
-// NewBackground takes the activations of normal samples, [samples][nodes]. They are copied. Wrong are fewer than two samples, rows of
-// different lengths, values that are not finite, and samples that are all the same: they tell nothing.
-func NewBackground(activations [][]float32) (*Background, error) {
-	nodes, err := table("background", activations, 0)
-	if err != nil {
-		return nil, err
-	}
-	b := &Background{rows: len(activations), nodes: nodes}
-	if b.rows < 2 {
-		return nil, fmt.Errorf("scan: a background of one sample: want many, of normal samples")
-	}
-	b.sorted = make([]float32, b.rows*nodes)
-	const block = 64 // nodes at a time, so that rows are read in pieces that the cache holds
-	constant := true
-	for first := 0; first < nodes; first += block {
-		last := min(first+block, nodes)
-		for i, row := range activations {
-			for j, x := range row[first:last] {
-				b.sorted[(first+j)*b.rows+i] = x
-			}
-		}
-		for j := first; j < last; j++ {
-			column := b.node(j)
-			slices.Sort(column)
-			constant = constant && column[0] == column[b.rows-1]
-		}
-	}
-	if constant {
-		return nil, fmt.Errorf("scan: all %d samples of the background are the same: want different ones", b.rows)
-	}
-	return b, nil
-}
-
-// Size is how many samples and nodes the background has.
-func (b *Background) Size() (samples, nodes int) { return b.rows, b.nodes }
-
-func (b *Background) node(j int) []float32 { return b.sorted[j*b.rows : (j+1)*b.rows] }
-
-// table checks activations and returns how many nodes they have; want is that number, where it is known.
-func table(what string, activations [][]float32, want int) (nodes int, err error) {
-	if len(activations) == 0 {
-		return 0, fmt.Errorf("scan: %s without samples", what)
-	}
-	if nodes = want; nodes == 0 {
-		nodes = len(activations[0])
-	}
-	if nodes == 0 {
-		return 0, fmt.Errorf("scan: %s without nodes", what)
-	}
-	for i, row := range activations {
-		if len(row) != nodes {
-			return 0, fmt.Errorf("scan: %s, sample %d has %d nodes, want %d", what, i, len(row), nodes)
-		}
-		for j, x := range row {
-			if x-x != 0 {
-				return 0, fmt.Errorf("scan: %s, sample %d, node %d is %v: want finite numbers", what, i, j, x)
-			}
-		}
-	}
-	return nodes, nil
-}
-
-// counts of a node's background that are below x, and that are x or below.
-func counts(column []float32, x float32) (below, upTo int) {
-	below = sort.Search(len(column), func(i int) bool { return column[i] >= x })
-	upTo = below
-	if upTo < len(column) && column[upTo] == x {
-		upTo += sort.Search(len(column)-upTo, func(i int) bool { return column[below+i] > x })
-	}
-	return below, upTo
-}
-
-// of returns the range of a p-value times (samples + 1), from what lies below x and up to it.
-func (t Tail) of(below, upTo, samples int) (least, most int) {
-	above, from := samples-upTo, samples-below
-	switch t {
-	case Upper:
-		return above, from + 1
-	case Lower:
-		return below, upTo + 1
-	default:
-		return 2 * min(above, below), min(samples+1, 2*min(from, upTo)+2)
-	}
-}
-
-// PValues are the empirical p-values of activations, [samples][nodes], against the background: how likely one as extreme is there.
-// A value that occurs in the background has a range, from the share of more extreme ones to that of those as extreme; scans
-// use the upper end, which is valid: for samples like the background, P(most <= a) <= a.
-func (b *Background) PValues(activations [][]float32, t Tail) (least, most [][]float64, err error) {
-	if err := b.check(activations, t); err != nil {
-		return nil, nil, err
-	}
-	all := float64(b.rows + 1)
-	for _, row := range activations {
-		low, high := make([]float64, b.nodes), make([]float64, b.nodes)
-		for j, x := range row {
-			below, upTo := counts(b.node(j), x)
-			l, m := t.of(below, upTo, b.rows)
-			low[j], high[j] = float64(l)/all, float64(m)/all
-		}
-		least, most = append(least, low), append(most, high)
-	}
-	return least, most, nil
-}
-
-func (b *Background) check(activations [][]float32, t Tail) error {
-	if t < 0 || t >= tails {
-		return fmt.Errorf("scan: %s: want upper, lower or two", t)
-	}
-	_, err := table("activations", activations, b.nodes)
-	return err
-}
 
 // Ranks are p-values in order. Those of one background and tail can be scanned together.
 type Ranks struct {
@@ -165,19 +14,26 @@ type Ranks struct {
 	small       []uint16  // of each entry, row by row, the number of its level; nil where there are more levels than that,
 	large       []uint32  // then this is not
 
-	sorting sync.Once
-	start   []int    // where each level's entries start in order, and after the last
-	order   []uint32 // row and node of all entries, by level
-	bits    int      // of an entry of order that are the node
+	bits int // of an entry in order that are the node
+	mu   sync.Mutex
+	last *order // that was asked for, up to some level
 }
+
+// order is where the entries of the lower levels are.
+type order struct {
+	start   []int    // where each level's entries start, and after the last
+	entries []uint32 // row and node of each, by level
+}
+
+func (o *order) level(k int) []uint32 { return o.entries[o.start[k]:o.start[k+1]] }
 
 // Size is how many samples and nodes there are.
 func (r *Ranks) Size() (samples, nodes int) { return r.rows, r.nodes }
 
-// newRanks takes the number of each entry's level from a function that fills in a node's, one a row.
-func newRanks(rows, nodes int, levels []float64, fill func(node int, level []uint32)) (*Ranks, error) {
+// newRanks makes ranks whose entries are yet to be put.
+func newRanks(rows, nodes int, levels []float64) (*Ranks, error) {
 	r := &Ranks{rows: rows, nodes: nodes, levels: levels, bits: bits.Len(uint(nodes - 1))}
-	if r.bits+bits.Len(uint(rows-1)) > 32 {
+	if r.bits+bits.Len(uint(max(1, rows-1))) > 32 { // and shifts stay below 32
 		return nil, fmt.Errorf("scan: %d samples of %d nodes are more than can be scanned at once: at most four billion p-values, fewer"+
 			" where the sizes are no powers of two", rows, nodes)
 	}
@@ -186,46 +42,81 @@ func newRanks(rows, nodes int, levels []float64, fill func(node int, level []uin
 	} else {
 		r.large = make([]uint32, rows*nodes)
 	}
-	column := make([]uint32, rows)
-	for j := range nodes {
-		fill(j, column)
-		for i, k := range column {
-			if r.small != nil {
-				r.small[i*nodes+j] = uint16(k)
-			} else {
-				r.large[i*nodes+j] = k
-			}
-		}
-	}
 	return r, nil
 }
 
-// sort puts the entries in the order of their levels, by counting, when first asked.
-func (r *Ranks) sort() {
-	r.sorting.Do(func() {
-		if r.small != nil {
-			sortEntries(r, r.small)
-		} else {
-			sortEntries(r, r.large)
-		}
-	})
+func (r *Ranks) put(row, node, level int) {
+	if r.small != nil {
+		r.small[row*r.nodes+node] = uint16(level)
+	} else {
+		r.large[row*r.nodes+node] = uint32(level)
+	}
 }
 
-func sortEntries[L uint16 | uint32](r *Ranks, level []L) {
-	r.start, r.order = make([]int, len(r.levels)+1), make([]uint32, len(level))
-	for _, k := range level {
-		r.start[int(k)+1]++
-	}
-	for k := range r.levels {
-		r.start[k+1] += r.start[k]
-	}
-	next := slices.Clone(r.start)
-	for i := range r.rows {
-		for j, k := range level[i*r.nodes : (i+1)*r.nodes] {
-			r.order[next[k]] = uint32(i)<<r.bits | uint32(j)
-			next[k]++
+// upToLevel puts the entries of so many levels, at least, in order. Others may have asked before.
+func (r *Ranks) upToLevel(levels int) *order {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil || len(r.last.start) < levels+1 {
+		if r.small != nil {
+			r.last = sortEntries(r, r.small, levels)
+		} else {
+			r.last = sortEntries(r, r.large, levels)
 		}
 	}
+	return r.last
+}
+
+// group is how many rows are sorted at a time.
+const group = 256
+
+// sortEntries sorts by counting. It goes through the rows of a group on diagonals, so that one level's entries of a row, and of a node, are
+// not side by side: to count the same element soon again would have to wait for the last time.
+func sortEntries[L uint16 | uint32](r *Ranks, level []L, levels int) *order {
+	start := make([]int, len(r.levels)+1)
+	for _, k := range level {
+		start[int(k)+1]++
+	}
+	start = start[:levels+1]
+	for k := range levels {
+		start[k+1] += start[k]
+	}
+	next := slices.Clone(start)
+	entries := make([]uint32, start[levels])
+	const step = 64 // nodes from one row to the next: rows whose length is a power of two would share a place in the cache
+	var low [group]uint64
+	for first := 0; first < r.rows; first += group {
+		for j := range r.nodes {
+			n := 0
+			for i, last := first, min(first+group, r.rows); i < last; {
+				times := min(last-i, (r.nodes-j+step-1)/step)
+				n = pick(&low, n, level[i*r.nodes+j:], r.nodes+step, times, uint32(i)<<r.bits|uint32(j), 1<<r.bits+step, levels)
+				i, j = i+times, (j+times*step)%r.nodes
+			}
+			for _, l := range low[:n] {
+				at := next[l>>32]
+				entries[at] = uint32(l)
+				next[l>>32] = at + 1
+			}
+		}
+	}
+	return &order{start, entries}
+}
+
+// pick adds the entries of a diagonal that are of the lower levels, with their levels, without a branch: no processor foresees which
+// they are.
+//
+//go:noinline
+func pick[L uint16 | uint32](low *[group]uint64, n int, level []L, stride, times int, entry, step uint32, levels int) int {
+	at := 0
+	for range times {
+		k := int(level[at])
+		low[n&(group-1)] = uint64(k)<<32 | uint64(entry)
+		n += int(uint(k-levels) >> 63)
+		at += stride
+		entry += step
+	}
+	return n
 }
 
 // Ranks compares activations, [samples][nodes], with the background. Wrong are other numbers of nodes and values that are
@@ -238,14 +129,15 @@ func (b *Background) Ranks(activations [][]float32, t Tail) (*Ranks, error) {
 	for i := range levels {
 		levels[i] = float64(i+1) / float64(b.rows+1)
 	}
-	return newRanks(len(activations), b.nodes, levels, func(node int, level []uint32) {
-		column := b.node(node) // which stays in the cache
-		for i, row := range activations {
-			below, upTo := counts(column, row[node])
-			_, most := t.of(below, upTo, b.rows)
-			level[i] = uint32(most - 1)
-		}
+	r, err := newRanks(len(activations), b.nodes, levels)
+	if err != nil {
+		return nil, err
+	}
+	b.compare(activations, func(row, node, below, upTo int) {
+		_, most := t.of(below, upTo, b.rows)
+		r.put(row, node, most-1)
 	})
+	return r, nil
 }
 
 // FromPValues scans p-values of the user's own, [samples][nodes], each in (0, 1].
@@ -269,12 +161,17 @@ func FromPValues(p [][]float64) (*Ranks, error) {
 	levels := slices.Clone(flat)
 	slices.Sort(levels)
 	levels = slices.Compact(levels)
-	return newRanks(rows, nodes, levels, func(node int, level []uint32) {
-		for i, row := range p {
-			k, _ := slices.BinarySearch(levels, row[node])
-			level[i] = uint32(k)
+	r, err := newRanks(rows, nodes, levels)
+	if err != nil {
+		return nil, err
+	}
+	for i, row := range p {
+		for j, v := range row {
+			k, _ := slices.BinarySearch(levels, v)
+			r.put(i, j, k)
 		}
-	})
+	}
+	return r, nil
 }
 
 // chosen are some rows of ranks.

@@ -61,8 +61,9 @@ func TestNull(t *testing.T) {
 func normals(rng *rand.Rand, rows, nodes int) [][]float32 {
 	x := make([][]float32, rows)
 	for i := range x {
-		for range nodes {
-			x[i] = append(x[i], float32(rng.NormFloat64()))
+		x[i] = make([]float32, nodes)
+		for j := range x[i] {
+			x[i][j] = float32(rng.NormFloat64())
 		}
 	}
 	return x
@@ -281,35 +282,4 @@ func ExampleGroup() {
 	}
 	fmt.Println(found.Rows, found.Nodes)
 	// Output: [2 5 6] [1 4]
-}
-
-func BenchmarkScan(b *testing.B) {
-	rng := rand.New(rand.NewPCG(1, 1))
-	background, rows := normals(rng, 2000, 2000), normals(rng, 500, 2000)
-	base, err := NewBackground(background)
-	require.NoError(b, err)
-	ranks, err := base.Ranks(rows, Upper)
-	require.NoError(b, err)
-	b.Run("p-values", func(b *testing.B) {
-		for b.Loop() {
-			base, err := NewBackground(background)
-			require.NoError(b, err)
-			_, err = base.Ranks(rows, Upper)
-			require.NoError(b, err)
-		}
-	})
-	b.Run("singles", func(b *testing.B) {
-		for b.Loop() {
-			_, err := Singles(ranks, Options{})
-			require.NoError(b, err)
-		}
-	})
-	for _, starts := range []int{1, 10} {
-		b.Run(fmt.Sprintf("starts=%d", starts), func(b *testing.B) {
-			for b.Loop() {
-				_, _, err := Group(ranks, Options{Starts: starts, NoLadder: true, Workers: 1})
-				require.NoError(b, err)
-			}
-		})
-	}
 }

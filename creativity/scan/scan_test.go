@@ -10,15 +10,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// small is a background of nine samples of three nodes, and five samples with ties and values outside of it.
-func small(t *testing.T) (*Background, [][]float32) {
-	t.Helper()
+func nine() (rows [][]float32) {
 	columns := [3][9]float32{{0, 0, 0, 1, 2, 2, 3, 5, 8}, {0, 1, 1, 1, 1, 2, 3, 3, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 9}}
-	var rows [][]float32
 	for i := range 9 {
 		rows = append(rows, []float32{columns[0][i], columns[1][i], columns[2][i]})
 	}
-	b, err := NewBackground(rows)
+	return rows
+}
+
+// small is a background of nine samples of three nodes, and five samples with ties and values outside of it.
+func small(t *testing.T) (*Background, [][]float32) {
+	t.Helper()
+	b, err := NewBackground(nine())
 	require.NoError(t, err)
 	return b, [][]float32{{0, 1, 9.5}, {2, 3.5, 0.5}, {8, 0, 5}, {9, -1, 5.5}, {1, 1, 9}}
 }
@@ -47,14 +50,11 @@ func TestPValues(t *testing.T) {
 			}
 		}
 	}
-	for i := range rows { // the lower tail is the upper of what is turned round
-		for j := range rows[i] {
-			rows[i][j] = -rows[i][j]
+	turned := nine() // the lower tail is the upper of what is turned round
+	for _, row := range slices.Concat(rows, turned) {
+		for j := range row {
+			row[j] = -row[j]
 		}
-	}
-	var turned [][]float32
-	for i := range 9 {
-		turned = append(turned, []float32{-b.node(0)[i], -b.node(1)[i], -b.node(2)[i]})
 	}
 	other, err := NewBackground(turned)
 	require.NoError(t, err)

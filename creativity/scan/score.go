@@ -59,3 +59,26 @@ func (s Score) Value(nAlpha, n int, alpha float64) float64 {
 		return excess / math.Sqrt(all)
 	}
 }
+
+// rounding makes bounds safe from it.
+const rounding = 1 - 1e-9
+
+// bound is such that a score of n p-values at alpha is below another if (n-Nα)² < bound·N and n <= most·N. Berk-Jones is N times the
+// integral from α to x = n/N of (x-t)·g(t) with g(t) = 1/(t(1-t)), which is at most g(α) as long as x <= 1-α.
+func (s Score) bound(other, alpha float64) (bound, most float64) {
+	switch s {
+	case BerkJones:
+		return 2 * other * alpha * (1 - alpha) * rounding, 1 - alpha
+	case HigherCriticism:
+		return other * other * alpha * (1 - alpha) * rounding, 1
+	default:
+		return other * other * rounding, 1
+	}
+}
+
+// surelyBelow is a closer bound of Berk-Jones: g is convex, so its chord from α to x lies above it, and the score is at most
+// N·(x-α)²/2·(2g(α)+g(x))/3.
+func surelyBelow(other, n, all, alpha float64) bool {
+	excess, spread, product := n-all*alpha, alpha*(1-alpha), n*(all-n)
+	return excess*excess*(2*product+all*all*spread) < 6*rounding*other*all*spread*product
+}

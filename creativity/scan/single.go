@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sort"
 )
 
@@ -13,7 +14,7 @@ type Options struct {
 	AlphaMax float64 // largest α, in (0, 1]; zero: 0.5
 	Starts   int     // of the group scan: all nodes, all rows, then random subsets; zero: 10
 	NoLadder bool    // leave out the starts at smaller α, see Group
-	Workers  int     // starts that run at the same time; zero: as many as there are processors. The result does not depend on it
+	Workers  int     // threads, each with a sample or start of its own; zero: as many as there are processors. They do not change the result
 	Seed     uint64  // of the random subsets
 }
 
@@ -86,31 +87,52 @@ func singles[L uint16 | uint32](r *Ranks, o Options, level []L) []Subset {
 			factor[n] = math.Sqrt(factor[n])
 		}
 	}
-	all, count := make([]Subset, r.rows), make([]int32, len(r.levels))
-	for i := range all {
-		own, s, best, found := level[i*r.nodes:(i+1)*r.nodes], &all[i], 0, 0
-		clear(count[:levels])
-		for _, k := range own {
-			count[k]++
-		}
-		n := 0
-		for k, c := range count[:levels] {
-			if n += int(c); one[k]*factor[n] > s.Score {
-				s.Score, best, found = one[k]*factor[n], k, n
+	all := make([]Subset, r.rows)
+	spread(o.Workers, r.rows, func(rows blocks) {
+		count := make([]int32, len(r.levels))
+		for begin, end := range rows {
+			for i := begin; i < end; i++ {
+				own := level[i*r.nodes : (i+1)*r.nodes]
+				clear(count[:levels])
+				for _, k := range own {
+					count[k]++
+				}
+				score, best, n := peak(count[:levels], one, factor)
+				all[i] = Subset{Score: score, Rows: []int{i}, Nodes: first(own, best, n)}
+				if n > 0 {
+					all[i].Alpha = r.levels[best]
+				}
 			}
 		}
-		s.Rows, s.Nodes = []int{i}, make([]int, 0, found)
-		if found == 0 {
-			continue
-		}
-		s.Alpha = r.levels[best]
-		for j, k := range own {
-			if int(k) <= best {
-				s.Nodes = append(s.Nodes, j)
-			}
-		}
-	}
+	})
 	return all
+}
+
+// peak is the highest score among the levels, the first of them that has it, and how many nodes are there or below. It goes through
+// the levels twice, as the largest so far is known without a branch: no processor foresees whether that is the next.
+func peak(count []int32, one, factor []float64) (score float64, level, nodes int) {
+	n, highest := 0, uint64(0) // bits of floats that are not negative compare as they do
+	for k, c := range count {
+		n += int(c)
+		highest = max(highest, math.Float64bits(one[k]*factor[n]))
+	}
+	score, level = math.Float64frombits(highest), -1
+	for s := 0.; s != score; s = one[level] * factor[nodes] {
+		level++
+		nodes += int(count[level])
+	}
+	return score, level, nodes
+}
+
+// first are the nodes, so many, that are at the level or below.
+func first[L uint16 | uint32](own []L, level, n int) []int {
+	nodes := make([]int, n+1)
+	n = 0
+	for j, k := range own {
+		nodes[n] = j // the next overwrites it if it is above the level
+		n += int(uint(int(k)-level-1) >> 63)
+	}
+	return nodes[:n:n]
 }
 
 // side is one of the two that subsets are of.
@@ -164,16 +186,17 @@ type found struct {
 
 // half holds what the search for a half of a subset needs again and again.
 type half struct {
-	r      *Ranks
-	o      Options
-	count  [2][]int32 // of each element, by side
-	atBest [2][]int32 // the same at the best level
-	having []int32    // elements with so many entries
+	r       *Ranks
+	o       Options
+	order   *order
+	count   [2][]int32 // of each element, by side
+	atBest  [2][]int32 // the same at the best level
+	atLeast []int32    // how many elements have so many entries, or more
+	piece   [1024]uint32
 }
 
 func newHalf(r *Ranks, o Options) *half {
-	r.sort()
-	h := &half{r: r, o: o, having: make([]int32, max(r.rows, r.nodes)+2)}
+	h := &half{r: r, o: o, order: r.upToLevel(r.upTo(o.AlphaMax)), atLeast: make([]int32, max(r.rows, r.nodes)+2)}
 	for s := range h.count {
 		h.count[s], h.atBest[s] = make([]int32, r.size(side(s))), make([]int32, r.size(side(s)))
 	}
@@ -185,30 +208,26 @@ func newHalf(r *Ranks, o Options) *half {
 // each size has the highest counts.
 func (h *half) best(fixed part, levels int, floor float64) found {
 	best := found{score: floor}
-	r, other := h.r, 1-fixed.side
-	count, having, in := h.count[other], h.having[:fixed.n+2], fixed.in
+	other := 1 - fixed.side
+	count := h.count[other]
+	own, others := h.r.place(fixed.side), h.r.place(other)
 	clear(count)
-	clear(having)
-	nodeBits, nodes := r.bits, uint32(1)<<r.bits-1
-	highest := int32(0)
+	clear(h.atLeast[:fixed.n+2])
+	highest := 0
 	for k := range levels {
-		entries := r.order[r.start[k]:r.start[k+1]]
-		for _, entry := range entries {
-			at, e := entry>>nodeBits, entry&nodes
-			if fixed.side == ofNodes {
-				at, e = e, at
+		some := false
+		for entries := range slices.Chunk(h.order.level(k), len(h.piece)) {
+			if fixed.n < len(fixed.in) {
+				entries = h.piece[:keep(&h.piece, entries, fixed.in, own)]
 			}
-			if !in[at] {
-				continue
-			}
-			c := count[e]
-			having[c]--
-			having[c+1]++
-			count[e] = c + 1
-			highest = max(highest, c+1)
+			tally(entries, count, h.atLeast, others)
+			some = some || len(entries) > 0
 		}
-		if len(entries) == 0 {
-			continue
+		if !some {
+			continue // as much as at the level before, and at a larger α
+		}
+		for h.atLeast[highest+1] > 0 {
+			highest++
 		}
 		before := best.score
 		if h.sweep(&best, fixed.n, k, highest); best.score > before {
@@ -221,38 +240,68 @@ func (h *half) best(fixed part, levels int, floor float64) found {
 	return best
 }
 
-// sweep tries the subsets of all elements with at least so many entries at a level or below. An element whose own share is
-// not above α adds nothing. A score is computed only where a bound on it, with e the excess over N·α, is above the best:
-// e²/(Nα(1-α)) is that of Berk-Jones, and the other two are exact.
-func (h *half) sweep(best *found, fixed, level int, highest int32) {
-	alpha := h.r.levels[level]
-	spread, bound := alpha*(1-alpha), best.score
-	switch h.o.Score {
-	case HigherCriticism:
-		bound *= best.score
-	case KolmogorovSmirnov:
-		spread, bound = 1, bound*best.score
+// place is where in an entry the element of a side is.
+type place struct {
+	shift int
+	mask  uint32
+}
+
+func (r *Ranks) place(s side) place {
+	if s == ofRows {
+		return place{r.bits, 1<<(32-r.bits) - 1}
 	}
-	bound *= spread * (1 - 1e-9)
-	n, sum := 0, 0
+	return place{0, 1<<r.bits - 1}
+}
+
+// keep takes out the entries whose element is in, without a branch: no processor foresees which they are. It and tally are
+// functions of their own so that all of a loop fits into registers.
+//
+//go:noinline
+func keep(piece *[1024]uint32, entries []uint32, in []bool, own place) (n int) {
+	shift, mask := own.shift, own.mask
+	for _, entry := range entries {
+		piece[n&(len(piece)-1)] = entry
+		if in[entry>>(shift&31)&mask] {
+			n++
+		}
+	}
+	return n
+}
+
+// tally counts entries of each element, and elements of each count.
+//
+//go:noinline
+func tally(entries []uint32, count, atLeast []int32, of place) {
+	shift, mask := of.shift, of.mask
+	for _, entry := range entries {
+		e := entry >> (shift & 31) & mask
+		c := count[e] + 1
+		count[e] = c
+		atLeast[c]++
+	}
+}
+
+// sweep tries the subsets of all elements with at least so many entries at a level or below. An element whose own share is
+// not above α adds nothing. A score is computed only where a bound on it is above the best.
+func (h *half) sweep(best *found, fixed, level, highest int) {
+	score, alpha := h.o.Score, h.r.levels[level]
+	bound, most := score.bound(best.score, alpha)
+	n, all, sum := int32(0), 0., 0.
 	for c := highest; float64(c) > float64(fixed)*alpha; c-- {
-		having := int(h.having[c])
+		having := h.atLeast[c] - n
 		if having == 0 {
 			continue
 		}
 		n += having
-		sum += having * int(c)
-		all := n * fixed
-		excess := float64(sum) - float64(all)*alpha
-		if excess*excess < bound*float64(all) {
+		all += float64(having) * float64(fixed)
+		sum += float64(having) * float64(c)
+		excess := sum - all*alpha
+		if excess*excess < bound*all && sum <= most*all || score == BerkJones && surelyBelow(best.score, sum, all, alpha) {
 			continue
 		}
-		if s := h.o.Score.Value(sum, all, alpha); s > best.score {
-			*best = found{s, level, int(c), n}
-			bound = s * spread * (1 - 1e-9)
-			if h.o.Score != BerkJones {
-				bound *= s
-			}
+		if s := score.Value(int(sum), int(all), alpha); s > best.score {
+			*best = found{s, level, c, int(n)}
+			bound, most = score.bound(s, alpha)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -86,13 +87,26 @@ func start(python, script string) (func(name string) (float64, error), error) {
 // Compare runs ours b.N times, each followed by theirs unless that is nil, and reports the median of their milliseconds and of the
 // pairs' ratios, ours divided by theirs.
 func Compare(b *testing.B, them string, ours func(), theirs func() float64) {
+	start := time.Now()
+	compare(b, them, ours, theirs, func() float64 { return time.Since(start).Seconds() })
+}
+
+// CompareCPU is Compare by the processor's seconds, of all threads, which others on a busy machine touch less. Theirs must be such too.
+// Those of ours are reported as cpu-ms.
+func CompareCPU(b *testing.B, them string, ours func(), theirs func() float64) {
+	b.ReportMetric(1e3*compare(b, them, ours, theirs, CPU), "cpu-ms")
+}
+
+// compare returns the median of our seconds.
+func compare(b *testing.B, them string, ours func(), theirs, clock func() float64) float64 {
 	ours() // compiles
-	var ratios, seconds []float64
+	var mine, ratios, seconds []float64
 	b.ResetTimer()
 	for range b.N {
-		start := time.Now()
+		start := clock()
 		ours()
-		took := time.Since(start).Seconds()
+		took := clock() - start
+		mine = append(mine, took)
 		if theirs != nil {
 			b.StopTimer()
 			t := theirs()
@@ -104,6 +118,16 @@ func Compare(b *testing.B, them string, ours func(), theirs func() float64) {
 		b.ReportMetric(1e3*median(seconds), them+"-ms")
 		b.ReportMetric(median(ratios), "times-"+them)
 	}
+	return median(mine)
+}
+
+// CPU is how many seconds of processor this process has used so far, in all threads.
+func CPU() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 func median(values []float64) float64 {
