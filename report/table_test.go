@@ -84,7 +84,8 @@ func TestTableRenderings(t *testing.T) {
 	assert.Equal(t, "Model,Robust,Robust_low,Robust_high,Loss,n\nstandard,0.0412,,,2.5,500\njoint,0.9234,0.9,0.9468,0.333,500\n"+
 		"none,NaN,,,,\nshort,,,,,\n", table.CSV())
 	assert.ErrorContains(t, (&Table{Title: "t", Columns: []Column{{Name: "a"}}, Rows: [][]any{{1, 2}}}).Check(), "2 cells for 1 columns")
-	assert.ErrorContains(t, (&Table{Title: "t", Columns: []Column{{Name: "a"}}, Rows: [][]any{{strings.ToUpper}}}).Check(), `column "a" holds a func(string) string`)
+	assert.ErrorContains(t, (&Table{Title: "t", Columns: []Column{{Name: "a"}}, Rows: [][]any{{strings.ToUpper}}}).Check(),
+		`column "a" holds a func(string) string`)
 	assert.ErrorContains(t, (&Table{}).Check(), "no columns")
 }
 
