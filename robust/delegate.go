@@ -58,6 +58,9 @@ func (v *Victim) Delegate(ctx context.Context, a Attack, p Problem, rows []int, 
 	size := v.exampleSize()
 	sub := nets.PickRows(clean, size, rows)
 	p.Images, p.Goal = tensors.FromFlatDataAndDimensions(sub, append([]int{len(rows)}, v.Model.InputShape...)...), p.Goal.at(rows)
+	if p.Starts, err = v.startsAt(p.Starts, rows); err != nil {
+		return nil, err
+	}
 
 	key := ""
 	if dir != "" {
@@ -66,6 +69,13 @@ func (v *Victim) Delegate(ctx context.Context, a Attack, p Problem, rows []int, 
 			return nil, err
 		}
 		key = fit.Hash(key, a.Name(), fmt.Sprintf("%#v", a), p.Goal, p.Threat, p.Seed, v.Batch)
+		if p.Starts != nil {
+			starts, err := tensors.CopyFlatData[float32](p.Starts)
+			if err != nil {
+				return nil, err
+			}
+			key = fit.Hash(key, starts)
+		}
 	}
 	found, err := fit.Remember(dir, key, func() (delegated, error) { return v.delegate(ctx, a, p, len(rows)) })
 	if err != nil {

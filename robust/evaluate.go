@@ -42,6 +42,7 @@ type Outcome struct {
 
 	Attacked int           // examples that the attack was run on
 	Stages   []Stage       // of an ensemble: what each member did; nil for other attacks
+	Traces   []Trace       // one an example, empty where it was not attacked; nil for attacks that keep none
 	Elapsed  time.Duration // of the attack alone
 	Checks   []Check       // self-checks, raised or not
 }
@@ -92,12 +93,33 @@ func (p Problem) validate(v *Victim, a Attack) error {
 	if err := p.Goal.Validate(p.Images.Shape().Dimensions[0], v.Model); err != nil {
 		return err
 	}
+	if p.Starts != nil {
+		if err := v.Model.CheckImages(p.Starts); err != nil {
+			return errors.WithMessage(err, "robust: Starts")
+		}
+		if n, starts := p.Images.Shape().Dimensions[0], p.Starts.Shape().Dimensions[0]; starts != n {
+			return errors.Errorf("robust: %d Starts for %d examples: give one an example, or nil", starts, n)
+		}
+	}
 	if free, ok := a.(Unbudgeted); !ok || !free.Unbudgeted() {
 		if err := p.Threat.RequireBudget(); err != nil {
 			return errors.WithMessagef(err, "robust: %s", a.Name())
 		}
 	}
 	return p.Threat.Validate(len(v.Model.Weights()))
+}
+
+// startsAt returns the starting points of the given rows; nil of nil.
+func (v *Victim) startsAt(starts *tensors.Tensor, rows []int) (*tensors.Tensor, error) {
+	if starts == nil {
+		return nil, nil
+	}
+	flat, err := tensors.CopyFlatData[float32](starts)
+	if err != nil {
+		return nil, err
+	}
+	picked := nets.PickRows(flat, v.exampleSize(), rows)
+	return tensors.FromFlatDataAndDimensions(picked, append([]int{len(rows)}, v.Model.InputShape...)...), nil
 }
 
 // rowsToAttack leaves out what is lost before any attack.
@@ -126,6 +148,9 @@ func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) erro
 	sub := nets.PickRows(clean, size, rows)
 	p.Images = tensors.FromFlatDataAndDimensions(sub, append([]int{len(rows)}, v.Model.InputShape...)...)
 	p.Goal = p.Goal.at(rows)
+	if p.Starts, err = v.startsAt(p.Starts, rows); err != nil {
+		return err
+	}
 
 	before, err := v.weights()
 	if err != nil {
@@ -149,6 +174,15 @@ func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) erro
 		o.Queries[r], o.Grads[r] = v.forwards[i], v.backwards[i]
 	}
 	o.Weights, o.Stages = found.Weights, found.Stages
+	if found.Traces != nil {
+		if len(found.Traces) != len(rows) {
+			return errors.Errorf("returned %d traces for %d examples", len(found.Traces), len(rows))
+		}
+		o.Traces = make([]Trace, o.N)
+		for i, r := range rows {
+			o.Traces[r] = found.Traces[i]
+		}
+	}
 	if found.Images == nil {
 		return nil
 	}
