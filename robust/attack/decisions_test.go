@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -65,18 +66,28 @@ func exact(m *nets.Model) *nets.Model {
 	return &c
 }
 
-func TestHopSkipJumpClosedForm(t *testing.T) {
+func TestTmp(t *testing.T) {
 	const margin = 0.3
-	v, p, _ := plane(t, 64, 12, 16, margin)
+	v, p, w := plane(t, 64, 6, 16, margin)
+	one := 0.0
+	for _, x := range w {
+		one += math.Abs(x)
+	}
 	for _, c := range []struct {
-		steps int
-		most  float64
-	}{{20, 1.03}, {40, 1.015}} {
-		o, err := robust.Evaluate(context.Background(), v, attack.HopSkipJump{Queries: 20000, Steps: c.steps}, p)
+		a    robust.Attack
+		norm robust.Norm
+		best float64
+	}{{attack.HopSkipJump{Queries: 6000}, robust.Linf, margin / one}, {attack.SignOPT{Queries: 4000}, robust.L2, margin},
+		{attack.SignOPT{Queries: 4000, Unclipped: true}, robust.L2, margin},
+		{attack.RayS{}, robust.Linf, margin / one}, {attack.Boundary{}, robust.L2, margin}} {
+		q := p
+		q.Threat.Norm = c.norm
+		start := time.Now()
+		o, err := robust.Evaluate(context.Background(), v, c.a, q)
 		require.NoError(t, err)
+		t.Log(c.a.Name(), time.Since(start))
 		for i, n := range o.Norms {
-			t.Log(i, n/margin, o.Queries[i], o.Success[i])
+			t.Log(i, n/c.best, o.Queries[i], o.Success[i], o.Traces[i].Failure, len(o.Traces[i].Steps))
 		}
-		_ = c.most
 	}
 }

@@ -140,7 +140,7 @@ func (a HopSkipJump) back(s *seeker, x []float64, width float64) ([]float64, err
 			return out
 		}
 	}
-	_, x, err := s.bisect(high, width, at)
+	_, x, err := s.bisect(0, high, width, at)
 	return x, err
 }
 

@@ -416,10 +416,10 @@ func (s *seeker) donors() (rows []int) {
 	return rows[:min(len(rows), donorTries)]
 }
 
-// bisect halves (0, high] until it is narrower than width: at(high) is a success, at(0) the clean image. It returns the
-// upper end, a success, and its point as it was asked. Where float32 tells no new point from those at the ends, it stops.
-func (s *seeker) bisect(high, width float64, at func(m float64) []float64) (float64, []float64, error) {
-	low, below, above := 0.0, s.x0, s.asAsked(at(high))
+// bisect halves (low, high] until it is narrower than width: at(high) is a success, at(low) is none. It returns the upper
+// end, a success, and its point as it was asked. Where float32 tells no new point from those at the ends, it stops.
+func (s *seeker) bisect(low, high, width float64, at func(m float64) []float64) (float64, []float64, error) {
+	below, above := s.asAsked(at(low)), s.asAsked(at(high))
 	for high-low > width {
 		middle := (low + high) / 2
 		x := s.asAsked(at(middle))
