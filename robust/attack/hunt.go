@@ -30,12 +30,16 @@ type hunt struct {
 	clean, starts []float32
 	size          int // values of an example
 	latent        int // numbers of a direction
-	most          int // points that a search should ask at once, so that those of all searches fit into memory
+	most          int // points that a search should ask at once
 	turns         chan *seeker
 }
 
-// many float32 values may wait for their batch at once.
-const many = 1 << 26
+// So many values a search may ask about at once, in no less than leastAsked points and no more than mostAsked: those of all
+// searches have to fit into memory. It depends on nothing but the images' size, since the order of questions does on it.
+const (
+	askedValues           = 1 << 17
+	leastAsked, mostAsked = 4, 64
+)
 
 // begin checks and reads the problem.
 func (h *hunt) begin() (err error) {
@@ -69,7 +73,7 @@ func (h *hunt) begin() (err error) {
 		}
 	}
 	h.size = len(h.clean) / h.examples()
-	h.most = min(h.v.Batch, max(1, many/h.size/h.v.Batch))
+	h.most = min(mostAsked, max(leastAsked, askedValues/h.size))
 	if h.p.Progress == nil {
 		h.p.Progress = report.Silent{}
 	}
@@ -171,16 +175,15 @@ func (h *hunt) serve(ctx context.Context, queue []*seeker) (woken int, err error
 	return woken, nil
 }
 
-// answer returns the nearest successes. One beyond the threat's radius gives way to a point inside that is no success: the
-// farthest of those that were asked about, or the clean image.
+// answer returns the nearest successes. One beyond the threat's radius gives way to its projection, which is none.
 func (h *hunt) answer(seekers []*seeker) *robust.Perturbation {
 	result, traces := slices.Clone(h.clean), make([]robust.Trace, len(seekers))
 	for i, s := range seekers {
-		point := s.inside
-		if s.nearest != nil && s.distance <= h.p.Threat.Epsilon {
-			point = s.nearest
+		if s.distance <= h.p.Threat.Epsilon {
+			copy(result[i*h.size:(i+1)*h.size], s.nearest)
+		} else {
+			copy(result[i*h.size:(i+1)*h.size], s.inside)
 		}
-		copy(result[i*h.size:(i+1)*h.size], point)
 		s.keep(math.MaxInt)
 		traces[i] = s.trace
 	}
@@ -197,11 +200,11 @@ type seeker struct {
 	low, high float64   // pixel bounds
 	unclipped bool      // asks about points outside of the bounds, too, which are no results
 	used      int       // queries
+	limit     int       // of them
 
 	nearest  []float32 // success; nil: none yet
-	distance float64   // of it
-	inside   []float32 // the farthest point that was asked, within the threat's radius, and was no success
-	reach    float64   // how far that is
+	distance float64   // of it; +Inf
+	inside   []float32 // projection of a success that is beyond the threat's radius; nil: none
 	trace    robust.Trace
 
 	asked   []float32 // points that wait for answers, or were asked last
@@ -212,9 +215,13 @@ type seeker struct {
 }
 
 func (h *hunt) seeker(ctx context.Context, row int) *seeker {
-	return &seeker{hunt: h, ctx: ctx, row: row, rng: rand.New(rand.NewPCG(uint64(h.p.Seed), uint64(row))),
+	s := &seeker{hunt: h, ctx: ctx, row: row, rng: rand.New(rand.NewPCG(uint64(h.p.Seed), uint64(row))),
 		x0: widened(h.clean[row*h.size : (row+1)*h.size]), low: h.v.Model.Lower, high: h.v.Model.Upper,
-		distance: math.Inf(1), wake: make(chan struct{}, 1)}
+		limit: h.queries, distance: math.Inf(1), wake: make(chan struct{}, 1)}
+	if h.p.Threat.HasBudget() {
+		s.limit-- // for the projection
+	}
+	return s
 }
 
 // errSpent ends a search that cannot afford its next step.
@@ -238,12 +245,36 @@ func (s *seeker) run() {
 	case errors.As(err, &failed):
 		s.trace.Failure, err = failed.Error(), nil
 	}
+	if err == nil && s.nearest != nil && s.distance > s.p.Threat.Epsilon {
+		s.limit, s.unclipped = s.queries, false
+		if _, err = s.met(s.projected()); err == nil {
+			s.inside = s.asked
+		}
+	}
 	s.done, s.err = true, err
 	s.turns <- s
 }
 
+// projected is the nearest success, moved to within the threat's radius.
+func (s *seeker) projected() []float64 {
+	radius, x := s.p.Threat.Epsilon, widened(s.nearest)
+	for shrink := 1e-7; ; shrink *= 2 { // until float32 has it inside, too
+		most := max(0, radius*(1-shrink))
+		inside := s.asAsked(s.moved(s.x0, 1, func(i int) float64 {
+			if d := x[i] - s.x0[i]; s.p.Threat.Norm == robust.Linf {
+				return min(most, max(-most, d))
+			} else {
+				return d * most / s.distance
+			}
+		}))
+		if s.length(inside) <= radius || shrink > 1 {
+			return inside
+		}
+	}
+}
+
 // affords reports whether so many queries are left.
-func (s *seeker) affords(n int) bool { return s.used+n <= s.queries }
+func (s *seeker) affords(n int) bool { return s.used+n <= s.limit }
 
 // met asks whether the goal is met at a point.
 func (s *seeker) met(point []float64) (bool, error) {
@@ -272,8 +303,9 @@ func (s *seeker) ask(points [][]float64) ([]bool, error) {
 	met := make([]bool, len(points))
 	for i, class := range s.answers {
 		met[i] = s.p.Goal.Met(s.row, class)
-		s.used++
-		s.book(s.point(i), met[i])
+		if s.used++; met[i] {
+			s.book(s.point(i))
+		}
 		s.keep(s.used)
 	}
 	return met, nil
@@ -300,18 +332,14 @@ func (s *seeker) asAsked(point []float64) []float64 {
 }
 
 // book takes over a success that is nearer than all before.
-func (s *seeker) book(point []float32, met bool) {
-	budget := s.p.Threat.HasBudget()
-	if !met && !budget || s.unclipped && !s.legal(point) {
+func (s *seeker) book(point []float32) {
+	if s.unclipped && !s.legal(point) {
 		return
 	}
 	distance := length(s.p.Threat.Norm, len(point), func(i int) float64 { return float64(point[i]) - s.x0[i] })
-	switch {
-	case met && distance < s.distance:
+	if distance < s.distance {
 		s.nearest, s.distance = append(s.nearest[:0], point...), distance
 		s.trace.Queries, s.trace.Distances = append(s.trace.Queries, s.used), append(s.trace.Distances, distance)
-	case !met && budget && distance > s.reach && distance <= s.p.Threat.Epsilon:
-		s.inside, s.reach = append(s.inside[:0], point...), distance
 	}
 }
 
@@ -381,7 +409,7 @@ func (s *seeker) start() ([]float64, error) {
 		}
 	}
 	for tried, n := 0, 1; tried < noiseTries; n = min(2*n, s.most, 32) {
-		n = max(1, min(n, noiseTries-tried, s.queries-s.used))
+		n = max(1, min(n, noiseTries-tried, s.limit-s.used))
 		points := make([][]float64, n)
 		for i := range points {
 			points[i] = make([]float64, s.size)
