@@ -32,6 +32,7 @@ type Outcome struct {
 	Norms   []float64 // of each input perturbation, in the threat's norm; +Inf where a pixel is NaN or infinite
 	Queries []int64   // forward passes, one an example
 	Grads   []int64   // backward passes, one an example
+	Referee int64     // rows that the referee itself asked of a model that is elsewhere; 0 for one that is here
 
 	CleanAccuracy  float64 // share of examples that the clean model classifies right (label-free: 1)
 	RobustAccuracy float64 // share that is right on clean inputs and stays right under attack
@@ -52,11 +53,16 @@ type Outcome struct {
 // An untargeted attack on inputs is run on correctly classified examples only, since the others are lost already. A
 // goal without labels and targets becomes label-free. Perturbations that leave the budget or the bounds by more than
 // 1e-6, or are not finite, do not count as successes and raise a check. Threat.Epsilon = +Inf, no budget, is for attacks
-// that are Unbudgeted.
+// that are Unbudgeted. Of a model elsewhere it asks clean and final predictions itself, apart from the attack's queries, and
+// leaves out the checks that would take more.
 func Evaluate(ctx context.Context, v *Victim, a Attack, p Problem) (*Outcome, error) {
 	if err := p.validate(v, a); err != nil {
 		return nil, err
 	}
+	if err := v.allows(a); err != nil {
+		return nil, err
+	}
+	v.refereed = 0
 	if p.Progress == nil {
 		p.Progress = report.Silent{}
 	}
@@ -256,6 +262,10 @@ func (o *Outcome) judge(ctx context.Context, v *Victim, access Access, rows []in
 		}
 	}
 	o.MedianNorm = median(successNorms)
+	if o.Referee = v.refereed; v.remote != nil {
+		o.Checks = o.checksElsewhere(found, rows)
+		return nil
+	}
 	seen, err := v.inspect(ctx, o.Problem, access, rows, images)
 	if err != nil {
 		return err
