@@ -54,7 +54,8 @@ func newAttack() *cobra.Command {
 	flags.StringVar(&f.norm, "norm", "linf", "`NORM` of the perturbation: linf, l2 or l1")
 	flags.StringVar(&f.loss, "loss", "ce", "`NAME` of the loss: ce, margin or dlr (fgsm, pgd, mim, apgd)")
 	flags.StringVar(&f.backend, "backend", "", backendHelp)
-	flags.Float64Var(&f.epsilon, "epsilon", 0, "`RADIUS` of the perturbation; inf: none, for attacks that minimize it ("+strings.Join(minimizers(), ", ")+")")
+	flags.Float64Var(&f.epsilon, "epsilon", 0,
+		"`RADIUS` of the perturbation; inf: none, for attacks that minimize it ("+strings.Join(minimizers(), ", ")+")")
 	flags.Float64Var(&f.stepSize, "step-size", 0, "absolute step `SIZE` (default 2.5·epsilon/steps; mim: epsilon/steps)")
 	flags.IntVar(&f.steps, "steps", 0, "`NUMBER` of steps (default 20; mim: 10; apgd, fab: 100; deepfool: 50; cw: 1000)")
 	flags.IntVar(&f.restarts, "restarts", 1, "`NUMBER` of runs, each on the examples still standing (pgd, apgd, square, fab)")
@@ -139,7 +140,8 @@ func (f *attackFlags) attacks(loss robust.Loss, directions attack.Directions) []
 		{"apgd", attack.APGD{Steps: f.steps, Restarts: f.restarts, Loss: loss, Targets: f.targetClasses},
 			[]string{"loss", "steps", "restarts", "target-classes"}, most, 0},
 		{"square", attack.SquareAttack{Queries: f.queries, Restarts: f.restarts}, []string{"queries", "restarts"}, most, 1},
-		{"fab", attack.FAB{Steps: f.steps, Restarts: f.restarts, Targets: f.targetClasses}, []string{"steps", "restarts", "target-classes"}, all, 0},
+		{"fab", attack.FAB{Steps: f.steps, Restarts: f.restarts, Targets: f.targetClasses},
+			[]string{"steps", "restarts", "target-classes"}, all, 0},
 		{"autoattack", attack.AutoAttack{Dir: f.stateDir}, []string{"state"}, most, 0},
 		{"deepfool", attack.DeepFool{Steps: f.steps}, []string{"steps"}, most, 0},
 		{"cw", attack.CW{Steps: f.steps, Targets: f.targetClasses, AbortEarly: true}, []string{"steps", "target-classes"}, []string{"l2"}, 0},

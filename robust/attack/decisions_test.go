@@ -432,7 +432,8 @@ func TestDecisionsTargets(t *testing.T) {
 		p.Goal.Targets = append(p.Goal.Targets, target)
 	}
 	p.Threat = robust.Threat{Norm: robust.L2, Epsilon: math.Inf(1)}
-	for _, a := range []robust.Attack{attack.HopSkipJump{Queries: 200}, attack.SignOPT{Queries: 200, Probes: 40}, attack.Boundary{Queries: 200}} {
+	for _, a := range []robust.Attack{attack.HopSkipJump{Queries: 200}, attack.SignOPT{Queries: 200, Probes: 40},
+		attack.Boundary{Queries: 200}} {
 		o := evaluate(t, v, a, p)
 		require.Equal(t, 1.0, o.SuccessRate)
 		for _, trace := range o.Traces {

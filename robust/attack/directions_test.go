@@ -30,7 +30,8 @@ func mapped(t *testing.T, d attack.Directions, shape []int, numbers ...float64) 
 // x = [[1, -2, 0.5], [3, 0, -1], [0.25, 4, 2]].
 func TestBilinear(t *testing.T) {
 	x := []float64{1, -2, 0.5, 3, 0, -1, 0.25, 4, 2}
-	square := []float64{1, -0.5, -2, -0.75, 0.5, 2, 0.5, -1, -0.625, -0.25, 3, 1.5, 0, -0.5, -1, 1.625, 1.8125, 2, 1.25, 0.5, 0.25, 2.125, 4, 3, 2}
+	square := []float64{1, -0.5, -2, -0.75, 0.5, 2, 0.5, -1, -0.625, -0.25, 3, 1.5, 0, -0.5, -1,
+		1.625, 1.8125, 2, 1.25, 0.5, 0.25, 2.125, 4, 3, 2}
 	wide := []float64{1, 0, -1, -2, -1.166667, -0.333333, 0.5, 2.333333, 1.333333, 0.333333, -0.666667, -0.611111, -0.555556, -0.5,
 		2.083333, 1.833333, 1.583333, 1.333333, 0.888889, 0.444444, 0, 0.25, 1.5, 2.75, 4, 3.333333, 2.666667, 2}
 	three := attack.Bilinear{Side: 3}
@@ -101,7 +102,9 @@ func TestDecoder(t *testing.T) {
 }
 
 func TestParseDirections(t *testing.T) {
-	for s, want := range map[string]attack.Directions{"full": attack.FullSpace{}, "bilinear:7": attack.Bilinear{Side: 7}, "DCT:8": attack.DCT{Side: 8}} {
+	for s, want := range map[string]attack.Directions{
+		"full": attack.FullSpace{}, "bilinear:7": attack.Bilinear{Side: 7}, "DCT:8": attack.DCT{Side: 8},
+	} {
 		d, err := attack.ParseDirections(s)
 		require.NoError(t, err)
 		require.Equal(t, want, d)
