@@ -26,9 +26,12 @@ func (a Access) String() string {
 
 // Problem is what an attack is given.
 type Problem struct {
-	Images   *tensors.Tensor // clean inputs, float32 [n, InputShape...] inside the model's pixel bounds
-	Goal     Goal
-	Threat   Threat
+	Images *tensors.Tensor // clean inputs, float32 [n, InputShape...] inside the model's pixel bounds
+	Goal   Goal
+	Threat Threat
+	// Starts are points from which searches that go from a success towards the clean image begin, one an example, shaped
+	// and bounded as Images. nil: they find their own. Other attacks take no notice.
+	Starts   *tensors.Tensor
 	Seed     int64           // of every random choice
 	Progress report.Progress // nil shows nothing
 }
@@ -38,6 +41,7 @@ type Perturbation struct {
 	Images  *tensors.Tensor   // perturbed inputs, shaped as the clean ones; nil leaves them as they are
 	Weights []*tensors.Tensor // perturbed weights in the order of nets.Model.Weights; nil leaves them as they are
 	Stages  []Stage           // of an ensemble: what each member did, in their order
+	Traces  []Trace           // of a search that keeps one: how it went on each example; nil for others
 }
 
 // Attack searches inside a threat for a perturbation that meets a goal. Implementations are plain structs whose zero

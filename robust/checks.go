@@ -87,6 +87,13 @@ func (o *Outcome) checks(found tally, weightExcess float64, rows []int, seen sig
 	}
 }
 
+// checksElsewhere are the checks that can be made without asking the model anything: what was not looked at is not there.
+func (o *Outcome) checksElsewhere(found tally, rows []int) []Check {
+	return slices.DeleteFunc(o.checks(found, 0, rows, signs{}), func(c Check) bool {
+		return slices.Contains([]string{"zero-gradient", "infinite-gradient", "randomized", "softmax"}, c.Name)
+	})
+}
+
 // signs are what the clean images tell of a model that fools attacks.
 type signs struct {
 	looked, zeroGradients int     // examples looked at for gradients, and those that have none

@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/gomlx/compute/dtypes"
-	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 
@@ -58,14 +55,27 @@ func (v *Victim) Delegate(ctx context.Context, a Attack, p Problem, rows []int, 
 	size := v.exampleSize()
 	sub := nets.PickRows(clean, size, rows)
 	p.Images, p.Goal = tensors.FromFlatDataAndDimensions(sub, append([]int{len(rows)}, v.Model.InputShape...)...), p.Goal.at(rows)
+	if p.Starts, err = v.startsAt(p.Starts, rows); err != nil {
+		return nil, err
+	}
 
 	key := ""
+	if dir != "" && v.remote != nil {
+		return nil, errors.Errorf("%s is elsewhere: results cannot be kept in %s, since nothing tells whether its weights are the same", v.Model.Name, dir)
+	}
 	if dir != "" {
 		data := fit.Data{Images: p.Images, Labels: p.Goal.Labels}
 		if key, err = fit.Key(v.Model, v.Engine.Name(), data, fit.Config{}); err != nil {
 			return nil, err
 		}
 		key = fit.Hash(key, a.Name(), fmt.Sprintf("%#v", a), p.Goal, p.Threat, p.Seed, v.Batch)
+		if p.Starts != nil {
+			starts, err := tensors.CopyFlatData[float32](p.Starts)
+			if err != nil {
+				return nil, err
+			}
+			key = fit.Hash(key, starts)
+		}
 	}
 	found, err := fit.Remember(dir, key, func() (delegated, error) { return v.delegate(ctx, a, p, len(rows)) })
 	if err != nil {
@@ -122,30 +132,18 @@ func (v *Victim) judged(ctx context.Context, p Problem, images *tensors.Tensor) 
 	if images, err = v.finiteOnly(inputs, p.Images, images); err != nil {
 		return nil, err
 	}
-	step, err := v.Compile("predict", func(o *Oracle, args []*Node) []*Node {
-		return []*Node{ConvertDType(o.Predict(args[0]), dtypes.Int32)}
-	})
-	if err != nil {
-		return nil, err
-	}
 	flat, err := tensors.CopyFlatData[float32](images)
 	if err != nil {
 		return nil, err
 	}
-	var legal tally
-	met := make([]bool, 0, len(inputs))
-	for rows := range v.Batches(Rows(len(inputs))) {
-		out, err := step.Call(ctx, rows, v.Images(flat, rows))
-		if err != nil {
-			return nil, err
-		}
-		classes, err := tensors.CopyFlatData[int32](out[0])
-		if err != nil {
-			return nil, err
-		}
-		for i, r := range rows {
-			met = append(met, legal.add(inputs[r], p.Threat.Epsilon) && p.Goal.Met(r, classes[i]))
-		}
+	found, err := v.Query(ctx, Rows(len(inputs)), flat)
+	if err != nil {
+		return nil, err
 	}
-	return slices.Clip(met), nil
+	var legal tally
+	met := make([]bool, len(inputs))
+	for r, c := range found.Classes {
+		met[r] = legal.add(inputs[r], p.Threat.Epsilon) && p.Goal.Met(r, c)
+	}
+	return met, nil
 }

@@ -32,6 +32,7 @@ type Outcome struct {
 	Norms   []float64 // of each input perturbation, in the threat's norm; +Inf where a pixel is NaN or infinite
 	Queries []int64   // forward passes, one an example
 	Grads   []int64   // backward passes, one an example
+	Referee int64     // rows that the referee itself asked of a model that is elsewhere; 0 for one that is here
 
 	CleanAccuracy  float64 // share of examples that the clean model classifies right (label-free: 1)
 	RobustAccuracy float64 // share that is right on clean inputs and stays right under attack
@@ -42,6 +43,7 @@ type Outcome struct {
 
 	Attacked int           // examples that the attack was run on
 	Stages   []Stage       // of an ensemble: what each member did; nil for other attacks
+	Traces   []Trace       // one an example, empty where it was not attacked; nil for attacks that keep none
 	Elapsed  time.Duration // of the attack alone
 	Checks   []Check       // self-checks, raised or not
 }
@@ -51,11 +53,16 @@ type Outcome struct {
 // An untargeted attack on inputs is run on correctly classified examples only, since the others are lost already. A
 // goal without labels and targets becomes label-free. Perturbations that leave the budget or the bounds by more than
 // 1e-6, or are not finite, do not count as successes and raise a check. Threat.Epsilon = +Inf, no budget, is for attacks
-// that are Unbudgeted.
+// that are Unbudgeted. Of a model elsewhere it asks clean and final predictions itself, apart from the attack's queries, and
+// leaves out the checks that would take more.
 func Evaluate(ctx context.Context, v *Victim, a Attack, p Problem) (*Outcome, error) {
 	if err := p.validate(v, a); err != nil {
 		return nil, err
 	}
+	if err := v.allows(a); err != nil {
+		return nil, err
+	}
+	v.refereed = 0
 	if p.Progress == nil {
 		p.Progress = report.Silent{}
 	}
@@ -92,12 +99,33 @@ func (p Problem) validate(v *Victim, a Attack) error {
 	if err := p.Goal.Validate(p.Images.Shape().Dimensions[0], v.Model); err != nil {
 		return err
 	}
+	if p.Starts != nil {
+		if err := v.Model.CheckImages(p.Starts); err != nil {
+			return errors.WithMessage(err, "robust: Starts")
+		}
+		if n, starts := p.Images.Shape().Dimensions[0], p.Starts.Shape().Dimensions[0]; starts != n {
+			return errors.Errorf("robust: %d Starts for %d examples: give one an example, or nil", starts, n)
+		}
+	}
 	if free, ok := a.(Unbudgeted); !ok || !free.Unbudgeted() {
 		if err := p.Threat.RequireBudget(); err != nil {
 			return errors.WithMessagef(err, "robust: %s", a.Name())
 		}
 	}
 	return p.Threat.Validate(len(v.Model.Weights()))
+}
+
+// startsAt returns the starting points of the given rows; nil of nil.
+func (v *Victim) startsAt(starts *tensors.Tensor, rows []int) (*tensors.Tensor, error) {
+	if starts == nil {
+		return nil, nil
+	}
+	flat, err := tensors.CopyFlatData[float32](starts)
+	if err != nil {
+		return nil, err
+	}
+	picked := nets.PickRows(flat, v.exampleSize(), rows)
+	return tensors.FromFlatDataAndDimensions(picked, append([]int{len(rows)}, v.Model.InputShape...)...), nil
 }
 
 // rowsToAttack leaves out what is lost before any attack.
@@ -126,6 +154,9 @@ func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) erro
 	sub := nets.PickRows(clean, size, rows)
 	p.Images = tensors.FromFlatDataAndDimensions(sub, append([]int{len(rows)}, v.Model.InputShape...)...)
 	p.Goal = p.Goal.at(rows)
+	if p.Starts, err = v.startsAt(p.Starts, rows); err != nil {
+		return err
+	}
 
 	before, err := v.weights()
 	if err != nil {
@@ -149,6 +180,15 @@ func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) erro
 		o.Queries[r], o.Grads[r] = v.forwards[i], v.backwards[i]
 	}
 	o.Weights, o.Stages = found.Weights, found.Stages
+	if found.Traces != nil {
+		if len(found.Traces) != len(rows) {
+			return errors.Errorf("returned %d traces for %d examples", len(found.Traces), len(rows))
+		}
+		o.Traces = make([]Trace, o.N)
+		for i, r := range rows {
+			o.Traces[r] = found.Traces[i]
+		}
+	}
 	if found.Images == nil {
 		return nil
 	}
@@ -222,6 +262,10 @@ func (o *Outcome) judge(ctx context.Context, v *Victim, access Access, rows []in
 		}
 	}
 	o.MedianNorm = median(successNorms)
+	if o.Referee = v.refereed; v.remote != nil {
+		o.Checks = o.checksElsewhere(found, rows)
+		return nil
+	}
 	seen, err := v.inspect(ctx, o.Problem, access, rows, images)
 	if err != nil {
 		return err

@@ -94,7 +94,7 @@ func (t Threat) RequireBudget() error {
 		return nil
 	}
 	return errors.New("Epsilon = +Inf means no budget, which only attacks that minimize the norm can do without " +
-		"(FAB, DeepFool, CW): give a finite Epsilon")
+		"(FAB, DeepFool, CW, HopSkipJump, SignOPT, RayS, Boundary): give a finite Epsilon")
 }
 
 // Budget is Epsilon for JSON, which has no infinity: nil (null) where there is no budget.

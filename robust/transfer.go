@@ -123,6 +123,11 @@ func checkTransfer(sources, targets []*Victim, a Attack, p Problem) error {
 	case p.Threat.MovesWeights():
 		return errors.New("weights do not transfer: give a threat on inputs only")
 	}
+	for _, v := range sources {
+		if err := v.allows(a); err != nil {
+			return err
+		}
+	}
 	first := sources[0].Model
 	for _, v := range slices.Concat(sources, targets) {
 		switch m := v.Model; {

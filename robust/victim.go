@@ -25,6 +25,8 @@ type Victim struct {
 	Engine *engine.Engine
 	Batch  int // examples a call
 
+	remote    Remote // nil: the model is here
+	refereed  int64  // rows that the referee asked of it
 	steps     map[string]*Step
 	attacked  bool // by an attack under Evaluate, right now
 	access    Access
@@ -81,6 +83,7 @@ func (o *Oracle) Logits(images *Node) *Node {
 
 // Predict builds the predicted classes, int32 [batch]: one forward pass.
 func (o *Oracle) Predict(images *Node) *Node {
+	o.need(Decisions)
 	o.forwards++
 	return ArgMax(o.victim.Model.Logits(o.scope, images), -1, dtypes.Int32)
 }
@@ -104,6 +107,9 @@ func (o *Oracle) WithWeights(weights []*Node, fn func()) {
 }
 
 func (o *Oracle) need(a Access) {
+	if o.victim.remote != nil {
+		exceptions.Panicf("robust: %s is elsewhere, and no graph can hold it: ask it by Victim.Query", o.victim.Model.Name)
+	}
 	if o.victim.access < a {
 		exceptions.Panicf("robust: the attack declared access to %s only, but asks for %s", o.victim.access, a)
 	}
@@ -152,16 +158,10 @@ func (s *Step) Call(ctx context.Context, rows []int, args ...any) ([]*tensors.Te
 	if !s.victim.attacked || s.oracle.forwards+s.oracle.backwards == 0 {
 		return out, nil
 	}
-	if len(rows) == 0 {
-		return nil, errors.New("robust: a step that asks the model was called for no example: its queries must be booked")
+	if err := s.victim.booked(rows); err != nil {
+		return nil, err
 	}
-	for _, r := range rows {
-		if r < 0 || r >= len(s.victim.forwards) {
-			return nil, errors.Errorf("robust: a step was called for example %d of %d: its queries must be booked", r, len(s.victim.forwards))
-		}
-		s.victim.forwards[r] += s.oracle.forwards
-		s.victim.backwards[r] += s.oracle.backwards
-	}
+	s.victim.book(rows, s.oracle.forwards, s.oracle.backwards)
 	return out, nil
 }
 
@@ -199,10 +199,14 @@ func (v *Victim) Ints(all []int32, rows []int) *tensors.Tensor {
 }
 
 // Predictions returns the predicted classes of n images, int32, without booking any query: it is the referee's view,
-// which attacks are refused. If weights is not nil, they stand in for the model's own.
+// which attacks are refused. If weights is not nil, they stand in for the model's own. Of a model elsewhere it asks every
+// image, which Outcome.Referee counts.
 func (v *Victim) Predictions(ctx context.Context, images *tensors.Tensor, weights []*tensors.Tensor) ([]int32, error) {
 	if v.attacked {
 		return nil, errors.New("robust: an attack may not use Predictions, which books no queries: compile a step with Oracle.Predict")
+	}
+	if v.remote != nil {
+		return v.predictRemote(ctx, images, weights)
 	}
 	key := "referee"
 	if weights != nil {

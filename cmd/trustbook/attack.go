@@ -23,6 +23,7 @@ type attackFlags struct {
 	modelFlags
 	targets, out                        string
 	attack, norm, loss, backend         string
+	directions                          string
 	epsilon, stepSize                   float64
 	steps, restarts, batch, queries     int
 	targetClasses                       int
@@ -53,11 +54,14 @@ func newAttack() *cobra.Command {
 	flags.StringVar(&f.norm, "norm", "linf", "`NORM` of the perturbation: linf, l2 or l1")
 	flags.StringVar(&f.loss, "loss", "ce", "`NAME` of the loss: ce, margin or dlr (fgsm, pgd, mim, apgd)")
 	flags.StringVar(&f.backend, "backend", "", backendHelp)
-	flags.Float64Var(&f.epsilon, "epsilon", 0, "`RADIUS` of the perturbation; inf: none, for attacks that minimize it (fab, deepfool, cw)")
+	flags.Float64Var(&f.epsilon, "epsilon", 0,
+		"`RADIUS` of the perturbation; inf: none, for attacks that minimize it ("+strings.Join(minimizers(), ", ")+")")
 	flags.Float64Var(&f.stepSize, "step-size", 0, "absolute step `SIZE` (default 2.5·epsilon/steps; mim: epsilon/steps)")
 	flags.IntVar(&f.steps, "steps", 0, "`NUMBER` of steps (default 20; mim: 10; apgd, fab: 100; deepfool: 50; cw: 1000)")
 	flags.IntVar(&f.restarts, "restarts", 1, "`NUMBER` of runs, each on the examples still standing (pgd, apgd, square, fab)")
-	flags.IntVar(&f.queries, "queries", 0, "`NUMBER` of queries an example (square; default 5000)")
+	flags.IntVar(&f.queries, "queries", 0, "`NUMBER` of queries an example ("+strings.Join(attacksWith("queries"), ", ")+"; default 5000)")
+	flags.StringVar(&f.directions, "directions", "full",
+		"`SPACE` of random directions: full, bilinear:SIDE or dct:SIDE ("+strings.Join(attacksWith("directions"), ", ")+")")
 	flags.IntVar(&f.targetClasses, "target-classes", 0,
 		"`NUMBER` of likeliest other classes to search towards, one by one (apgd, fab, cw; default: untargeted)")
 	flags.StringVar(&f.stateDir, "state", "", "`DIR` in which finished batches are kept, so that a stopped run goes on (autoattack)")
@@ -100,8 +104,15 @@ func (f *attackFlags) problem(changed func(flag string) bool) (robust.Attack, ro
 	if f.targets != "" && (f.targetClasses > 0 || f.multiTarget) {
 		return nil, t, o, usagef("--targets tells the class to search towards: leave out --target-classes and --multi-target")
 	}
-	for _, known := range f.attacks(loss) {
+	directions, err := attack.ParseDirections(f.directions)
+	if err != nil {
+		return nil, t, o, usagef("--%v", err)
+	}
+	for _, known := range f.attacks(loss, directions) {
 		if strings.EqualFold(f.attack, known.name) {
+			if changed("queries") && f.queries < known.least {
+				return nil, t, o, usagef("--queries %d: %s needs at least %d an example", f.queries, known.name, known.least)
+			}
 			return known.Attack, t, o, known.check(changed, t)
 		}
 	}
@@ -113,30 +124,37 @@ type named struct {
 	name string
 	robust.Attack
 	flags, norms []string
+	least        int // queries that it needs
 }
 
 // attacks are all attacks, with the settings of the flags.
-func (f *attackFlags) attacks(loss robust.Loss) []named {
+func (f *attackFlags) attacks(loss robust.Loss, directions attack.Directions) []named {
 	all, most := []string{"linf", "l2", "l1"}, []string{"linf", "l2"}
+	searched := []string{"queries", "directions"}
 	return []named{
-		{"fgsm", attack.FGSM{Loss: loss}, []string{"loss"}, all},
+		{"fgsm", attack.FGSM{Loss: loss}, []string{"loss"}, all, 0},
 		{"pgd", attack.PGD{Steps: f.steps, StepSize: f.stepSize, Restarts: f.restarts, NoRandom: !f.randomStart, EarlyStop: f.earlyStop,
 			MultiTarget: f.multiTarget, Loss: loss},
-			[]string{"loss", "steps", "step-size", "restarts", "random-start", "early-stop", "multi-target"}, all},
-		{"mim", attack.MIM{Steps: f.steps, StepSize: f.stepSize, Loss: loss}, []string{"loss", "steps", "step-size"}, all},
+			[]string{"loss", "steps", "step-size", "restarts", "random-start", "early-stop", "multi-target"}, all, 0},
+		{"mim", attack.MIM{Steps: f.steps, StepSize: f.stepSize, Loss: loss}, []string{"loss", "steps", "step-size"}, all, 0},
 		{"apgd", attack.APGD{Steps: f.steps, Restarts: f.restarts, Loss: loss, Targets: f.targetClasses},
-			[]string{"loss", "steps", "restarts", "target-classes"}, most},
-		{"square", attack.SquareAttack{Queries: f.queries, Restarts: f.restarts}, []string{"queries", "restarts"}, most},
-		{"fab", attack.FAB{Steps: f.steps, Restarts: f.restarts, Targets: f.targetClasses}, []string{"steps", "restarts", "target-classes"}, all},
-		{"autoattack", attack.AutoAttack{Dir: f.stateDir}, []string{"state"}, most},
-		{"deepfool", attack.DeepFool{Steps: f.steps}, []string{"steps"}, most},
-		{"cw", attack.CW{Steps: f.steps, Targets: f.targetClasses, AbortEarly: true}, []string{"steps", "target-classes"}, []string{"l2"}},
+			[]string{"loss", "steps", "restarts", "target-classes"}, most, 0},
+		{"square", attack.SquareAttack{Queries: f.queries, Restarts: f.restarts}, []string{"queries", "restarts"}, most, 1},
+		{"fab", attack.FAB{Steps: f.steps, Restarts: f.restarts, Targets: f.targetClasses},
+			[]string{"steps", "restarts", "target-classes"}, all, 0},
+		{"autoattack", attack.AutoAttack{Dir: f.stateDir}, []string{"state"}, most, 0},
+		{"deepfool", attack.DeepFool{Steps: f.steps}, []string{"steps"}, most, 0},
+		{"cw", attack.CW{Steps: f.steps, Targets: f.targetClasses, AbortEarly: true}, []string{"steps", "target-classes"}, []string{"l2"}, 0},
+		{"hopskipjump", attack.HopSkipJump{Queries: f.queries, Directions: directions}, searched, most, 2},
+		{"sign-opt", attack.SignOPT{Queries: f.queries, Directions: directions}, searched, []string{"l2"}, 101},
+		{"rays", attack.RayS{Queries: f.queries}, []string{"queries"}, []string{"linf"}, 2},
+		{"boundary", attack.Boundary{Queries: f.queries, Directions: directions}, searched, []string{"l2"}, 2},
 	}
 }
 
 // attackSettings are the flags that only some attacks have.
 var attackSettings = []string{"loss", "steps", "step-size", "restarts", "queries", "target-classes",
-	"state", "random-start", "early-stop", "multi-target"}
+	"state", "random-start", "early-stop", "multi-target", "directions"}
 
 // check refuses settings that the attack would not use, which is better than to ignore them.
 func (n named) check(changed func(flag string) bool, t robust.Threat) error {
@@ -149,14 +167,31 @@ func (n named) check(changed func(flag string) bool, t robust.Threat) error {
 		return usagef("--norm %s: %s works in %s", norm, n.name, strings.Join(n.norms, ", "))
 	}
 	if minimal, ok := n.Attack.(robust.Unbudgeted); math.IsInf(t.Epsilon, 1) && (!ok || !minimal.Unbudgeted()) {
-		return usagef("--epsilon inf: %s needs a finite radius; fab, deepfool and cw do without", n.name)
+		return usagef("--epsilon inf: %s needs a finite radius; %s do without", n.name, strings.Join(minimizers(), ", "))
 	}
 	return nil
 }
 
-func attackNames() (names []string) {
-	for _, a := range (&attackFlags{}).attacks(robust.CrossEntropy) {
-		names = append(names, a.name)
+func attackNames() []string { return namesOf(func(named) bool { return true }) }
+
+// attacksWith are the attacks that have a setting.
+func attacksWith(flag string) []string {
+	return namesOf(func(n named) bool { return slices.Contains(n.flags, flag) })
+}
+
+// minimizers are the attacks that need no radius.
+func minimizers() []string {
+	return namesOf(func(n named) bool {
+		minimal, ok := n.Attack.(robust.Unbudgeted)
+		return ok && minimal.Unbudgeted()
+	})
+}
+
+func namesOf(fits func(n named) bool) (names []string) {
+	for _, a := range (&attackFlags{}).attacks(robust.CrossEntropy, attack.FullSpace{}) {
+		if fits(a) {
+			names = append(names, a.name)
+		}
 	}
 	return names
 }
@@ -204,7 +239,7 @@ func (f *attackFlags) run(c *cobra.Command) error {
 	return printOutcome(c, o, m, e, f.out)
 }
 
-// fits reports a loss that the model has too few classes for.
+// fits reports a loss that the model has too few classes for, and directions that its images do not have.
 func (f *attackFlags) fits(m *nets.Model, goal robust.Goal) error {
 	loss, err := robust.ParseLoss(f.loss)
 	if err == nil {
@@ -212,6 +247,11 @@ func (f *attackFlags) fits(m *nets.Model, goal robust.Goal) error {
 	}
 	if err != nil {
 		return usagef("--loss %v: use --loss margin", err)
+	}
+	if directions, err := attack.ParseDirections(f.directions); err == nil {
+		if _, err := directions.Size(m.InputShape); err != nil {
+			return usagef("--directions %v", err)
+		}
 	}
 	return nil
 }

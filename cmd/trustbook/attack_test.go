@@ -56,6 +56,11 @@ func TestAttack(t *testing.T) {
 		{"fab", "l2", 1.5, []string{"--steps", "5", "--target-classes", "2"}},
 		{"deepfool", "l2", 1.5, []string{"--steps", "7"}},
 		{"cw", "l2", 1.5, []string{"--steps", "30"}},
+		{"hopskipjump", "linf", 0.2, []string{"--queries", "400", "--directions", "bilinear:7"}},
+		{"hopskipjump", "l2", 2, []string{"--queries", "400", "--directions", "dct:8", "--targets", "t.npy"}},
+		{"sign-opt", "l2", 3, []string{"--queries", "400"}},
+		{"rays", "linf", 0.2, []string{"--queries", "200"}},
+		{"boundary", "l2", 3, []string{"--queries", "300"}},
 	} {
 		t.Run(fmt.Sprintf("%s %s %g", c.attack, c.norm, c.epsilon), func(t *testing.T) {
 			args := append([]string{"attack", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--attack", c.attack, "--norm", c.norm,

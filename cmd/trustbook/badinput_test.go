@@ -98,6 +98,29 @@ var attackRefusals = []struct {
 	{"backend", "--backend", "tpu", []string{"tpu", "xla:cpu"}},
 }
 
+// TestDecisionAttacksRefuse: what attacks by decisions do not have.
+func TestDecisionAttacksRefuse(t *testing.T) {
+	dir, good := attackFolder(t)
+	at := slices.Index(good, "--steps")
+	good = slices.Delete(good, at, at+2)
+	for _, c := range []struct {
+		attack, flag, value string
+		words               []string
+	}{
+		{"rays", "--directions", "dct:8", []string{"--directions", "rays has no such setting", "--queries"}},
+		{"rays", "--norm", "l2", []string{"--norm l2", "rays works in linf"}},
+		{"boundary", "--norm", "linf", []string{"--norm linf", "boundary works in l2"}},
+		{"hopskipjump", "--directions", "wavelet:3", []string{"--directions", "wavelet:3", "bilinear:SIDE"}},
+		{"hopskipjump", "--directions", "bilinear:32", []string{"--directions bilinear", "reduced size 32 exceeds image 28"}},
+		{"hopskipjump", "--queries", "1", []string{"--queries 1", "hopskipjump needs at least 2"}},
+		{"sign-opt", "--queries", "50", []string{"--queries 50", "sign-opt needs at least 101"}},
+	} {
+		t.Run(c.attack+c.flag+c.value, func(t *testing.T) {
+			fails(t, dir, command(dir, with(with(good, "--attack", c.attack), c.flag, c.value)...), wrongUse, c.words...)
+		})
+	}
+}
+
 func TestAttackRefuses(t *testing.T) {
 	dir, good := attackFolder(t)
 	at := func(name string) string { return filepath.Join(dir, name) }

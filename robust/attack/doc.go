@@ -8,5 +8,9 @@
 //	| APGD     | gradients | linf, l2     | budget | Croce and Hein, arXiv 2003.01690 (APGD-T: its field Targets) |
 //	| SquareAttack | scores | linf, l2    | budget | Andriushchenko et al., arXiv 1912.00049 |
 //	| AutoAttack | gradients | linf, l2   | budget | Croce and Hein, arXiv 2003.01690: APGD, APGD-T, FAB-T, SquareAttack |
+//	| HopSkipJump | decisions | linf, l2 | minimal | Chen et al., arXiv 1904.02144 |
+//	| SignOPT  | decisions | l2           | minimal | Cheng et al., arXiv 1909.10773 |
+//	| RayS     | decisions | linf         | minimal | Chen and Gu, arXiv 2006.12792 |
+//	| Boundary | decisions | l2           | minimal | Brendel et al., arXiv 1712.04248 |
 //	| JointPGD | gradients | linf         | budget | inputs and weights together, arXiv 2102.11935 |
 package attack

@@ -127,7 +127,8 @@ type square struct {
 	SquareAttack
 	layout
 
-	compiled               *robust.Step
+	compiled               *robust.Step // one query
+	proposed, settled      *robust.Step // its halves, for a model elsewhere: before and behind the question
 	x, margin              *tensors.Tensor
 	images, classes, start *tensors.Tensor
 }
@@ -145,7 +146,7 @@ func (s *square) attack(ctx context.Context) (_ *robust.Perturbation, err error)
 			queue = append(queue, search{row: row, restart: restart})
 		}
 	}
-	if s.compiled, err = s.compile(); err != nil {
+	if err := s.compile(); err != nil {
 		return nil, err
 	}
 	return s.run(ctx, queue)
@@ -181,7 +182,7 @@ func (s *square) call(ctx context.Context, rows []int, places []place, filled bo
 	} else {
 		args = append(args, s.bumps(places)...)
 	}
-	out, err := s.compiled.Call(ctx, rows, args...)
+	out, err := s.query(ctx, rows, places, args)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -192,6 +193,38 @@ func (s *square) call(ctx context.Context, rows []int, places []place, filled bo
 	}
 	met, err := tensors.CopyFlatData[bool](out[3])
 	return losses, met, err
+}
+
+// query calls the compiled query, or asks a model elsewhere between its halves.
+func (s *square) query(ctx context.Context, rows []int, places []place, args []any) ([]*tensors.Tensor, error) {
+	if s.compiled != nil {
+		return s.compiled.Call(ctx, rows, args...)
+	}
+	out, err := s.proposed.Call(ctx, nil, args...)
+	if err != nil {
+		return nil, err
+	}
+	points, err := tensors.CopyFlatData[float32](out[0])
+	if err != nil {
+		return nil, err
+	}
+	var busy []int
+	for i, at := range places {
+		if at.busy {
+			busy = append(busy, i)
+		}
+	}
+	answers, err := s.v.Query(ctx, rows, nets.PickRows(points, len(points)/len(places), busy))
+	if err != nil {
+		return nil, err
+	}
+	classes := s.v.Model.Classes
+	logits := make([]float32, len(places)*classes) // of idle places: anything finite
+	for k, i := range busy {
+		copy(logits[i*classes:(i+1)*classes], answers.Logits[k*classes:])
+	}
+	return s.settled.Call(ctx, nil, s.x, s.margin, s.classes, args[6], out[0],
+		tensors.FromFlatDataAndDimensions(logits, len(places), classes))
 }
 
 // starts draws the first perturbation of places that begin, in units of epsilon, [places, channels, height, width].
@@ -345,48 +378,72 @@ func (s *square) bumps(places []place) []any {
 		tensors.FromFlatDataAndDimensions(pattern, len(places), 1, s.height, s.width)}
 }
 
-// compile builds one query: the candidate of each place, its margin, and whether it is kept.
-func (s *square) compile() (*robust.Step, error) {
-	norm, box, targeted, l := s.p.Threat.Norm, robust.Box{Lower: s.v.Model.Lower, Upper: s.v.Model.Upper}, s.p.Goal.Targeted(), s.layout
-	return s.v.Compile(fmt.Sprintf("square/%s/targeted=%t", norm, targeted), func(o *robust.Oracle, args []*Node) []*Node {
-		best, margin, images, classes, epsilon, start, numbers := args[0], args[1], args[2], args[3], args[4], args[5], args[6]
-		clean := l.planes(images)
-		delta := Sub(l.planes(ReshapeLike(best, images)), clean)
-		column := func(i int) *Node { return Reshape(Slice(numbers, AxisRange(), AxisRange(i, i+1)), -1, 1, 1, 1) }
-		isStart := IsPositive(column(0))
-		inside := func(from int) *Node { // the window in columns from, from+1 ... as a mask [places, 1, height, width]
-			span := func(axis, first, length int) *Node {
-				at := Iota(numbers.Graph(), shapes.Make(numbers.DType(), 1, 1, l.height, l.width), axis)
-				begin := column(first)
-				return And(GreaterOrEqual(at, begin), LessThan(at, Add(begin, column(length))))
-			}
-			return And(span(2, from, from+2), span(3, from+1, from+3))
-		}
-		signs := func(from int) *Node {
-			return Reshape(Slice(numbers, AxisRange(), AxisRange(from, from+l.channels)), -1, l.channels, 1, 1)
-		}
-		where := func(c, a, b *Node) *Node {
-			return Where(BroadcastToShape(c, delta.Shape()), BroadcastToShape(a, delta.Shape()), BroadcastToShape(b, delta.Shape()))
-		}
-		var moved *Node
-		if norm == robust.Linf {
-			moved = where(inside(1), Mul(signs(5), epsilon), delta)
-		} else {
-			moved = l.exchange(delta, inside(1), inside(5), Mul(args[7], signs(9)), epsilon)
-		}
-		moved = where(isStart, Mul(start, epsilon), moved)
-		back := flat(l.image(Add(clean, moved), images))
-		point := robust.Shrink(norm, back, flat(images), epsilon, box)
-
-		logits := o.Logits(ReshapeLike(point, images))
-		gap := robust.Margin.Graph(logits, classes, targeted)
-		met := NotEqual(ArgMax(logits, -1, dtypes.Int32), classes)
-		if targeted {
-			met = Not(met)
-		}
-		better := Or(Or(Reshape(isStart, -1), GreaterThan(gap, margin)), met)
-		return []*Node{choose(Reshape(better, -1, 1), point, best), Where(better, gap, margin), gap, met}
+// compile compiles one query: in one piece, or without the model's part in two.
+func (s *square) compile() (err error) {
+	targeted := s.p.Goal.Targeted()
+	key := fmt.Sprintf("square/%s/targeted=%t", s.p.Threat.Norm, targeted)
+	if !s.v.Elsewhere() {
+		s.compiled, err = s.v.Compile(key, func(o *robust.Oracle, args []*Node) []*Node {
+			point := s.propose(args)
+			logits := o.Logits(ReshapeLike(point, args[2]))
+			return settle(args[0], args[1], args[3], args[6], point, logits, targeted)
+		})
+		return err
+	}
+	s.proposed, err = s.v.Compile(key+"/propose", func(_ *robust.Oracle, args []*Node) []*Node { return []*Node{s.propose(args)} })
+	if err != nil {
+		return err
+	}
+	s.settled, err = s.v.Compile(key+"/settle", func(_ *robust.Oracle, args []*Node) []*Node {
+		return settle(args[0], args[1], args[2], args[3], args[4], args[5], targeted)
 	})
+	return err
+}
+
+// propose builds the candidate of each place, [places, pixels].
+func (s *square) propose(args []*Node) *Node {
+	norm, box, l := s.p.Threat.Norm, robust.Box{Lower: s.v.Model.Lower, Upper: s.v.Model.Upper}, s.layout
+	best, images, epsilon, start, numbers := args[0], args[2], args[4], args[5], args[6]
+	clean := l.planes(images)
+	delta := Sub(l.planes(ReshapeLike(best, images)), clean)
+	column := func(i int) *Node { return Reshape(Slice(numbers, AxisRange(), AxisRange(i, i+1)), -1, 1, 1, 1) }
+	isStart := IsPositive(column(0))
+	inside := func(from int) *Node { // the window in columns from, from+1 ... as a mask [places, 1, height, width]
+		span := func(axis, first, length int) *Node {
+			at := Iota(numbers.Graph(), shapes.Make(numbers.DType(), 1, 1, l.height, l.width), axis)
+			begin := column(first)
+			return And(GreaterOrEqual(at, begin), LessThan(at, Add(begin, column(length))))
+		}
+		return And(span(2, from, from+2), span(3, from+1, from+3))
+	}
+	signs := func(from int) *Node {
+		return Reshape(Slice(numbers, AxisRange(), AxisRange(from, from+l.channels)), -1, l.channels, 1, 1)
+	}
+	where := func(c, a, b *Node) *Node {
+		return Where(BroadcastToShape(c, delta.Shape()), BroadcastToShape(a, delta.Shape()), BroadcastToShape(b, delta.Shape()))
+	}
+	var moved *Node
+	if norm == robust.Linf {
+		moved = where(inside(1), Mul(signs(5), epsilon), delta)
+	} else {
+		moved = l.exchange(delta, inside(1), inside(5), Mul(args[7], signs(9)), epsilon)
+	}
+	moved = where(isStart, Mul(start, epsilon), moved)
+	back := flat(l.image(Add(clean, moved), images))
+	return robust.Shrink(norm, back, flat(images), epsilon, box)
+}
+
+// settle builds what a query's answer changes: the best point and its margin, and tells the candidate's margin and whether
+// the goal is met there.
+func settle(best, margin, classes, numbers, point, logits *Node, targeted bool) []*Node {
+	gap := robust.Margin.Graph(logits, classes, targeted)
+	met := NotEqual(ArgMax(logits, -1, dtypes.Int32), classes)
+	if targeted {
+		met = Not(met)
+	}
+	isStart := IsPositive(Slice(numbers, AxisRange(), AxisRange(0, 1)))
+	better := Or(Or(Reshape(isStart, -1), GreaterThan(gap, margin)), met)
+	return []*Node{choose(Reshape(better, -1, 1), point, best), Where(better, gap, margin), gap, met}
 }
 
 // exchange builds the l2 move: the first window gets its bump on top of what it had, at the length of all that both windows
