@@ -170,7 +170,7 @@ func TestAnswers(t *testing.T) {
 		{body: output(`"datatype":"INT64","shape":[1],"data":[1]`), answers: remote.Labels, classes: 5, err: "m returned 1 labels for 2 inputs"},
 		{body: output(`"datatype":"FP32","shape":[3,2],"data":[1,2,3,4,5,6]`), err: "m returned 3 answers for 2 inputs"},
 		{body: output(`"datatype":"FP32","shape":[2,3],"data":[1,2,3,4,5]`), err: "holds 5 numbers, which is not its shape [2 3]"},
-		{body: output(`"datatype":"FP32","shape":[2,3],"data":[1,2,3,4,5,6]`), classes: 10, err: "answers 3 classes, not 10"},
+		{body: output(`"datatype":"INT64","shape":[2,2],"data":[1,2,3,4]`), answers: remote.Labels, classes: 5, err: "2 numbers a row, not 1"},
 		{body: output(`"datatype":"FP32","shape":[2,2],"data":[[1,2,3],[4]]`), err: "ragged"},
 		{body: output(`"datatype":"FP32","shape":[2,2],"data":[1,NaN,3,4]`), err: "the answer holds NaN"},
 		{body: output(`"datatype":"FP32","shape":[2,2],"data":[1,-Infinity,3,4]`), err: "the answer holds Infinity"},

@@ -44,7 +44,7 @@ type Config struct {
 	Shape   []int  // of one example, as callers have it
 
 	Answers Answers // what the model answers
-	Classes int     // how many there are; zero: as many as scores; must be given with labels
+	Classes int     // of a model that answers labels; scores tell by themselves how many there are
 
 	Input      string // name of the input tensor; "": that of the metadata
 	Datatype   string // of the input: FP64, FP32, FP16 or BF16; "": that of the metadata, else FP32
@@ -71,6 +71,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// Validate reports what cannot be, without asking any server.
+func (c Config) Validate() error {
+	_, err := c.withDefaults().validate()
+	if err == nil {
+		_, err = c.authorization()
+	}
+	return errors.WithMessage(err, "remote")
+}
+
 // validate reports what cannot be, and returns the server's address without the path of the protocol.
 func (c Config) validate() (*url.URL, error) {
 	base, err := url.Parse(c.URL)
@@ -90,7 +99,7 @@ func (c Config) validate() (*url.URL, error) {
 	case c.Answers < Guess || c.Answers > Logits:
 		return nil, errors.Errorf("Answers = %d: want one of the constants", int(c.Answers))
 	case c.Classes < 0 || c.Classes == 1:
-		return nil, errors.Errorf("Classes = %d: want at least 2, or 0 for those that scores tell", c.Classes)
+		return nil, errors.Errorf("Classes = %d: want at least 2, or 0 of a model that answers scores", c.Classes)
 	case c.Batch < 0, c.Timeout < 0, c.Backoff < 0, c.Concurrency < 0, c.Budget < 0, !(c.Rate >= 0):
 		return nil, errors.New("Batch, Timeout, Backoff, Concurrency, Budget and Rate must not be negative")
 	}

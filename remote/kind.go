@@ -39,11 +39,8 @@ func (c *Client) settle(integers bool, values []float64, width int) error {
 			return errors.Errorf("%s answers labels, which do not tell how many classes there are: say it", c.cfg.Model)
 		}
 	}
-	switch {
-	case c.width > 0 && width != c.width, kind == Labels && width != 1:
-		return errors.Errorf("%s returned %d numbers a row, not %d", c.cfg.Model, width, max(1, c.width))
-	case c.cfg.Classes > 0 && classes != c.cfg.Classes:
-		return errors.Errorf("%s answers %d classes, not %d", c.cfg.Model, classes, c.cfg.Classes)
+	if c.width > 0 && width != c.width || kind == Labels && width != 1 {
+		return garbled{errors.Errorf("%s returned %d numbers a row, not %d", c.cfg.Model, width, max(1, c.width))}
 	}
 	c.kind, c.why, c.width, c.classes = kind, why, width, classes
 	return nil
