@@ -58,8 +58,14 @@ func TestAttackNetwork(t *testing.T) {
 	require.Positive(t, want.SuccessRate)
 	require.Less(t, want.SuccessRate, 1.0)
 
-	server := &oip.Server{Shape: []int{6, 6, 1}, Scores: scores,
-		Trouble: oip.Troubles("none none none drop none busy none cut none down malformed none short slow none")}
+	ctx, stop := context.WithCancel(t.Context())
+	troubles := oip.Troubles("none none none drop none busy none cut none down malformed none none short slow none")
+	server := &oip.Server{Shape: []int{6, 6, 1}, Scores: scores, Trouble: func(i int) oip.Fault {
+		if i == 25 {
+			stop()
+		}
+		return troubles(i)
+	}}
 	cfg := serve(t, server)
 	cfg.Shape, cfg.Log, cfg.Retries = []int{6, 6, 1}, filepath.Join(t.TempDir(), "log"), 20
 	run := func(ctx context.Context) (*robust.Outcome, remote.Stats, error) {
@@ -73,13 +79,6 @@ func TestAttackNetwork(t *testing.T) {
 		o, err := robust.Evaluate(ctx, v, square, p)
 		return o, client.Stats(), err
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	go func() {
-		for server.Counts().Requests < 25 {
-			time.Sleep(time.Millisecond)
-		}
-		stop()
-	}()
 	_, first, err := run(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	got, second, err := run(t.Context())

@@ -346,10 +346,12 @@ func (c *Client) askSome(ctx context.Context, pixels []float32, each int, rows [
 	}
 	n := int64(len(rows))
 	var got []answer
+	retries := int64(-1)
 	err = c.persist(ctx, func() *failure {
 		if err := c.spend(n); err != nil {
 			return &failure{error: err}
 		}
+		retries++
 		data, f := c.do(ctx, http.MethodPost, c.path+"/infer", body)
 		if f == nil {
 			if got, err = c.decode(data, len(rows)); err != nil {
@@ -366,6 +368,7 @@ func (c *Client) askSome(ctx context.Context, pixels []float32, each int, rows [
 		})
 		return f
 	})
+	c.count(func(s *Stats) { s.Retries += max(0, retries) })
 	if err != nil {
 		return err
 	}
@@ -406,7 +409,8 @@ func (c *Client) spend(rows int64) error {
 func (c *Client) within(rows int64) error {
 	spent := c.stats.Rows + c.stats.Lost
 	if c.cfg.Budget > 0 && spent+rows > c.cfg.Budget {
-		return errors.WithMessagef(ErrBudget, "%d more rows wanted, %d of %d asked, %d of them lost on the way", rows, spent, c.cfg.Budget, c.stats.Lost)
+		return errors.WithMessagef(ErrBudget, "%d more rows wanted, %d of %d asked, %d of them lost on the way",
+			rows, spent, c.cfg.Budget, c.stats.Lost)
 	}
 	return nil
 }

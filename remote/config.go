@@ -95,7 +95,8 @@ func (c Config) validate() (*url.URL, error) {
 	case len(c.Shape) == 0 || slices.Min(c.Shape) < 1:
 		return nil, errors.Errorf("Shape %v: want that of one example, such as [1 28 28]", c.Shape)
 	case c.InputShape != nil && size(c.InputShape) != size(c.Shape):
-		return nil, errors.Errorf("InputShape %v has %d values, an example of shape %v has %d", c.InputShape, size(c.InputShape), c.Shape, size(c.Shape))
+		return nil, errors.Errorf("InputShape %v has %d values, an example of shape %v has %d",
+			c.InputShape, size(c.InputShape), c.Shape, size(c.Shape))
 	case c.Answers < Guess || c.Answers > Logits:
 		return nil, errors.Errorf("Answers = %d: want one of the constants", int(c.Answers))
 	case c.Classes < 0 || c.Classes == 1:

@@ -48,7 +48,8 @@ func FuzzLog(f *testing.F) {
 
 // The reader of numbers agrees with encoding/json wherever that reads lists of numbers, and never panics.
 func FuzzNumbers(f *testing.F) {
-	for _, text := range []string{"[1,2.5,-3e-2]", "[[1,2],[3,4]]", "[ ]", "[[],[]]", "[[[1]],[[2]]]", "[true,null]", `["a"]`, "3", "[1,[2]]", "[1e999]"} {
+	for _, text := range []string{"[1,2.5,-3e-2]", "[[1,2],[3,4]]", "[ ]", "[[],[]]", "[[[1]],[[2]]]", "[true,null]", `["a"]`, "3",
+		"[1,[2]]", "[1e999]"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

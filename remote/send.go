@@ -169,7 +169,6 @@ func (c *Client) persist(ctx context.Context, ask func() *failure) error {
 		case f.wait > longestWait:
 			return errors.WithMessagef(f, "the server asks to come back in %v", f.wait)
 		}
-		c.count(func(s *Stats) { s.Retries++ })
 		timer := time.NewTimer(max(f.wait, c.backoff(try)))
 		select {
 		case <-ctx.Done():

@@ -253,7 +253,7 @@ func (f *attackFlags) subject(c *cobra.Command, options onnx.Options) (_ *subjec
 	if f.url != "" {
 		err = s.find(c, f, options)
 	} else {
-		s.m, s.p.Images, s.p.Goal.Labels, err = f.modelFlags.read(options)
+		s.m, s.p.Images, s.p.Goal.Labels, err = f.read(options)
 	}
 	if err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ func (f *remoteFlags) register(flags *pflag.FlagSet) {
 	flags.IntVar(&f.classes, "classes", 0, "`NUMBER` of classes, of a model that answers labels (default: the largest label or target, and 1)")
 	flags.StringVar(&f.inputName, "input-name", "", "`NAME` of its input (default: as the server tells)")
 	flags.StringVar(&f.inputType, "input-type", "", "`TYPE` of its input: FP32, FP64, FP16 or BF16 (default: as the server tells, else FP32)")
-	flags.StringVar(&f.inputShape, "input-shape", "", "shape of an example in its input, such as `784` or 1,28,28 (default: as the server tells)")
+	flags.StringVar(&f.inputShape, "input-shape", "", "shape of an example there, such as `784` or 1,28,28 (default: as the server tells)")
 	flags.BoolVar(&f.nested, "nested", false, "send nested lists, to servers that want them")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "`TIME` for one request")
 	flags.IntVar(&f.retries, "retries", 5, "`NUMBER` of times that a request that failed is sent again, later and later")
@@ -153,7 +153,8 @@ func (s *subject) find(c *cobra.Command, f *attackFlags, o onnx.Options) (err er
 		return err
 	}
 	if f.answerLog != "" {
-		if err := checkOutFile("answer-log", f.answerLog, input{"inputs", f.inputs}, input{"labels", f.labels}, input{"targets", f.targets}); err != nil {
+		read := []input{{"inputs", f.inputs}, {"labels", f.labels}, {"targets", f.targets}}
+		if err := checkOutFile("answer-log", f.answerLog, read...); err != nil {
 			return err
 		}
 	}

@@ -46,7 +46,7 @@ func remoteFolder(t *testing.T, s *oip.Server) (dir string, args []string) {
 	saveArray(t, filepath.Join(dir, "x.npy"), x, n, 4, 5)
 	saveArray(t, filepath.Join(dir, "y.npy"), y, n)
 	return dir, []string{"attack", "--url", server.URL, "--model-name", "digits", "--inputs", "x.npy", "--labels", "y.npy",
-		"--attack", "square", "--epsilon", "0.05", "--queries", "40", "--timeout", "2s", "--backend", "go"} // which compiles nothing
+		"--attack", "square", "--epsilon", "0.05", "--queries", "40", "--timeout", "20s", "--backend", "go"} // which compiles nothing
 }
 
 // remoteOutput is the part of the JSON that the server's counts are compared with.

@@ -33,7 +33,7 @@ var may = []struct {
 	{"nets", nil},
 	{"nets/onnx", []string{"nets"}},
 	{"npy", nil},
-	{"remote", nil}, // a client that knows of no attacks: robust takes it by an interface of its own
+	{"remote", nil},                  // a client that knows of no attacks: robust takes it by an interface of its own
 	{"datasets", []string{"report"}}, // for the interface of progress bars
 	{"kernel", []string{"engine"}},
 	{"fit", []string{"engine", "datasets", "nets", "report"}},
