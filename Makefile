@@ -37,6 +37,8 @@ bench: setup
 bench-python:
 	$(PYTHON) -m venv .bench
 	.bench/bin/python -m pip install --quiet -r robust/attack/testdata/requirements.txt
+	$(PYTHON) -m venv .mlserver
+	.mlserver/bin/python -m pip install --quiet -r remote/testdata/requirements.txt
 
 # Compares GRAPHS random networks, from seed FIRST on, with ONNX Runtime and PyTorch, in the same Python.
 GRAPHS ?= 2000
