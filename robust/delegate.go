@@ -61,7 +61,8 @@ func (v *Victim) Delegate(ctx context.Context, a Attack, p Problem, rows []int, 
 
 	key := ""
 	if dir != "" && v.remote != nil {
-		return nil, errors.Errorf("%s is elsewhere: results cannot be kept in %s, since nothing tells whether its weights are the same", v.Model.Name, dir)
+		return nil, errors.Errorf("%s is elsewhere: results cannot be kept in %s, since nothing tells whether its weights are the same",
+			v.Model.Name, dir)
 	}
 	if dir != "" {
 		data := fit.Data{Images: p.Images, Labels: p.Goal.Labels}

@@ -150,7 +150,9 @@ type mute struct {
 	err error
 }
 
-func (m mute) Ask(context.Context, []float32, int) ([]float32, []int32, error) { return nil, nil, m.err }
+func (m mute) Ask(context.Context, []float32, int) ([]float32, []int32, error) {
+	return nil, nil, m.err
+}
 
 // Square asks a model elsewhere between the halves of its step what it asks one that is here within it.
 func TestSquareElsewhere(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 // attackFlags are the flags of `trustbook attack`.
 type attackFlags struct {
 	modelFlags
+	remoteFlags
 	targets, out                        string
 	attack, norm, loss, backend         string
 	directions                          string
@@ -36,18 +37,21 @@ type attackFlags struct {
 func newAttack() *cobra.Command {
 	var f attackFlags
 	c := &cobra.Command{
-		Use:   "attack --model M.onnx --inputs X.npy --labels Y.npy --epsilon E",
+		Use:   "attack --model M.onnx|--url URL --inputs X.npy --labels Y.npy --epsilon E",
 		Short: "Attack a model that was trained elsewhere",
-		Long: "Attack an ONNX model on labeled images and print clean and robust accuracy, as the referee measures\n" +
-			"them: budget, bounds and success of every example are checked again, whatever the attack says.\n\n" +
+		Long: "Attack an ONNX model, or one behind an HTTP endpoint, on labeled images and print clean and robust accuracy,\n" +
+			"as the referee measures them: budget, bounds and success of every example are checked again, whatever the\n" +
+			"attack says. An endpoint is attacked by its scores or decisions.\n\n" +
 			arraysHelp,
-		Example:     "  trustbook attack --model M.onnx --inputs X.npy --labels Y.npy --attack pgd --norm linf --epsilon 0.3 --out ADV.npy",
+		Example: "  trustbook attack --model M.onnx --inputs X.npy --labels Y.npy --attack pgd --norm linf --epsilon 0.3 --out ADV.npy\n" +
+			"  trustbook attack --url URL --model-name NAME --inputs X.npy --labels Y.npy --attack square --epsilon 0.3",
 		Args:        takes(),
 		Annotations: map[string]string{onStop: "nothing"},
 		RunE:        func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	flags := c.Flags()
-	f.register(c)
+	f.modelFlags.register(c)
+	f.remoteFlags.register(flags)
 	flags.StringVar(&f.targets, "targets", "", "NPY `FILE` with target classes: makes the attack targeted")
 	flags.StringVar(&f.out, "out", "", "NPY `FILE` for the perturbed images")
 	flags.StringVar(&f.attack, "attack", "pgd", "`NAME` of the attack: "+strings.Join(attackNames(), ", "))
@@ -65,7 +69,7 @@ func newAttack() *cobra.Command {
 	flags.IntVar(&f.targetClasses, "target-classes", 0,
 		"`NUMBER` of likeliest other classes to search towards, one by one (apgd, fab, cw; default: untargeted)")
 	flags.StringVar(&f.stateDir, "state", "", "`DIR` in which finished batches are kept, so that a stopped run goes on (autoattack)")
-	flags.IntVar(&f.batch, "batch-size", 128, "`NUMBER` of examples in a batch")
+	flags.IntVar(&f.batch, "batch-size", 128, "`NUMBER` of examples in a batch, and in a request to --url")
 	flags.BoolVar(&f.randomStart, "random-start", true, "start at a random point of the ball (pgd)")
 	flags.BoolVar(&f.earlyStop, "early-stop", false, "stop a batch once all its examples are solved (pgd)")
 	flags.BoolVar(&f.multiTarget, "multi-target", false, "after the untargeted run, one towards each other class (pgd)")
@@ -110,10 +114,14 @@ func (f *attackFlags) problem(changed func(flag string) bool) (robust.Attack, ro
 	}
 	for _, known := range f.attacks(loss, directions) {
 		if strings.EqualFold(f.attack, known.name) {
+			err = known.check(changed, t)
 			if changed("queries") && f.queries < known.least {
-				return nil, t, o, usagef("--queries %d: %s needs at least %d an example", f.queries, known.name, known.least)
+				err = usagef("--queries %d: %s needs at least %d an example", f.queries, known.name, known.least)
 			}
-			return known.Attack, t, o, known.check(changed, t)
+			if err == nil {
+				err = f.checkWhere(changed, known, f.attacks(loss, directions))
+			}
+			return known.Attack, t, o, err
 		}
 	}
 	return nil, t, o, usagef("--attack %s: want %s", f.attack, strings.Join(attackNames(), ", "))
@@ -204,8 +212,13 @@ func (f *attackFlags) run(c *cobra.Command) error {
 	if err := f.checkOut(); err != nil {
 		return err
 	}
-	m, p, err := f.read(options)
+	s, err := f.subject(c, options)
 	if err != nil {
+		return err
+	}
+	defer s.close()
+	p, m := s.p, s.m
+	if err := s.allows(a, f.attacks(robust.CrossEntropy, attack.FullSpace{})); err != nil {
 		return err
 	}
 	if err := f.fits(m, p.Goal); err != nil {
@@ -217,7 +230,7 @@ func (f *attackFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer e.Close()
-	v, err := robust.NewVictim(e, m, min(f.batch, len(p.Goal.Labels)))
+	v, err := s.victim(e, f)
 	if err != nil {
 		return err
 	}
@@ -234,9 +247,11 @@ func (f *attackFlags) run(c *cobra.Command) error {
 		}
 	}
 	if f.asJSON {
-		return printJSON(c, outcomeJSON(o, m, e))
+		out := outcomeJSON(o, m, e)
+		s.addTo(out, o)
+		return printJSON(c, out)
 	}
-	return printOutcome(c, o, m, e, f.out)
+	return printOutcome(c, o, m, e, f.out, s.asked(o))
 }
 
 // fits reports a loss that the model has too few classes for, and directions that its images do not have.
@@ -262,29 +277,46 @@ func (f *attackFlags) checkOut() error {
 		return nil
 	}
 	return checkOutFile("out", f.out, input{"model", f.model}, input{"inputs", f.inputs},
-		input{"labels", f.labels}, input{"targets", f.targets})
+		input{"labels", f.labels}, input{"targets", f.targets}, input{"answer-log", f.answerLog})
 }
 
-// read reads the model and the arrays and checks that they fit each other; what is wrong with them is wrong use.
-func (f *attackFlags) read(options onnx.Options) (*nets.Model, robust.Problem, error) {
-	var p robust.Problem
-	m, images, labels, err := f.modelFlags.read(options)
-	if err != nil {
-		return nil, p, err
-	}
-	if others := m.Classes - 1; f.targetClasses > others {
-		return nil, p, usagef("--target-classes %d: the model has %d other classes: want 1 to %d", f.targetClasses, others, others)
-	}
-	p.Images, p.Goal.Labels = images, labels
-	if f.targets != "" {
-		if p.Goal.Targets, err = npy.ReadLabels(f.targets); err != nil {
-			return nil, p, wrongFile("targets", f.targets, err)
+// subject reads or finds the model, reads the arrays, and checks that they fit each other.
+func (f *attackFlags) subject(c *cobra.Command, options onnx.Options) (_ *subject, err error) {
+	s := &subject{}
+	defer func() {
+		if err != nil {
+			s.close()
 		}
+	}()
+	if s.p.Goal.Targets, err = f.readTargets(); err != nil {
+		return nil, err
 	}
-	if err := p.Goal.Validate(len(labels), m); err != nil {
-		return nil, p, wrongFile("targets", f.targets, err)
+	if f.url != "" {
+		err = s.find(c, f, options)
+	} else {
+		s.m, s.p.Images, s.p.Goal.Labels, err = f.read(options)
 	}
-	return m, p, nil
+	if err != nil {
+		return nil, err
+	}
+	if others := s.m.Classes - 1; f.targetClasses > others {
+		return nil, usagef("--target-classes %d: the model has %d other classes: want 1 to %d", f.targetClasses, others, others)
+	}
+	if err := s.p.Goal.Validate(len(s.p.Goal.Labels), s.m); err != nil {
+		return nil, wrongFile("targets", f.targets, err)
+	}
+	return s, nil
+}
+
+func (f *attackFlags) readTargets() ([]int32, error) {
+	if f.targets == "" {
+		return nil, nil
+	}
+	targets, err := npy.ReadLabels(f.targets)
+	if err != nil {
+		return nil, wrongFile("targets", f.targets, err)
+	}
+	return targets, nil
 }
 
 // outcomeJSON are the keys of `attack --json`.
@@ -298,7 +330,7 @@ func outcomeJSON(o *robust.Outcome, m *nets.Model, e *engine.Engine) map[string]
 	}
 }
 
-func printOutcome(c *cobra.Command, o *robust.Outcome, m *nets.Model, e *engine.Engine, out string) error {
+func printOutcome(c *cobra.Command, o *robust.Outcome, m *nets.Model, e *engine.Engine, out, asked string) error {
 	t := &report.Table{
 		Title: o.Attack,
 		Caption: fmt.Sprintf("%s, radius %g, %d examples, %s, %.1f s on %s",
@@ -315,6 +347,9 @@ func printOutcome(c *cobra.Command, o *robust.Outcome, m *nets.Model, e *engine.
 		if check.Raised {
 			fmt.Fprintf(c.OutOrStdout(), "Check %s: %s; %s\n", check.Name, check.Meaning, check.Advice)
 		}
+	}
+	if asked != "" {
+		fmt.Fprintln(c.OutOrStdout(), asked)
 	}
 	if out == "" {
 		return nil

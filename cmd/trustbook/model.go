@@ -31,7 +31,7 @@ func (f *modelFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.inputs, "inputs", "", "NPY `FILE` with the images")
 	flags.StringVar(&f.labels, "labels", "", "NPY `FILE` with the labels")
 	f.registerReading(flags)
-	for _, name := range []string{"model", "inputs", "labels"} {
+	for _, name := range []string{"inputs", "labels"} {
 		_ = c.MarkFlagRequired(name)
 	}
 }

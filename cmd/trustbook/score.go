@@ -46,6 +46,7 @@ func newScore() *cobra.Command {
 		RunE:        func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	f.register(c)
+	_ = c.MarkFlagRequired("model")
 	flags := c.Flags()
 	for _, name := range []string{"model", "inputs", "labels"} { // needed only without --curve
 		delete(flags.Lookup(name).Annotations, cobra.BashCompOneRequiredFlag)

@@ -42,6 +42,7 @@ func newWeights() *cobra.Command {
 		RunE:        func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	f.register(c)
+	_ = c.MarkFlagRequired("model")
 	flags := c.Flags()
 	flags.StringVar(&f.backend, "backend", "", backendHelp)
 	flags.Float64Var(&f.epsilon, "epsilon", 0, "`RADIUS` by which every weight may move")

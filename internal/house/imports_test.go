@@ -33,6 +33,7 @@ var may = []struct {
 	{"nets", nil},
 	{"nets/onnx", []string{"nets"}},
 	{"npy", nil},
+	{"remote", nil},                  // a client that knows of no attacks: robust takes it by an interface of its own
 	{"datasets", []string{"report"}}, // for the interface of progress bars
 	{"kernel", []string{"engine"}},
 	{"fit", []string{"engine", "datasets", "nets", "report"}},
@@ -44,12 +45,13 @@ var may = []struct {
 	{"fewshot", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"fewshot/meta", []string{"engine", "datasets", "nets", "report", "fit", "fewshot", "robust"}}, // for the projections of its attacks
 	// The papers: everything above, and no other paper.
-	{"robust/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack",
-		"robust/certify"}},
+	{"robust/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "remote", "report", "fit", "study", "robust",
+		"robust/attack", "robust/certify"}},
 	{"scoring", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack"}},
 	{"creativity", []string{"creativity/scan", "engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust",
 		"robust/attack"}},
-	{"watermark", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack"}},
+	{"watermark", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "remote", "report", "fit", "study", "robust",
+		"robust/attack"}},
 	{"fewshot/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "fewshot", "fewshot/meta",
 		"robust", "robust/attack"}},
 	{"cmd/*", []string{"*"}},
@@ -143,6 +145,10 @@ func TestRules(t *testing.T) {
 		{"report", "nets", false},
 		{"fit", "robust", false},
 		{"scoring", "watermark", false},
+		{"watermark", "remote", true},
+		{"robust/hardlabel", "remote", true},
+		{"robust", "remote", false},
+		{"remote", "robust", false},
 		{"fewshot/maml", "robust/attack", true},
 		{"fewshot/maml", "fewshot/meta", true},
 		{"fewshot/meta", "fewshot/maml", false},
