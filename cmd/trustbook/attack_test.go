@@ -17,6 +17,27 @@ import (
 	"github.com/trustbook/trustbook/robust"
 )
 
+// attackRuns are attacks whose output is measured again.
+var attackRuns = []struct {
+	attack, norm string
+	epsilon      float64
+	more         []string
+}{
+	{"pgd", "linf", 0.1, []string{"--steps", "7", "--batch-size", "5"}},
+	{"pgd", "l2", 1.5, []string{"--steps", "7", "--loss", "margin", "--targets", "t.npy"}},
+	{"pgd", "l1", 15, []string{"--steps", "7", "--random-start=false"}},
+	{"apgd", "linf", 0.1, []string{"--steps", "7", "--loss", "dlr", "--target-classes", "3"}},
+	{"square", "linf", 0.2, []string{"--queries", "50"}},
+	{"fab", "l2", 1.5, []string{"--steps", "5", "--target-classes", "2"}},
+	{"deepfool", "l2", 1.5, []string{"--steps", "7"}},
+	{"cw", "l2", 1.5, []string{"--steps", "30"}},
+	{"hopskipjump", "linf", 0.2, []string{"--queries", "400", "--directions", "bilinear:7"}},
+	{"hopskipjump", "l2", 2, []string{"--queries", "400", "--directions", "dct:8", "--targets", "t.npy"}},
+	{"sign-opt", "l2", 3, []string{"--queries", "400"}},
+	{"rays", "linf", 0.2, []string{"--queries", "200"}},
+	{"boundary", "l2", 3, []string{"--queries", "300"}},
+}
+
 // `trustbook attack` on the tour's PyTorch network, from files to files: what it says is measured again on the saved
 // array, in float64 and by another reading of the network.
 func TestAttack(t *testing.T) {
@@ -43,25 +64,7 @@ func TestAttack(t *testing.T) {
 	saveArray(t, filepath.Join(dir, "y.npy"), labels, n)
 	saveArray(t, filepath.Join(dir, "t.npy"), targets, n)
 
-	for _, c := range []struct {
-		attack, norm string
-		epsilon      float64
-		more         []string
-	}{
-		{"pgd", "linf", 0.1, []string{"--steps", "7", "--batch-size", "5"}},
-		{"pgd", "l2", 1.5, []string{"--steps", "7", "--loss", "margin", "--targets", "t.npy"}},
-		{"pgd", "l1", 15, []string{"--steps", "7", "--random-start=false"}},
-		{"apgd", "linf", 0.1, []string{"--steps", "7", "--loss", "dlr", "--target-classes", "3"}},
-		{"square", "linf", 0.2, []string{"--queries", "50"}},
-		{"fab", "l2", 1.5, []string{"--steps", "5", "--target-classes", "2"}},
-		{"deepfool", "l2", 1.5, []string{"--steps", "7"}},
-		{"cw", "l2", 1.5, []string{"--steps", "30"}},
-		{"hopskipjump", "linf", 0.2, []string{"--queries", "400", "--directions", "bilinear:7"}},
-		{"hopskipjump", "l2", 2, []string{"--queries", "400", "--directions", "dct:8", "--targets", "t.npy"}},
-		{"sign-opt", "l2", 3, []string{"--queries", "400"}},
-		{"rays", "linf", 0.2, []string{"--queries", "200"}},
-		{"boundary", "l2", 3, []string{"--queries", "300"}},
-	} {
+	for _, c := range attackRuns {
 		t.Run(fmt.Sprintf("%s %s %g", c.attack, c.norm, c.epsilon), func(t *testing.T) {
 			args := append([]string{"attack", "--model", "m.onnx", "--inputs", "x.npy", "--labels", "y.npy", "--attack", c.attack, "--norm", c.norm,
 				"--epsilon", fmt.Sprint(c.epsilon), "--seed", "7", "--out", "adv.npy", "--json"}, c.more...)
