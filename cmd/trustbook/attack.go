@@ -114,18 +114,10 @@ func (f *attackFlags) problem(changed func(flag string) bool) (robust.Attack, ro
 	}
 	for _, known := range f.attacks(loss, directions) {
 		if strings.EqualFold(f.attack, known.name) {
-<<<<<<< HEAD
-=======
-			err = known.check(changed, t)
->>>>>>> hardlabel
 			if changed("queries") && f.queries < known.least {
-				err = usagef("--queries %d: %s needs at least %d an example", f.queries, known.name, known.least)
+				return nil, t, o, usagef("--queries %d: %s needs at least %d an example", f.queries, known.name, known.least)
 			}
-<<<<<<< HEAD
 			if err = known.check(changed, t); err == nil {
-=======
-			if err == nil {
->>>>>>> hardlabel
 				err = f.checkWhere(changed, known, f.attacks(loss, directions))
 			}
 			return known.Attack, t, o, err
@@ -225,11 +217,7 @@ func (f *attackFlags) run(c *cobra.Command) error {
 	}
 	defer s.close()
 	p, m := s.p, s.m
-<<<<<<< HEAD
 	if err := s.allows(a, f.attacks(robust.CrossEntropy, nil)); err != nil {
-=======
-	if err := s.allows(a, f.attacks(robust.CrossEntropy, attack.FullSpace{})); err != nil {
->>>>>>> hardlabel
 		return err
 	}
 	if err := f.fits(m, p.Goal); err != nil {
