@@ -125,7 +125,8 @@ func (s *Study) pieces(ctx context.Context, m Method, group int) (jobs []fit.Job
 			return nil, nil, err
 		}
 		jobs = append(jobs, job)
-		pieces = append(pieces, study.Piece[Measured]{Name: study.Label(m.Name, seed), Key: "weights-" + fit.Hash(key, c.measuring()), Group: group,
+		pieces = append(pieces, study.Piece[Measured]{Name: study.Label(m.Name, seed), Group: group,
+			Key:   "weights-" + fit.Hash(key, c.measuring()),
 			Tasks: 1 + 1/float64(len(c.Seeds)), // its own, and its share of the training
 			Do:    func() (Measured, error) { return s.Measure(ctx, job.Model, m.Name, seed) }})
 	}

@@ -114,7 +114,8 @@ func TestConfigValidate(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	studytest.Keys(t, tiny(), func(c Config) any { return c.measuring() }, "Seeds", "Lambdas", "Mus", "Scale", "GapMus", "GapTrain", "GapTest", "GapEpochs", "GapNoise")
+	studytest.Keys(t, tiny(), func(c Config) any { return c.measuring() }, "Seeds", "Lambdas", "Mus", "Scale",
+		"GapMus", "GapTrain", "GapTest", "GapEpochs", "GapNoise")
 }
 
 // What is kept of the experiment on generalization depends on all its settings.
