@@ -169,7 +169,7 @@ func optional(g *Group, of func(*Group) *float64) (float64, bool) {
 // nodesFound is the precision of the nodes found minus that of nodes at random.
 func (r *Result) nodesFound(m Measured) (float64, bool) {
 	precision, ok := optional(judged.of(m, ChangedLayer).Group(half), func(g *Group) *float64 { return g.NodePrecision })
-	nodes := r.Config.Hidden[len(r.Config.Hidden)-2]
+	nodes := r.Config.nodes()
 	return precision - float64(nodes/10)/float64(nodes), ok
 }
 

@@ -140,7 +140,7 @@ func (r *Result) SubsetFigure() *report.Figure {
 					}
 					return values[i](s), true
 				}
-			}, float64(r.Config.Hidden[len(r.Config.Hidden)-2]))}}
+			}, float64(r.Config.nodes()))}}
 	}
 	return &report.Figure{Title: "Nodes in the subsets of single samples", Columns: 1, PanelHeight: 2.4,
 		Caption: "Mean number of anomalous nodes in the changed layer. A subset of few, extreme nodes can have the higher score.",

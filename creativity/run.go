@@ -2,6 +2,7 @@ package creativity
 
 import (
 	"context"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -67,7 +68,7 @@ func (s *Study) run(ctx context.Context) (*Result, error) {
 	}
 	r := &Result{Config: c, Data: s.Data.Describe(), Shape: s.Data.Pool.Shape, Backend: s.e.Name()}
 	measured := make([][]Measured, len(c.Methods))
-	methods, err := methodsNamed(c.Methods, s.nodes())
+	methods, err := methodsNamed(c.Methods, c.nodes())
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +118,7 @@ func (c Config) measuring() Config {
 }
 
 // nodes is the width of the layer that modes change: the decoder has the encoder's layers the other way round.
-func (s *Study) nodes() int { return s.Config.Hidden[len(s.Config.Hidden)-2] }
+func (c Config) nodes() int { return c.Hidden[len(c.Hidden)-2] }
 
 // plan says how to train an autoencoder.
 func (s *Study) plan(seed int64) (*nets.VAE, fit.Data, fit.VAEConfig, error) {
@@ -171,10 +172,5 @@ func rows(images *tensors.Tensor) ([][]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := images.Shape().Dimensions[0]
-	all := make([][]float32, n)
-	for i := range all {
-		all[i] = flat[i*len(flat)/n : (i+1)*len(flat)/n]
-	}
-	return all, nil
+	return slices.Collect(slices.Chunk(flat, len(flat)/images.Shape().Dimensions[0])), nil
 }

@@ -116,7 +116,7 @@ func TestAcceptance(t *testing.T) {
 		require.NoError(t, err)
 		return found, nodes
 	}
-	tenthOn := LowActive{K: s.nodes() / 10, Q: 0.9}
+	tenthOn := LowActive{K: s.Config.nodes() / 10, Q: 0.9}
 	found, nodes := scanned(tenthOn, ChangedLayer, scan.Two)
 	require.GreaterOrEqual(t, found.Single.AUC, 0.85)
 	g := found.Group(half)
@@ -129,7 +129,7 @@ func TestAcceptance(t *testing.T) {
 	require.GreaterOrEqual(t, found.Single.AUC-pixels.Single.AUC, 0.2)
 	before, _ := scanned(tenthOn, LayerBefore, scan.Two)
 	require.InDelta(t, 0.5, before.Single.AUC, 0.04, "no mode reaches the layer before")
-	wide, _ := scanned(LowActive{K: s.nodes() / 5, Q: 0.5}, ChangedLayer, scan.Upper)
+	wide, _ := scanned(LowActive{K: s.Config.nodes() / 5, Q: 0.5}, ChangedLayer, scan.Upper)
 	require.GreaterOrEqual(t, wide.Larger, 0.75)
 	none, nodes := scanned(None{}, ChangedLayer, scan.Two)
 	require.InDelta(t, 0.5, none.Single.AUC, 0.04)

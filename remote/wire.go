@@ -13,9 +13,8 @@ import (
 
 // metadata is what a server tells of a model.
 type metadata struct {
-	Versions []string `json:"versions"`
-	Inputs   []spec   `json:"inputs"`
-	Outputs  []spec   `json:"outputs"`
+	Inputs  []spec `json:"inputs"`
+	Outputs []spec `json:"outputs"`
 }
 
 // spec describes a tensor; -1 is any size.

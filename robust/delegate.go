@@ -10,7 +10,6 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/fit"
-	"github.com/trustbook/trustbook/nets"
 )
 
 // Stage is what one member of an ensemble of attacks did on the examples that those before it had left standing.
@@ -48,18 +47,11 @@ func (v *Victim) Delegate(ctx context.Context, a Attack, p Problem, rows []int, 
 	if a = For(a, v.Model); a.Access() > v.access {
 		return nil, errors.Errorf("%s asks for %s, the ensemble for %s only", a.Name(), a.Access(), v.access)
 	}
-	clean, err := tensors.CopyFlatData[float32](p.Images)
+	p, err := p.at(v, rows)
 	if err != nil {
 		return nil, err
 	}
-	size := v.exampleSize()
-	sub := nets.PickRows(clean, size, rows)
-	p.Images, p.Goal = tensors.FromFlatDataAndDimensions(sub, append([]int{len(rows)}, v.Model.InputShape...)...), p.Goal.at(rows)
-	if p.Starts, err = v.startsAt(p.Starts, rows); err != nil {
-		return nil, err
-	}
-
-	key := ""
+	key, size := "", v.exampleSize()
 	if dir != "" && v.remote != nil {
 		return nil, errors.Errorf("%s is elsewhere: results cannot be kept in %s, since nothing tells whether its weights are the same",
 			v.Model.Name, dir)

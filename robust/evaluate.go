@@ -115,17 +115,21 @@ func (p Problem) validate(v *Victim, a Attack) error {
 	return p.Threat.Validate(len(v.Model.Weights()))
 }
 
-// startsAt returns the starting points of the given rows; nil of nil.
-func (v *Victim) startsAt(starts *tensors.Tensor, rows []int) (*tensors.Tensor, error) {
-	if starts == nil {
-		return nil, nil
+// at is the problem of the given rows alone.
+func (p Problem) at(v *Victim, rows []int) (_ Problem, err error) {
+	for _, images := range []**tensors.Tensor{&p.Images, &p.Starts} {
+		if *images == nil {
+			continue
+		}
+		flat, err := tensors.CopyFlatData[float32](*images)
+		if err != nil {
+			return p, err
+		}
+		picked := nets.PickRows(flat, v.exampleSize(), rows)
+		*images = tensors.FromFlatDataAndDimensions(picked, append([]int{len(rows)}, v.Model.InputShape...)...)
 	}
-	flat, err := tensors.CopyFlatData[float32](starts)
-	if err != nil {
-		return nil, err
-	}
-	picked := nets.PickRows(flat, v.exampleSize(), rows)
-	return tensors.FromFlatDataAndDimensions(picked, append([]int{len(rows)}, v.Model.InputShape...)...), nil
+	p.Goal = p.Goal.at(rows)
+	return p, nil
 }
 
 // rowsToAttack leaves out what is lost before any attack.
@@ -145,19 +149,10 @@ func (o *Outcome) rowsToAttack() []int {
 
 // run attacks the given rows and lays the result over the clean images.
 func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) error {
-	p := o.Problem
-	clean, err := tensors.CopyFlatData[float32](p.Images)
+	p, err := o.Problem.at(v, rows)
 	if err != nil {
 		return err
 	}
-	size := v.exampleSize()
-	sub := nets.PickRows(clean, size, rows)
-	p.Images = tensors.FromFlatDataAndDimensions(sub, append([]int{len(rows)}, v.Model.InputShape...)...)
-	p.Goal = p.Goal.at(rows)
-	if p.Starts, err = v.startsAt(p.Starts, rows); err != nil {
-		return err
-	}
-
 	before, err := v.weights()
 	if err != nil {
 		return err
@@ -199,6 +194,11 @@ func (o *Outcome) run(ctx context.Context, v *Victim, a Attack, rows []int) erro
 	if err != nil {
 		return err
 	}
+	clean, err := tensors.CopyFlatData[float32](o.Problem.Images)
+	if err != nil {
+		return err
+	}
+	size := v.exampleSize()
 	for i, r := range rows {
 		copy(clean[r*size:(r+1)*size], moved[i*size:(i+1)*size])
 	}

@@ -26,16 +26,7 @@ func (v *Victim) measure(ctx context.Context, norm Norm, clean, perturbed *tenso
 		size := v.exampleSize()
 		a := ConvertDType(Reshape(args[0], -1, size), dtypes.Float64)
 		b := ConvertDType(Reshape(args[1], -1, size), dtypes.Float64)
-		d := Abs(Sub(b, a))
-		var length *Node
-		switch norm {
-		case Linf:
-			length = ReduceMax(d, -1)
-		case L2:
-			length = Sqrt(ReduceSum(Square(d), -1))
-		default:
-			length = ReduceSum(d, -1)
-		}
+		length := Reshape(Length(norm, Sub(b, a)), -1)
 		over := ReduceMax(Max(AddScalar(b, -v.Model.Upper), Neg(AddScalar(b, -v.Model.Lower))), -1)
 		finite := ConvertDType(ReduceMin(ConvertDType(IsFinite(b), dtypes.Int32), -1), dtypes.Int32)
 		return []*Node{length, over, finite}

@@ -102,7 +102,7 @@ func (r rays) search(s *seeker) error {
 			}
 			if found < radius {
 				radius, helped = found, true
-				s.stands(s.moved(s.x0, radius, func(i int) float64 { return signs[i] }))
+				s.stands(along(s, signs, radius))
 			} else {
 				turn(signs, block)
 			}
@@ -122,7 +122,7 @@ func (r rays) search(s *seeker) error {
 
 // nearer returns the radius in a direction, if it is below the present one; else that.
 func (r rays) nearer(s *seeker, signs []float64, radius float64) (float64, error) {
-	at := func(m float64) []float64 { return s.moved(s.x0, m, func(i int) float64 { return signs[i] }) }
+	at := func(m float64) []float64 { return along(s, signs, m) }
 	high := min(radius, s.high-s.low)
 	if met, err := s.met(at(high)); err != nil || !met {
 		return radius, err
