@@ -89,7 +89,7 @@ func singles[L uint16 | uint32](r *Ranks, o Options, level []L) []Subset {
 	}
 	all := make([]Subset, r.rows)
 	spread(o.Workers, r.rows, func(rows blocks) {
-		count := make([]int32, len(r.levels))
+		count, p := make([]int32, len(r.levels)), newPeaks(one, factor)
 		for begin, end := range rows {
 			for i := begin; i < end; i++ {
 				own := level[i*r.nodes : (i+1)*r.nodes]
@@ -97,7 +97,7 @@ func singles[L uint16 | uint32](r *Ranks, o Options, level []L) []Subset {
 				for _, k := range own {
 					count[k]++
 				}
-				score, best, n := peak(count[:levels], one, factor)
+				score, best, n := p.peak(count[:levels])
 				all[i] = Subset{Score: score, Rows: []int{i}, Nodes: first(own, best, n)}
 				if n > 0 {
 					all[i].Alpha = r.levels[best]
@@ -108,18 +108,48 @@ func singles[L uint16 | uint32](r *Ranks, o Options, level []L) []Subset {
 	return all
 }
 
-// peak is the highest score among the levels, the first of them that has it, and how many nodes are there or below. It goes through
-// the levels twice, as the largest so far is known without a branch: no processor foresees whether that is the next.
-func peak(count []int32, one, factor []float64) (score float64, level, nodes int) {
-	n, highest := 0, uint64(0) // bits of floats that are not negative compare as they do
-	for k, c := range count {
-		n += int(c)
-		highest = max(highest, math.Float64bits(one[k]*factor[n]))
+// run is how many levels are looked at together.
+const run = 16
+
+// peaks finds the highest score among the levels, run by run: most runs have no chance, by a bound, and are not gone through.
+type peaks struct {
+	one, factor []float64 // a level's score of n nodes is one·factor[n]
+	most        []float64 // the largest one in each run
+	upTo        []int     // how many nodes are in each run or below
+}
+
+func newPeaks(one, factor []float64) *peaks {
+	runs := (len(one) + run - 1) / run
+	p := &peaks{one, factor, make([]float64, 0, runs), make([]int, runs)}
+	for of := range slices.Chunk(one, run) {
+		p.most = append(p.most, slices.Max(of))
 	}
-	score, level = math.Float64frombits(highest), -1
-	for s := 0.; s != score; s = one[level] * factor[nodes] {
-		level++
-		nodes += int(count[level])
+	return p
+}
+
+// peak is the highest score, the first level that has it, and how many nodes are there or below.
+func (p *peaks) peak(count []int32) (score float64, level, nodes int) {
+	n, sure := 0, 0. // the highest score at the end of a run
+	for k := range p.upTo {
+		end := min((k+1)*run, len(count))
+		for _, c := range count[k*run : end] {
+			n += int(c)
+		}
+		p.upTo[k] = n
+		sure = max(sure, p.one[end-1]*p.factor[n])
+	}
+	level, n = -1, 0
+	for k, most := range p.most {
+		if most*p.factor[p.upTo[k]] >= sure {
+			for i, c := range count[k*run : min((k+1)*run, len(count))] {
+				n += int(c)
+				if s := p.one[k*run+i] * p.factor[n]; level < 0 || s > score {
+					score, level, nodes = s, k*run+i, n
+				}
+			}
+			sure = max(sure, score)
+		}
+		n = p.upTo[k]
 	}
 	return score, level, nodes
 }
@@ -130,7 +160,9 @@ func first[L uint16 | uint32](own []L, level, n int) []int {
 	n = 0
 	for j, k := range own {
 		nodes[n] = j // the next overwrites it if it is above the level
-		n += int(uint(int(k)-level-1) >> 63)
+		if int(k) <= level {
+			n++
+		}
 	}
 	return nodes[:n:n]
 }
