@@ -105,33 +105,37 @@ func TestAcceptance(t *testing.T) {
 	require.NoError(t, err)
 	t.Log(z.Bound, z.Apart, len(z.Decoder.Profile.Live))
 	require.Less(t, z.Bound, 0.6*z.Apart)
-	scanned := func(mode Mode, space Space, tail scan.Tail) (Scan, Nodes) {
+	decode := func(mode Mode) *Decoded {
 		d, err := z.Decode(mode)
 		require.NoError(t, err)
+		return d
+	}
+	scanned := func(d *Decoded, space Space, tail scan.Tail) Scan {
 		normal, creative, err := z.Ranks(d, space, tail)
 		require.NoError(t, err)
 		found, err := s.scans(normal, creative, judged.score, space, tail, d.Changed, make([]labels, len(d.Pixels)), 1)
 		require.NoError(t, err)
+		return found
+	}
+	compared := func(d *Decoded) float64 {
 		nodes, err := s.compare(z, d)
 		require.NoError(t, err)
-		return found, nodes
+		return nodes.P
 	}
-	tenthOn := LowActive{K: s.Config.nodes() / 10, Q: 0.9}
-	found, nodes := scanned(tenthOn, ChangedLayer, scan.Two)
+	tenthOn := decode(LowActive{K: s.Config.nodes() / 10, Q: 0.9})
+	found := scanned(tenthOn, ChangedLayer, scan.Two)
 	require.GreaterOrEqual(t, found.Single.AUC, 0.85)
 	g := found.Group(half)
 	require.GreaterOrEqual(t, g.Area.AUC, 0.99)
 	require.GreaterOrEqual(t, min(*g.NodePrecision, *g.NodeRecall), 0.95)
 	require.GreaterOrEqual(t, found.Group(tenth).Area.AUC, 0.95)
-	require.LessOrEqual(t, nodes.P, 0.01)
+	require.LessOrEqual(t, compared(tenthOn), 0.01)
 	s.Config.GroupTails = []string{"none of these"} // single samples from here on
-	pixels, _ := scanned(tenthOn, Pixels, scan.Two)
-	require.GreaterOrEqual(t, found.Single.AUC-pixels.Single.AUC, 0.2)
-	before, _ := scanned(tenthOn, LayerBefore, scan.Two)
-	require.InDelta(t, 0.5, before.Single.AUC, 0.04, "no mode reaches the layer before")
-	wide, _ := scanned(LowActive{K: s.Config.nodes() / 5, Q: 0.5}, ChangedLayer, scan.Upper)
+	require.GreaterOrEqual(t, found.Single.AUC-scanned(tenthOn, Pixels, scan.Two).Single.AUC, 0.2)
+	require.InDelta(t, 0.5, scanned(tenthOn, LayerBefore, scan.Two).Single.AUC, 0.04, "no mode reaches the layer before")
+	wide := scanned(decode(LowActive{K: s.Config.nodes() / 5, Q: 0.5}), ChangedLayer, scan.Upper)
 	require.GreaterOrEqual(t, wide.Larger, 0.75)
-	none, nodes := scanned(None{}, ChangedLayer, scan.Two)
-	require.InDelta(t, 0.5, none.Single.AUC, 0.04)
-	require.Greater(t, nodes.P, 0.01)
+	none := decode(None{})
+	require.InDelta(t, 0.5, scanned(none, ChangedLayer, scan.Two).Single.AUC, 0.04)
+	require.Greater(t, compared(none), 0.01)
 }

@@ -78,13 +78,14 @@ func Batches(images *tensors.Tensor, size int, seed int64) (func(i int) ([]any, 
 	if size < 1 || size > n {
 		return nil, errors.Errorf("BatchSize = %d for %d images: want 1 to %d", size, n, n)
 	}
-	flat, err := tensors.CopyFlatData[float32](images)
-	if err != nil {
-		return nil, err
-	}
 	each, dims := n/size, append([]int{size}, images.Shape().Dimensions[1:]...)
-	epoch, order := -1, []int32(nil)
-	return func(i int) ([]any, error) {
+	flat, epoch, order := []float32(nil), -1, []int32(nil)
+	return func(i int) (_ []any, err error) {
+		if flat == nil { // only a training needs a copy, its key does not
+			if flat, err = tensors.CopyFlatData[float32](images); err != nil {
+				return nil, err
+			}
+		}
 		if i/each != epoch {
 			epoch, order = i/each, Permutation(n, seed, i/each)
 		}
