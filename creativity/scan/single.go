@@ -89,16 +89,15 @@ func singles[L uint16 | uint32](r *Ranks, o Options, level []L) []Subset {
 	}
 	all := make([]Subset, r.rows)
 	spread(o.Workers, r.rows, func(rows blocks) {
-		count, p := make([]int32, len(r.levels)), newPeaks(one, factor)
+		count, nodes, p := make([]int32, len(r.levels)), make([]int, r.nodes+1), newPeaks(one, factor)
 		for begin, end := range rows {
 			for i := begin; i < end; i++ {
 				own := level[i*r.nodes : (i+1)*r.nodes]
 				clear(count[:levels])
-				for _, k := range own {
-					count[k]++
-				}
+				histogram(own, count)
 				score, best, n := p.peak(count[:levels])
-				all[i] = Subset{Score: score, Rows: []int{i}, Nodes: first(own, best, n)}
+				first(own, best, nodes)
+				all[i] = Subset{Score: score, Rows: []int{i}, Nodes: slices.Clone(nodes[:n])}
 				if n > 0 {
 					all[i].Alpha = r.levels[best]
 				}
@@ -154,17 +153,26 @@ func (p *peaks) peak(count []int32) (score float64, level, nodes int) {
 	return score, level, nodes
 }
 
-// first are the nodes, so many, that are at the level or below.
-func first[L uint16 | uint32](own []L, level, n int) []int {
-	nodes := make([]int, n+1)
-	n = 0
+// histogram counts entries of each level. It and first are functions of their own so that all of a loop fits into registers.
+//
+//go:noinline
+func histogram[L uint16 | uint32](own []L, count []int32) {
+	for _, k := range own {
+		count[k]++
+	}
+}
+
+// first writes down the nodes that are at the level or below, without a branch.
+//
+//go:noinline
+func first[L uint16 | uint32](own []L, level int, nodes []int) {
+	n := 0
 	for j, k := range own {
 		nodes[n] = j // the next overwrites it if it is above the level
 		if int(k) <= level {
 			n++
 		}
 	}
-	return nodes[:n:n]
 }
 
 // side is one of the two that subsets are of.
