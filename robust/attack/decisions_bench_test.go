@@ -81,7 +81,7 @@ func decisionsProblem(b *testing.B, n int) (v *robust.Victim, p robust.Problem, 
 
 // BenchmarkDecisions compares attacks by decisions with those of Foolbox and ART on the same network, images and starts, where
 // BENCH_PYTHON names a Python that has them: the seconds of 100 images with 1,000 queries each, and the median l2 distance at
-// equal queries, ours divided by theirs.
+// equal queries, ours divided by theirs; RayS is held against our HopSkipJump, in linf.
 func BenchmarkDecisions(b *testing.B) {
 	v, p, folder := decisionsProblem(b, 100)
 	b.Setenv("DECISIONS", folder)
@@ -125,6 +125,18 @@ func BenchmarkDecisions(b *testing.B) {
 			}
 		})
 	}
+	b.Run("median/rays/10000", func(b *testing.B) {
+		q := p
+		q.Threat.Norm = robust.Linf
+		for range b.N {
+			rays, err := robust.Evaluate(context.Background(), v, attack.RayS{Queries: 10_000}, q)
+			require.NoError(b, err)
+			jump, err := robust.Evaluate(context.Background(), v, attack.HopSkipJump{Queries: 10_000}, q)
+			require.NoError(b, err)
+			b.ReportMetric(rays.MedianNorm, "linf")
+			b.ReportMetric(rays.MedianNorm/jump.MedianNorm, "times-hopskipjump")
+		}
+	})
 }
 
 // head returns the first n images.
