@@ -26,7 +26,7 @@ type Config struct {
 	Dense        int     `json:"dense"`         // width of the layer before the logits, the features of the Fréchet distance; zero: 64
 	Epochs       int     `json:"epochs"`        // of natural training; zero: 5
 	WarmUp       int     `json:"warm_up"`       // epochs of the same before adversarial training; zero: 2
-	RobustEpochs int     `json:"robust_epochs"` // of that; zero: 5
+	RobustEpochs int     `json:"robust_epochs"` // of that; zero: 4
 	BatchSize    int     `json:"batch_size"`    // zero: 64
 	Epsilon      float64 `json:"epsilon"`       // its radius in linf; zero: 0.2
 	Steps        int     `json:"steps"`         // of PGD in it; zero: 7
@@ -37,7 +37,7 @@ type Config struct {
 	AutoencoderEpochs int  `json:"autoencoder_epochs"`
 	Tanh              bool `json:"tanh"` // instead of ReLU
 
-	Images int `json:"images"` // that are attacked: the first test images that a network gets right; zero: 16
+	Images int `json:"images"` // that are attacked: test images that a network gets right, drawn anew for each seed; zero: 16
 	// Spaces are where directions are drawn from: "full" first, then the reduced one that claims are judged by, then others;
 	// zero: full, bilinear:7, bilinear:14, autoencoder
 	Spaces  []string `json:"spaces"`
@@ -91,7 +91,7 @@ func Paper() Config {
 func (c Config) WithDefaults() Config {
 	c.Scale, c.Dataset = cmp.Or(c.Scale, "quick"), cmp.Or(c.Dataset, "mnist")
 	c.Train, c.Held, c.Test = cmp.Or(c.Train, 5_000), cmp.Or(c.Held, 2_000), cmp.Or(c.Test, 500)
-	c.Dense, c.Epochs, c.WarmUp, c.RobustEpochs = cmp.Or(c.Dense, 64), cmp.Or(c.Epochs, 5), cmp.Or(c.WarmUp, 2), cmp.Or(c.RobustEpochs, 5)
+	c.Dense, c.Epochs, c.WarmUp, c.RobustEpochs = cmp.Or(c.Dense, 64), cmp.Or(c.Epochs, 5), cmp.Or(c.WarmUp, 2), cmp.Or(c.RobustEpochs, 4)
 	c.BatchSize, c.Epsilon, c.Steps = cmp.Or(c.BatchSize, 64), cmp.Or(c.Epsilon, 0.2), cmp.Or(c.Steps, 7)
 	c.Halvings, c.Filters, c.AutoencoderEpochs = cmp.Or(c.Halvings, 1), cmp.Or(c.Filters, 16), cmp.Or(c.AutoencoderEpochs, 4)
 	c.Images, c.PGDSteps = cmp.Or(c.Images, 16), cmp.Or(c.PGDSteps, 50)

@@ -135,14 +135,8 @@ func (r *Result) CloudFigure() *report.Figure {
 // DecreaseFigure compares the networks.
 func (r *Result) DecreaseFigure() *report.Figure {
 	c := r.Config
-	f := &report.Figure{Title: "Decrease in reduced spaces, natural against robust", Columns: 1, PanelHeight: 2.6,
-		Caption: "Share by which the excess of the tangent residual is below that of the full space; the line is two-fold."}
-	for _, matched := range []bool{false, true} {
+	panel := func(title string, axis report.Axis, of func(p *Pair) (float64, bool), at report.Level) report.Panel {
 		var bars report.Bars
-		share, title := (*Pair).Decrease, fmt.Sprintf("after %d queries", c.queries())
-		if matched {
-			share, title = (*Pair).matchedDecrease, title+", at matched l2"
-		}
 		for _, attack := range Searches {
 			for _, space := range c.Spaces[1:] {
 				bars.Groups = append(bars.Groups, attack+" "+space)
@@ -152,7 +146,7 @@ func (r *Result) DecreaseFigure() *report.Figure {
 			s := report.BarSeries{Name: method}
 			for _, attack := range Searches {
 				for _, space := range c.Spaces[1:] {
-					e := report.Interval(study.Values(r.For(method), paired(attack, space, c.queries(), share)))
+					e := report.Interval(study.Values(r.For(method), paired(attack, space, c.queries(), of)))
 					s.Values = append(s.Values, e.Mean)
 					if len(c.Seeds) > 1 {
 						s.Low, s.High = append(s.Low, e.Low), append(s.High, e.High)
@@ -161,10 +155,14 @@ func (r *Result) DecreaseFigure() *report.Figure {
 			}
 			bars.Series = append(bars.Series, s)
 		}
-		f.Panels = append(f.Panels, report.Panel{Title: title, Y: report.Axis{Label: "decrease", Percent: true},
-			Marks: []report.Mark{bars, report.Level{Name: "two-fold", At: twoFold}}})
+		return report.Panel{Title: title, Y: axis, Marks: []report.Mark{bars, at}}
 	}
-	return f
+	return &report.Figure{Title: "Decrease in reduced spaces, natural against robust", Columns: 1, PanelHeight: 2.6,
+		Caption: fmt.Sprintf("After %d queries. Above: share by which the excess of the tangent residual is below that of the full space. Below: the excess "+
+			"minus that of the full space, perturbations cut to the length of the shorter one.", c.queries()),
+		Panels: []report.Panel{
+			panel("decrease by share", report.Axis{Label: "decrease", Percent: true}, (*Pair).Decrease, report.Level{Name: "two-fold", At: twoFold}),
+			panel("at matched l2", report.Axis{Label: "excess, minus full"}, matchedLess, report.Level{Name: "as in full space"})}}
 }
 
 // ReachFigure compares searches with gradients.

@@ -53,11 +53,23 @@ func (s *Study) Look(ctx context.Context, method string, seed int64) (Look, erro
 	if err != nil {
 		return l, err
 	}
-	clean, err := s.read(z, a.clean, a.clean, a.Net.InputShape)
+	queries := s.Config.queries()
+	clean, all, err := s.examine(z, a, func(run AttackRun, at int) bool { return at == queries && slices.Contains(Searches, run.Attack) })
 	if err != nil {
 		return l, err
 	}
-	shown := a.shown(s.Config.queries())
+	for _, f := range all {
+		points := Cloud{Attack: f.Attack, Space: f.Space}
+		for i, x := range f.of {
+			if x != nil {
+				points.Length, points.Excess = append(points.Length, x.length), append(points.Excess, x.residual-clean[i].residual)
+			}
+		}
+		if len(points.Length) > 0 {
+			l.Clouds = append(l.Clouds, points)
+		}
+	}
+	shown := a.shown(queries)
 	l.Clean = eightBits(a.clean[shown])
 	for _, run := range a.Runs {
 		if !slices.Contains(Searches, run.Attack) {
@@ -72,19 +84,6 @@ func (s *Study) Look(ctx context.Context, method string, seed int64) (Look, erro
 		}
 		if len(p.Queries) > 0 {
 			l.Paths = append(l.Paths, p)
-		}
-		found, err := s.row(z, a, clean, run.At(s.Config.queries()), &Row{})
-		if err != nil {
-			return l, err
-		}
-		points := Cloud{Attack: run.Attack, Space: run.Space}
-		for i, x := range found {
-			if x != nil {
-				points.Length, points.Excess = append(points.Length, x.length), append(points.Excess, x.residual-clean[i].residual)
-			}
-		}
-		if len(points.Length) > 0 {
-			l.Clouds = append(l.Clouds, points)
 		}
 	}
 	return l, nil

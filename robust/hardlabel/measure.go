@@ -144,6 +144,45 @@ func distance(a, b []float32) (l2, linf float64) {
 	return math.Sqrt(l2), linf
 }
 
+// finds are what an attack in a space found with so many queries, one an image; nil for none.
+type finds struct {
+	Row
+	of []*example
+}
+
+// examine measures clean images, and what attacks found at the budgets that are asked for. All is read at once, since few images take
+// as long as many.
+func (s *Study) examine(z *Scene, a *Attacked, asked func(r AttackRun, queries int) bool) (clean []*example, all []finds, err error) {
+	images, from := slices.Clone(a.clean), slices.Clone(a.clean)
+	clean = make([]*example, len(a.clean))
+	var places []**example
+	for i := range clean {
+		places = append(places, &clean[i])
+	}
+	for _, run := range a.Runs {
+		for k, queries := range run.Budgets {
+			if !asked(run, queries) {
+				continue
+			}
+			f := finds{Row{Attack: run.Attack, Space: run.Space, Queries: queries}, make([]*example, len(a.clean))}
+			for i, image := range run.Found[k] {
+				if image != nil {
+					images, from, places = append(images, image), append(from, a.clean[i]), append(places, &f.of[i])
+				}
+			}
+			all = append(all, f)
+		}
+	}
+	examples, err := s.read(z, images, from, a.Net.InputShape)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, place := range places {
+		*place = &examples[i]
+	}
+	return clean, all, nil
+}
+
 // Measure trains and attacks the network of a method and seed, and measures what the attacks found.
 func (s *Study) Measure(ctx context.Context, method string, seed int64) (Measured, error) {
 	c := s.Config
@@ -156,133 +195,121 @@ func (s *Study) Measure(ctx context.Context, method string, seed int64) (Measure
 	if err != nil {
 		return r, err
 	}
-	c.Progress.Begin("measure "+study.Label(method, seed), 0, len(a.Runs))
+	c.Progress.Begin("measure "+study.Label(method, seed), 0, 1)
 	defer c.Progress.End()
-	clean, err := s.read(z, a.clean, a.clean, a.Net.InputShape)
+	clean, all, err := s.examine(z, a, func(run AttackRun, queries int) bool { // others are for pictures
+		return run.Attack == PGD || slices.Contains(c.budgetsOf(method, run.Space), queries)
+	})
 	if err != nil {
 		return r, err
 	}
 	r.Accuracy, r.Standing, r.Images = a.Accuracy, a.Standing, len(a.Labels)
-	r.Residual = mean(clean, func(x example) float64 { return x.residual })
-	r.Nearness = mean(clean, func(x example) float64 { return x.near })
-	full := map[place][]*example{}
-	for _, run := range a.Runs {
-		if err := ctx.Err(); err != nil {
+	r.Residual = mean(clean, func(x *example) float64 { return x.residual })
+	r.Nearness = mean(clean, func(x *example) float64 { return x.near })
+	for i := range all {
+		if err := s.average(z, a, clean, &all[i]); err != nil {
 			return r, err
 		}
-		for k, queries := range run.Budgets {
-			if run.Attack != PGD && !slices.Contains(c.budgetsOf(method, run.Space), queries) {
-				continue // for pictures alone
-			}
-			row := Row{Attack: run.Attack, Space: run.Space, Queries: queries}
-			found, err := s.row(z, a, clean, run.Found[k], &row)
-			if err != nil {
-				return r, err
-			}
-			at := place{run.Attack, queries}
-			if run.Space == SpaceFull {
-				full[at] = found
-			} else if full[at] != nil {
-				if row.Pair, err = s.pair(z, a, clean, full[at], found); err != nil {
-					return r, err
-				}
-			}
-			r.Rows = append(r.Rows, row)
-			if k == len(run.Budgets)-1 {
-				r.Reaches = append(r.Reaches, Reach{run.Attack, run.Space, reaching(found, c.Radii)})
-			}
+	}
+	if err := s.compareSpaces(z, a, clean, all); err != nil {
+		return r, err
+	}
+	for i, f := range all {
+		r.Rows = append(r.Rows, f.Row)
+		if i == len(all)-1 || all[i+1].Attack != f.Attack || all[i+1].Space != f.Space { // its largest budget
+			r.Reaches = append(r.Reaches, Reach{f.Attack, f.Space, reaching(f.of, c.Radii)})
 		}
+	}
+	for _, run := range a.Runs {
 		if slices.Contains(Searches, run.Attack) {
 			r.Courses = append(r.Courses, run.course())
 		}
-		c.Progress.Advance(1)
 	}
-	return r, nil
+	c.Progress.Advance(1)
+	return r, ctx.Err()
 }
 
-// place is where a reduced space is compared with the full one.
-type place struct {
-	attack  string
-	queries int
-}
-
-// row measures what was found, one an image, nil for none, and fills in a row.
-func (s *Study) row(z *Scene, a *Attacked, clean []example, found [][]float32, r *Row) ([]*example, error) {
-	var images, from [][]float32
-	var at []int
-	for i, image := range found {
-		if image != nil {
-			images, from, at = append(images, image), append(from, a.clean[i]), append(at, i)
+// average fills in the means of a row.
+func (s *Study) average(z *Scene, a *Attacked, clean []*example, f *finds) error {
+	var found, from []*example
+	var images [][]float32
+	for i, x := range f.of {
+		if x != nil {
+			found, from, images = append(found, x), append(from, clean[i]), append(images, x.image)
 		}
 	}
-	r.Success = float64(len(images)) / float64(len(found))
-	examples := make([]*example, len(found))
-	if len(images) == 0 {
-		return examples, nil
+	f.Success = float64(len(found)) / float64(len(f.of))
+	if len(found) == 0 {
+		return nil
 	}
-	all, err := s.read(z, images, from, a.Net.InputShape)
+	residual, near := func(x *example) float64 { return x.residual }, func(x *example) float64 { return x.near }
+	f.Of = &Means{Length: mean(found, func(x *example) float64 { return x.length }), Linf: mean(found, func(x *example) float64 { return x.linf }),
+		Residual: mean(found, residual), Excess: mean(found, residual) - mean(from, residual),
+		Nearness: mean(found, near), Farther: mean(found, near) - mean(from, near),
+		OffShare: mean(found, func(x *example) float64 { return x.offShare })}
+	if z.features == nil || len(found) < 2*s.Config.Dense {
+		return nil
+	}
+	features, err := z.featuresOf(stack(images, a.Net.InputShape))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	of := func(value func(x example) float64) float64 { return mean(all, value) }
-	r.Of = &Means{Length: of(func(x example) float64 { return x.length }), Linf: of(func(x example) float64 { return x.linf }),
-		Residual: of(func(x example) float64 { return x.residual }), Nearness: of(func(x example) float64 { return x.near }),
-		OffShare: of(func(x example) float64 { return x.offShare })}
-	r.Of.Excess, r.Of.Farther = r.Of.Residual, r.Of.Nearness
-	for k, i := range at {
-		examples[i] = &all[k]
-		r.Of.Excess -= clean[i].residual / float64(len(at))
-		r.Of.Farther -= clean[i].near / float64(len(at))
-	}
-	if z.features != nil && len(images) >= 2*s.Config.Dense {
-		features, err := z.featuresOf(stack(images, a.Net.InputShape))
-		if err != nil {
-			return nil, err
-		}
-		distance, err := manifold.Frechet(features, z.known)
-		if err != nil {
-			return nil, err
-		}
-		r.Frechet = &distance
-	}
-	return examples, nil
+	distance, err := manifold.Frechet(features, z.known)
+	f.Frechet = &distance
+	return err
 }
 
-// pair compares what was found in the full space and in another.
-func (s *Study) pair(z *Scene, a *Attacked, clean []example, full, reduced []*example) (*Pair, error) {
-	var p Pair
-	var cut [2][][]float32
-	n := 0.0
-	for i, f := range full {
-		if f != nil && reduced[i] != nil {
-			n++
-			length := min(f.length, reduced[i].length)
-			for k, x := range []*example{f, reduced[i]} {
-				cut[k] = append(cut[k], shortened(x, a.clean[i], length))
+// compareSpaces fills in the pairs of rows.
+func (s *Study) compareSpaces(z *Scene, a *Attacked, clean []*example, all []finds) error {
+	type place struct {
+		attack  string
+		queries int
+	}
+	full := map[place][]*example{}
+	var cut [][]float32
+	var sums []*float64 // where the residual of each belongs
+	for k := range all {
+		f := &all[k]
+		at := place{f.Attack, f.Queries}
+		if f.Space == SpaceFull {
+			full[at] = f.of
+			continue
+		}
+		p := &Pair{}
+		for i, x := range full[at] {
+			y := f.of[i]
+			if x == nil || y == nil {
+				continue
 			}
-			p.Full += f.residual - clean[i].residual
-			p.Reduced += reduced[i].residual - clean[i].residual
-			p.MatchedFull -= clean[i].residual
+			p.Images++
+			p.Full, p.Reduced = p.Full+x.residual-clean[i].residual, p.Reduced+y.residual-clean[i].residual
+			p.MatchedFull, p.MatchedReduced = p.MatchedFull-clean[i].residual, p.MatchedReduced-clean[i].residual
+			length := min(x.length, y.length)
+			cut = append(cut, shortened(x, a.clean[i], length), shortened(y, a.clean[i], length))
+			sums = append(sums, &p.MatchedFull, &p.MatchedReduced)
+		}
+		if p.Images > 0 {
+			f.Pair = p
 		}
 	}
-	if n == 0 {
-		return nil, nil
+	if len(cut) == 0 {
+		return nil
 	}
-	p.MatchedReduced = p.MatchedFull
-	for k, to := range []*float64{&p.MatchedFull, &p.MatchedReduced} {
-		residuals, err := z.Surface.Distances(stack(cut[k], a.Net.InputShape))
-		if err != nil {
-			return nil, err
+	residuals, err := z.Surface.Distances(stack(cut, a.Net.InputShape))
+	if err != nil {
+		return err
+	}
+	for i, v := range residuals {
+		*sums[i] += v
+	}
+	for _, f := range all {
+		if p := f.Pair; p != nil {
+			for _, sum := range []*float64{&p.Full, &p.Reduced, &p.MatchedFull, &p.MatchedReduced} {
+				*sum /= float64(p.Images)
+			}
 		}
-		for _, v := range residuals {
-			*to += v
-		}
 	}
-	p.Images = int(n)
-	for _, sum := range []*float64{&p.Full, &p.Reduced, &p.MatchedFull, &p.MatchedReduced} {
-		*sum /= n
-	}
-	return &p, nil
+	return nil
 }
 
 // shortened is the point at a length on the way from the clean image to an adversarial one.

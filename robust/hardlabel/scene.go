@@ -114,7 +114,7 @@ func drawn(space string) attack.Directions {
 // Attacked is a network that was attacked.
 type Attacked struct {
 	Net      *nets.Model
-	Images   *tensors.Tensor // test images that it gets right
+	Images   *tensors.Tensor // test images that it gets right, drawn by the seed
 	Labels   []int32
 	Accuracy float64 // on all test images
 	Standing float64 // accuracy under PGD in linf with the radius of adversarial training, on the first of them
@@ -152,25 +152,16 @@ func (s *Study) Attack(ctx context.Context, method string, seed int64) (*Attacke
 	if err := s.choose(ctx, a, seed); err != nil {
 		return nil, errors.WithMessage(err, a.Net.Name)
 	}
-	c := s.Config
-	v, err := robust.NewVictim(s.e, a.Net, max(16, min(2*c.Images, 512)))
+	if err := s.searchAll(ctx, z, a, method, Searches); err != nil {
+		return nil, err
+	}
+	v, err := s.victim(a)
 	if err != nil {
 		return nil, err
 	}
-	p := robust.Problem{Images: a.Images, Goal: robust.Goal{Labels: a.Labels}, Threat: robust.Threat{Norm: robust.L2, Epsilon: math.Inf(1)},
-		Seed: seed, Progress: c.Progress}
-	for _, name := range Searches {
-		for _, space := range c.Spaces {
-			if err := a.search(ctx, v, p, AttackRun{Attack: name, Space: space, Budgets: c.budgetsOf(method, space)},
-				func(queries int, budgets []int) robust.Attack {
-					return search(name, queries, budgets, z.Directions(space))
-				}); err != nil {
-				return nil, err
-			}
-		}
-	}
+	p := s.problem(a, seed)
 	p.Threat.Norm = robust.Linf
-	if err := a.search(ctx, v, p, AttackRun{Attack: RayS, Space: SpaceSigns, Budgets: c.Budgets}, func(queries int, budgets []int) robust.Attack {
+	if err := a.search(ctx, v, p, AttackRun{Attack: RayS, Space: SpaceSigns, Budgets: s.Config.Budgets}, func(queries int, budgets []int) robust.Attack {
 		return attack.RayS{Queries: queries, Budgets: budgets}
 	}); err != nil {
 		return nil, err
@@ -180,6 +171,36 @@ func (s *Study) Attack(ctx context.Context, method string, seed int64) (*Attacke
 	}
 	z.attacked[method] = a
 	return a, nil
+}
+
+// victim asks in batches that all images share, with two questions each.
+func (s *Study) victim(a *Attacked) (*robust.Victim, error) {
+	return robust.NewVictim(s.e, a.Net, max(16, min(2*s.Config.Images, 512)))
+}
+
+// problem is to find the nearest adversarial images in l2.
+func (s *Study) problem(a *Attacked, seed int64) robust.Problem {
+	return robust.Problem{Images: a.Images, Goal: robust.Goal{Labels: a.Labels}, Threat: robust.Threat{Norm: robust.L2, Epsilon: math.Inf(1)},
+		Seed: seed, Progress: s.Config.Progress}
+}
+
+// searchAll runs searches in every space.
+func (s *Study) searchAll(ctx context.Context, z *Scene, a *Attacked, method string, searches []string) error {
+	v, err := s.victim(a)
+	if err != nil {
+		return err
+	}
+	for _, name := range searches {
+		for _, space := range s.Config.Spaces {
+			run := AttackRun{Attack: name, Space: space, Budgets: s.Config.budgetsOf(method, space)}
+			if err := a.search(ctx, v, s.problem(a, z.Seed), run, func(queries int, budgets []int) robust.Attack {
+				return search(name, queries, budgets, z.Directions(space))
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // choose measures a network and takes the images to attack.
@@ -198,9 +219,9 @@ func (s *Study) choose(ctx context.Context, a *Attacked, seed int64) error {
 		return err
 	}
 	var right []int
-	for i, y := range s.Data.Labels {
-		if classes[i] == y {
-			right = append(right, i)
+	for _, i := range fit.Permutation(c.Test, seed, 0) {
+		if classes[i] == s.Data.Labels[i] {
+			right = append(right, int(i))
 		}
 	}
 	a.Accuracy = float64(len(right)) / float64(len(classes))

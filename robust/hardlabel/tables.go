@@ -2,6 +2,7 @@ package hardlabel
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/study"
@@ -35,11 +36,11 @@ func (r *Result) RatioTable() *report.Table {
 	c := r.Config
 	t := &report.Table{Title: "Decrease in reduced spaces",
 		Caption: "By which share the excess of the tangent residual is lower than that of the same attack in the full space, over the images " +
-			"that both got over the boundary; 50% is two-fold, below 0 it is higher. Matched: both perturbations cut to the length of " +
-			"the shorter one.",
+			"that both got over the boundary; 50% is two-fold, below 0 it is higher. At matched l2, where both perturbations are cut to the " +
+			"length of the shorter one: the excess minus that of the full space.",
 		Columns: []report.Column{{Name: "attack"}, {Name: "space"}, {Name: "queries"}}}
 	for _, method := range r.methods() {
-		t.Columns = append(t.Columns, report.Column{Name: method, Percent: true, Format: "%.0f"}, report.Column{Name: "matched", Percent: true, Format: "%.0f"})
+		t.Columns = append(t.Columns, report.Column{Name: method, Percent: true, Format: "%.0f"}, report.Column{Name: "at matched l2", Format: "%.2f"})
 	}
 	for _, attack := range Searches {
 		for _, space := range c.Spaces[1:] {
@@ -47,21 +48,13 @@ func (r *Result) RatioTable() *report.Table {
 				row := []any{attack, space, queries}
 				for _, method := range r.methods() {
 					row = append(row, r.cell(method, paired(attack, space, queries, (*Pair).Decrease)),
-						r.cell(method, paired(attack, space, queries, (*Pair).matchedDecrease)))
+						r.cell(method, paired(attack, space, queries, matchedLess)))
 				}
 				t.Rows = append(t.Rows, row)
 			}
 		}
 	}
 	return t
-}
-
-// matchedDecrease is Decrease at matched lengths.
-func (p *Pair) matchedDecrease() (share float64, ok bool) {
-	if p == nil {
-		return 0, false
-	}
-	return (&Pair{Full: p.MatchedFull, Reduced: p.MatchedReduced}).Decrease()
 }
 
 // DistanceTable has every number of every attack, space and budget.
@@ -192,9 +185,12 @@ func (r *Result) MethodTable() *report.Table {
 		{SpaceFull, "directions of all pixels"},
 	}
 	for _, space := range r.Config.Spaces[1:] {
-		about := "images of few pixels a side, enlarged by bilinear interpolation; or of the lowest frequencies (dct)"
-		if space == SpaceAutoencoder {
+		about := "images of so many pixels a side, enlarged by bilinear interpolation"
+		switch {
+		case space == SpaceAutoencoder:
 			about = "what an autoencoder's decoder makes of random latents, less what it makes of zeros"
+		case strings.HasPrefix(space, "dct"):
+			about = "so many of the lowest frequencies in either direction"
 		}
 		t.Rows = append(t.Rows, []any{space, about})
 	}
