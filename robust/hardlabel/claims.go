@@ -32,12 +32,12 @@ func (r *Result) Claims() []report.Claim {
 		},
 		{
 			Sentence: "Hard-label queries act as a noisy manifold-distance oracle.",
-			N:        boundaryQueries,
+			N:        c.Boundary * around,
 			Parts:    []report.ClaimPart{r.oracle()},
 		},
 		{
 			Sentence: "Mutual information of manifold and gradient is a function of effective problem dimension and number of training points.",
-			N:        boundaryQueries,
+			N:        c.Boundary * around,
 			Parts:    r.dependence(),
 		},
 		{Sentence: "On real datasets, several zeroth-order attacks using dimension reduction give samples closer to the manifold."},
@@ -187,9 +187,6 @@ func (c Config) tau(queries int, of func(m Means) float64) number {
 		return tau, !math.IsNaN(tau)
 	}
 }
-
-// boundaryQueries are those that an experiment on spheres makes: 50 at each of 40 points of the boundary.
-const boundaryQueries = 2000
 
 // leak is a number of one experiment on spheres of each seed.
 func (r *Result) leak(what string, pick func(l Leaks) (value float64, ok bool), relation report.Relation, threshold float64) report.Test {

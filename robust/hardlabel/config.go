@@ -61,6 +61,7 @@ type Config struct {
 	SphereInside    int   `json:"sphere_inside"`    // zero: 8
 	Ambient         int   `json:"ambient"`          // zero: 128
 	SphereSteps     int   `json:"sphere_steps"`     // of training; zero: 1,500
+	Boundary        int   `json:"boundary"`         // points of the decision boundary, around each of which 50 queries are made; zero: 40
 
 	Dir      string          `json:"-"` // finished work is kept here and found again; zero: nothing is kept
 	Shard    study.Shard     `json:"-"` // what to do of the work; zero: all
@@ -98,6 +99,7 @@ func (c Config) WithDefaults() Config {
 	c.Neighbors, c.Rank, c.Near = cmp.Or(c.Neighbors, 50), cmp.Or(c.Rank, 10), cmp.Or(c.Near, 5)
 	c.SpherePoints, c.SphereDimension = cmp.Or(c.SpherePoints, 2_000), cmp.Or(c.SphereDimension, 16)
 	c.SphereInside, c.Ambient, c.SphereSteps = cmp.Or(c.SphereInside, 8), cmp.Or(c.Ambient, 128), cmp.Or(c.SphereSteps, 1_500)
+	c.Boundary = cmp.Or(c.Boundary, 40)
 	study.Default(&c.Seeds, 1, 2, 3)
 	study.Default(&c.Channels, 16, 32)
 	study.Default(&c.Spaces, SpaceFull, "bilinear:7", "bilinear:14", SpaceAutoencoder)
@@ -121,7 +123,7 @@ func (c Config) Validate() error {
 			study.Count("dense", c.Dense), study.Count("epochs", c.Epochs), study.Count("warm_up", c.WarmUp),
 			study.Count("robust_epochs", c.RobustEpochs), study.Count("batch_size", c.BatchSize), study.Count("steps", c.Steps),
 			study.Count("halvings", c.Halvings), study.Count("filters", c.Filters), study.Count("autoencoder_epochs", c.AutoencoderEpochs),
-			study.Count("pgd_steps", c.PGDSteps), study.Count("near", c.Near)),
+			study.Count("pgd_steps", c.PGDSteps), study.Count("near", c.Near), study.Count("boundary", c.Boundary)),
 		study.AtLeast(2, study.Count("images", c.Images)),
 		study.Positive(study.Rate("epsilon", c.Epsilon)), study.Seeds(c.Seeds),
 		c.checkSizes(), c.checkSpaces(), c.checkGrids(), c.checkSpheres(), c.Shard.Validate(c.Dir))

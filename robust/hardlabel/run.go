@@ -137,7 +137,7 @@ func (c Config) tasksSpheres() int { return len(c.Dimensions) + len(c.TrainPoint
 func (c Config) imaging() Config {
 	c.Seeds, c.Scale = nil, ""
 	c.Dimensions, c.TrainPoints = nil, nil
-	c.SpherePoints, c.SphereDimension, c.SphereInside, c.Ambient, c.SphereSteps = 0, 0, 0, 0, 0
+	c.SpherePoints, c.SphereDimension, c.SphereInside, c.Ambient, c.SphereSteps, c.Boundary = 0, 0, 0, 0, 0, 0
 	return c
 }
 
@@ -230,6 +230,9 @@ const (
 	BySpace       = "space"           // spheres inside a larger space, and where directions come from
 )
 
+// around is how many queries are made around a point of the boundary.
+const around = 50
+
 // Sphere is an experiment of a series.
 type Sphere struct {
 	Series string
@@ -240,7 +243,7 @@ type Sphere struct {
 func (c Config) Spheres(seed int64) (all []Sphere) {
 	add := func(series, space string, intrinsic, ambient, train int) {
 		all = append(all, Sphere{series, Spheres{Intrinsic: intrinsic, Ambient: ambient, Train: train, Steps: c.SphereSteps, Space: space,
-			Seed: seed}})
+			Points: c.Boundary, Directions: around, Seed: seed}})
 	}
 	for _, d := range c.Dimensions {
 		add(ByDimension, SpaceFull, d, d, c.SpherePoints)

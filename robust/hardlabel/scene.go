@@ -120,7 +120,8 @@ type Attacked struct {
 	Standing float64 // accuracy under PGD in linf with the radius of adversarial training, on the first of them
 	Runs     []AttackRun
 
-	clean [][]float32
+	victim *robust.Victim
+	clean  [][]float32
 }
 
 // AttackRun is what an attack found on all images at once.
@@ -155,13 +156,9 @@ func (s *Study) Attack(ctx context.Context, method string, seed int64) (*Attacke
 	if err := s.searchAll(ctx, z, a, method, Searches); err != nil {
 		return nil, err
 	}
-	v, err := s.victim(a)
-	if err != nil {
-		return nil, err
-	}
 	p := s.problem(a, seed)
 	p.Threat.Norm = robust.Linf
-	if err := a.search(ctx, v, p, AttackRun{Attack: RayS, Space: SpaceSigns, Budgets: s.Config.Budgets}, func(queries int, budgets []int) robust.Attack {
+	if err := a.search(ctx, p, AttackRun{Attack: RayS, Space: SpaceSigns, Budgets: s.Config.Budgets}, func(queries int, budgets []int) robust.Attack {
 		return attack.RayS{Queries: queries, Budgets: budgets}
 	}); err != nil {
 		return nil, err
@@ -173,11 +170,6 @@ func (s *Study) Attack(ctx context.Context, method string, seed int64) (*Attacke
 	return a, nil
 }
 
-// victim asks in batches that all images share, with two questions each.
-func (s *Study) victim(a *Attacked) (*robust.Victim, error) {
-	return robust.NewVictim(s.e, a.Net, max(16, min(2*s.Config.Images, 512)))
-}
-
 // problem is to find the nearest adversarial images in l2.
 func (s *Study) problem(a *Attacked, seed int64) robust.Problem {
 	return robust.Problem{Images: a.Images, Goal: robust.Goal{Labels: a.Labels}, Threat: robust.Threat{Norm: robust.L2, Epsilon: math.Inf(1)},
@@ -186,14 +178,10 @@ func (s *Study) problem(a *Attacked, seed int64) robust.Problem {
 
 // searchAll runs searches in every space.
 func (s *Study) searchAll(ctx context.Context, z *Scene, a *Attacked, method string, searches []string) error {
-	v, err := s.victim(a)
-	if err != nil {
-		return err
-	}
 	for _, name := range searches {
 		for _, space := range s.Config.Spaces {
 			run := AttackRun{Attack: name, Space: space, Budgets: s.Config.budgetsOf(method, space)}
-			if err := a.search(ctx, v, s.problem(a, z.Seed), run, func(queries int, budgets []int) robust.Attack {
+			if err := a.search(ctx, s.problem(a, z.Seed), run, func(queries int, budgets []int) robust.Attack {
 				return search(name, queries, budgets, z.Directions(space))
 			}); err != nil {
 				return err
@@ -206,11 +194,11 @@ func (s *Study) searchAll(ctx context.Context, z *Scene, a *Attacked, method str
 // choose measures a network and takes the images to attack.
 func (s *Study) choose(ctx context.Context, a *Attacked, seed int64) error {
 	c := s.Config
-	v, err := robust.NewVictim(s.e, a.Net, min(checked, c.Test))
-	if err != nil {
+	var err error
+	if a.victim, err = robust.NewVictim(s.e, a.Net, max(16, min(2*c.Images, 512))); err != nil { // all searches at once, two questions each
 		return err
 	}
-	classes, err := v.Predictions(ctx, s.Data.Images, nil)
+	classes, err := a.victim.Predictions(ctx, s.Data.Images, nil)
 	if err != nil {
 		return err
 	}
@@ -237,7 +225,7 @@ func (s *Study) choose(ctx context.Context, a *Attacked, seed int64) error {
 	a.Images = stack(a.clean, shape)
 	first := min(checked, c.Test)
 	images := tensors.FromFlatDataAndDimensions(flat[:first*size], append([]int{first}, shape...)...)
-	o, err := robust.Evaluate(ctx, v, attack.PGD{}, robust.Problem{Images: images, Goal: robust.Goal{Labels: s.Data.Labels[:first]},
+	o, err := robust.Evaluate(ctx, a.victim, attack.PGD{}, robust.Problem{Images: images, Goal: robust.Goal{Labels: s.Data.Labels[:first]},
 		Threat: robust.Threat{Norm: robust.Linf, Epsilon: c.Epsilon}, Seed: seed})
 	if err == nil {
 		err = o.Void()
@@ -261,9 +249,9 @@ func path(budgets []int) []int {
 }
 
 // search runs a search, and keeps of what its traces hold the images that the network gets wrong when asked again.
-func (a *Attacked) search(ctx context.Context, v *robust.Victim, p robust.Problem, r AttackRun, of func(queries int, budgets []int) robust.Attack) error {
+func (a *Attacked) search(ctx context.Context, p robust.Problem, r AttackRun, of func(queries int, budgets []int) robust.Attack) error {
 	r.Budgets = path(r.Budgets)
-	o, err := robust.Evaluate(ctx, v, of(r.Budgets[len(r.Budgets)-1], r.Budgets), p)
+	o, err := robust.Evaluate(ctx, a.victim, of(r.Budgets[len(r.Budgets)-1], r.Budgets), p)
 	if err != nil {
 		return err
 	}
@@ -276,7 +264,7 @@ func (a *Attacked) search(ctx context.Context, v *robust.Victim, p robust.Proble
 				asked[i] = t.Images[k]
 			}
 		}
-		classes, err := v.Predictions(ctx, stack(asked, a.Net.InputShape), nil)
+		classes, err := a.victim.Predictions(ctx, stack(asked, a.Net.InputShape), nil)
 		if err != nil {
 			return err
 		}
@@ -291,7 +279,8 @@ func (a *Attacked) search(ctx context.Context, v *robust.Victim, p robust.Proble
 	return nil
 }
 
-// climb runs PGD in l2 with one radius after the other, each on the images that have withstood so far.
+// climb runs PGD in l2 with one radius after the other, each on the images that have withstood so far. Its batches hold no more than
+// there are images: gradients cost too much to compute them for nobody.
 func (a *Attacked) climb(ctx context.Context, s *Study, seed int64) error {
 	c := s.Config
 	v, err := robust.NewVictim(s.e, a.Net, min(len(a.Labels), 128))
