@@ -1,6 +1,6 @@
 // Package hardlabel replicates "Hard-label Manifolds: Unexpected Advantages of Query Efficiency for Finding On-manifold Adversarial
-// Examples" (Garcia, Chen, Clouse, Jha, Traynor; arXiv 2103.03325): what attacks that see decisions only find lies nearer to the
-// data where they search in few dimensions.
+// Examples" (2021, arXiv 2103.03325): what attacks that see decisions only find lies nearer to the data where they search in few
+// dimensions.
 //
 //   - on images, [HopSkipJump] and [SignOPT] attack natural and adversarially trained networks in directions of all pixels and of
 //     smaller spaces, and one run is read at several budgets of queries;

@@ -14,8 +14,8 @@ func (r *Result) Document() *report.Document {
 	c := r.Config
 	return &report.Document{
 		Title: "Hard-label attacks and the data manifold",
-		Subtitle: "Washington Garcia, Pin-Yu Chen, Somesh Jha, Scott Clouse, Kevin R. B. Butler: *Hard-label Manifolds: Unexpected Advantages " +
-			"of Query Efficiency for Finding On-manifold Adversarial Examples*, 2021, [arXiv 2103.03325](https://arxiv.org/abs/2103.03325)",
+		Subtitle: "*Hard-label Manifolds: Unexpected Advantages of Query Efficiency for Finding On-manifold Adversarial Examples*, 2021, " +
+			"[arXiv 2103.03325](https://arxiv.org/abs/2103.03325)",
 		Lead: report.Textf("An attack that sees nothing but a model's decisions has to find its way by asking. The paper says that such "+
 			"attacks, where they search in few dimensions, end nearer to the data, and that decisions tell of the data's manifold. Here "+
 			"%s and %s attack natural and adversarially trained networks, with %d seeds, on %s, in directions of all pixels and of "+
