@@ -74,7 +74,7 @@ func Smoke() Config {
 		RobustEpochs: 1, Steps: 2, Filters: 4, AutoencoderEpochs: 1, Images: 4, Spaces: []string{"full", "bilinear:7", "autoencoder"},
 		Budgets: []int{250, 400}, Deep: []int{500}, Radii: []float64{1, 3, 6}, PGDSteps: 5, Neighbors: 20, Rank: 5,
 		Dimensions: []int{4, 16}, SpherePoints: 200, TrainPoints: []int{50, 200}, SphereDimension: 8, SphereInside: 4, Ambient: 32,
-		SphereSteps: 100}
+		SphereSteps: 100, Boundary: 10}
 }
 
 // Paper is CIFAR-10 with as many queries as the specification of this replication foresees, and enough images for the Fréchet
@@ -132,6 +132,9 @@ func (c Config) Validate() error {
 func (c Config) checkSizes() error {
 	if c.BatchSize > min(c.Train, c.Held) {
 		return errors.Errorf("batch_size = %d for %d training images and %d for the autoencoder: must not be larger", c.BatchSize, c.Train, c.Held)
+	}
+	if len(c.Channels) == 0 || slices.Min(c.Channels) < 1 {
+		return errors.Errorf("channels = %v: want one at least, each at least 1", c.Channels)
 	}
 	if c.Images > c.Test {
 		return errors.Errorf("images = %d of %d test images: must not be larger", c.Images, c.Test)

@@ -97,6 +97,7 @@ func TestConfigErrors(t *testing.T) {
 		"epsilon = NaN: must be finite":                  func(c *Config) { c.Epsilon = math.NaN() },
 		"seed 1 is given twice":                          func(c *Config) { c.Seeds = []int64{1, 1} },
 		"batch_size = 33 for 160 training images and 32": func(c *Config) { c.BatchSize = 33 },
+		"channels = [4 0]: want one at least":            func(c *Config) { c.Channels = []int{4, 0} },
 		"rank = 20, neighbors = 20":                      func(c *Config) { c.Rank = 20 },
 		"neighbors = 161":                                func(c *Config) { c.Neighbors = 161 },
 		"spaces = [bilinear:7]: want full first":         func(c *Config) { c.Spaces = []string{"bilinear:7"} },
