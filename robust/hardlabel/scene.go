@@ -194,11 +194,11 @@ func (s *Study) searchAll(ctx context.Context, z *Scene, a *Attacked, method str
 // choose measures a network and takes the images to attack.
 func (s *Study) choose(ctx context.Context, a *Attacked, seed int64) error {
 	c := s.Config
-	var err error
-	if a.victim, err = robust.NewVictim(s.e, a.Net, max(16, min(2*c.Images, 512))); err != nil { // all searches at once, two questions each
+	v, err := robust.NewVictim(s.e, a.Net, min(checked, c.Test))
+	if err != nil {
 		return err
 	}
-	classes, err := a.victim.Predictions(ctx, s.Data.Images, nil)
+	classes, err := v.Predictions(ctx, s.Data.Images, nil)
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func (s *Study) choose(ctx context.Context, a *Attacked, seed int64) error {
 	a.Images = stack(a.clean, shape)
 	first := min(checked, c.Test)
 	images := tensors.FromFlatDataAndDimensions(flat[:first*size], append([]int{first}, shape...)...)
-	o, err := robust.Evaluate(ctx, a.victim, attack.PGD{}, robust.Problem{Images: images, Goal: robust.Goal{Labels: s.Data.Labels[:first]},
+	o, err := robust.Evaluate(ctx, v, attack.PGD{}, robust.Problem{Images: images, Goal: robust.Goal{Labels: s.Data.Labels[:first]},
 		Threat: robust.Threat{Norm: robust.Linf, Epsilon: c.Epsilon}, Seed: seed})
 	if err == nil {
 		err = o.Void()
@@ -234,7 +234,8 @@ func (s *Study) choose(ctx context.Context, a *Attacked, seed int64) error {
 		return err
 	}
 	a.Standing = o.RobustAccuracy
-	return nil
+	a.victim, err = robust.NewVictim(s.e, a.Net, max(16, min(2*c.Images, 512))) // all searches at once, two questions each
+	return err
 }
 
 // path are the budgets that pictures show beside those that are measured.
