@@ -11,7 +11,8 @@ type Trace struct {
 	Distances []float64
 	// Steps are the distances of the point that the search stands at, after each of its steps. They may rise.
 	Steps []float64
-	// Images are the nearest successes after each of the attack's Budgets of queries, flattened; nil where there was none.
+	// Images are the nearest successes, flattened, that the same attack with each of its Budgets as its Queries would have found;
+	// nil where there is none. So one run shows what others with fewer queries return, and how the search got there.
 	Images [][]float32
 	// Failure says why nothing was found; "" if something was, or if the queries came to their end.
 	Failure string

@@ -32,6 +32,8 @@ type attackFlags struct {
 	randomStart, earlyStop, multiTarget bool
 	seed                                int64
 	asJSON                              bool
+
+	space *space // that directions names
 }
 
 func newAttack() *cobra.Command {
@@ -65,7 +67,7 @@ func newAttack() *cobra.Command {
 	flags.IntVar(&f.restarts, "restarts", 1, "`NUMBER` of runs, each on the examples still standing (pgd, apgd, square, fab)")
 	flags.IntVar(&f.queries, "queries", 0, "`NUMBER` of queries an example ("+strings.Join(attacksWith("queries"), ", ")+"; default 5000)")
 	flags.StringVar(&f.directions, "directions", "full",
-		"`SPACE` of random directions: full, bilinear:SIDE or dct:SIDE ("+strings.Join(attacksWith("directions"), ", ")+")")
+		"`SPACE` of random directions: full, bilinear:SIDE, dct:SIDE or decoder:FILE.onnx ("+strings.Join(attacksWith("directions"), ", ")+")")
 	flags.IntVar(&f.targetClasses, "target-classes", 0,
 		"`NUMBER` of likeliest other classes to search towards, one by one (apgd, fab, cw; default: untargeted)")
 	flags.StringVar(&f.stateDir, "state", "", "`DIR` in which finished batches are kept, so that a stopped run goes on (autoattack)")
@@ -108,10 +110,10 @@ func (f *attackFlags) problem(changed func(flag string) bool) (robust.Attack, ro
 	if f.targets != "" && (f.targetClasses > 0 || f.multiTarget) {
 		return nil, t, o, usagef("--targets tells the class to search towards: leave out --target-classes and --multi-target")
 	}
-	directions, err := attack.ParseDirections(f.directions)
-	if err != nil {
-		return nil, t, o, usagef("--%v", err)
+	if f.space, err = readDirections(f.directions); err != nil {
+		return nil, t, o, err
 	}
+	directions := f.space.Directions
 	for _, known := range f.attacks(loss, directions) {
 		if strings.EqualFold(f.attack, known.name) {
 			if changed("queries") && f.queries < known.least {
@@ -233,6 +235,9 @@ func (f *attackFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := f.space.on(e); err != nil {
+		return err
+	}
 	o, err := robust.Evaluate(c.Context(), v, a, p)
 	if err != nil {
 		return err
@@ -262,12 +267,7 @@ func (f *attackFlags) fits(m *nets.Model, goal robust.Goal) error {
 	if err != nil {
 		return usagef("--loss %v: use --loss margin", err)
 	}
-	if directions, err := attack.ParseDirections(f.directions); err == nil {
-		if _, err := directions.Size(m.InputShape); err != nil {
-			return usagef("--directions %v", err)
-		}
-	}
-	return nil
+	return f.space.fits(m)
 }
 
 // checkOut reports an output file that cannot be written, or that would overwrite an input.
@@ -275,8 +275,8 @@ func (f *attackFlags) checkOut() error {
 	if f.out == "" {
 		return nil
 	}
-	return checkOutFile("out", f.out, input{"model", f.model}, input{"inputs", f.inputs},
-		input{"labels", f.labels}, input{"targets", f.targets}, input{"answer-log", f.answerLog})
+	return checkOutFile("out", f.out, input{"model", f.model}, input{"inputs", f.inputs}, input{"labels", f.labels},
+		input{"targets", f.targets}, input{"answer-log", f.answerLog}, input{"directions", f.space.file})
 }
 
 // subject reads or finds the model, reads the arrays, and checks that they fit each other.

@@ -18,6 +18,7 @@ import (
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fewshot/maml"
 	"github.com/trustbook/trustbook/report"
+	"github.com/trustbook/trustbook/robust/hardlabel"
 	"github.com/trustbook/trustbook/robust/joint"
 	"github.com/trustbook/trustbook/robust/vit"
 	"github.com/trustbook/trustbook/robust/weights"
@@ -76,6 +77,9 @@ var papers = []paper{
 		maml.AtScale, maml.Run, anyData),
 	of("2104.00479", "creativity", "Towards Creativity Characterization of Generative Models via Group-Based Subset Scanning",
 		"creativity_scan.ipynb", creativity.AtScale, creativity.Run, knownData),
+	of("2103.03325", "robust/hardlabel",
+		"Hard-label Manifolds: Unexpected Advantages of Query Efficiency for Finding On-manifold Adversarial Examples", "",
+		hardlabel.AtScale, hardlabel.Run, knownData),
 }
 
 func findPaper(name string) (paper, error) {

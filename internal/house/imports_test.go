@@ -42,11 +42,13 @@ var may = []struct {
 	{"robust", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"robust/attack", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
 	{"robust/certify", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
+	{"robust/information", nil},
+	{"robust/manifold", []string{"engine"}},
 	{"fewshot", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"fewshot/meta", []string{"engine", "datasets", "nets", "report", "fit", "fewshot", "robust"}}, // for the projections of its attacks
 	// The papers: everything above, and no other paper.
 	{"robust/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "remote", "report", "fit", "study", "robust",
-		"robust/attack", "robust/certify"}},
+		"robust/attack", "robust/certify", "robust/information", "robust/manifold"}},
 	{"scoring", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack"}},
 	{"creativity", []string{"creativity/scan", "engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust",
 		"robust/attack"}},
@@ -147,6 +149,8 @@ func TestRules(t *testing.T) {
 		{"scoring", "watermark", false},
 		{"watermark", "remote", true},
 		{"robust/hardlabel", "remote", true},
+		{"robust/hardlabel", "robust/manifold", true},
+		{"robust/manifold", "robust", false},
 		{"robust", "remote", false},
 		{"remote", "robust", false},
 		{"fewshot/maml", "robust/attack", true},

@@ -9,6 +9,7 @@ package onnx
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,23 +49,39 @@ type Options struct {
 // fit their shapes, an operator that is not supported, an input that is no batch of images, a fixed batch that cannot be
 // made free.
 func Load(path string, o Options) (*nets.Model, error) {
-	var m *nets.Model
-	var err error
-	if caught := exceptions.TryCatch[error](func() { m, err = load(path, o) }); caught != nil {
+	m, _, err := loadAs(path, o, false)
+	return m, err
+}
+
+// LoadMap reads a network that classifies nothing, such as a decoder of latents. Its output [batch, ...] may have any shape, which
+// is returned without the batch axis, and is what Model.Logits builds, as float32; Model.Classes is the number of its values. A
+// file with several outputs needs Options.Output. Inputs may be any numbers that are finite, whatever the Options' bounds. The rest
+// is as with [Load].
+func LoadMap(path string, o Options) (m *nets.Model, shape []int, err error) {
+	o.Lower, o.Upper = -1, 1
+	if m, shape, err = loadAs(path, o, true); err == nil {
+		m.Lower, m.Upper = -math.MaxFloat32, math.MaxFloat32
+	}
+	return m, shape, err
+}
+
+func loadAs(path string, o Options, isMap bool) (m *nets.Model, shape []int, err error) {
+	g := &network{choices: map[string]int{}, isMap: isMap}
+	if caught := exceptions.TryCatch[error](func() { m, err = g.load(path, o) }); caught != nil {
 		err = caught
 	}
 	if err != nil {
-		return nil, &loadError{fmt.Sprintf("onnx: loading %s: %s", path, oneLine(err)), err}
+		return nil, nil, &loadError{fmt.Sprintf("onnx: loading %s: %s", path, oneLine(err)), err}
 	}
-	return m, nil
+	return m, g.shape, nil
 }
 
-func load(path string, o Options) (*nets.Model, error) {
+func (g *network) load(path string, o Options) (*nets.Model, error) {
 	p, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	g := &network{proto: p.Graph, choices: map[string]int{}}
+	g.proto = p.Graph
 	g.opset, g.opsetML = opsets(p)
 	if g.opset > newestOpset {
 		return nil, errors.Errorf("opset %d is newer than what is known here, %d: export with an opset of at most that", g.opset, newestOpset)
@@ -151,7 +168,7 @@ func (g *network) finish(m *nets.Model) error {
 		if err != nil {
 			return err
 		}
-		if err := checkHead(out.DType, out.Dimensions, batch); err != nil {
+		if err := g.checkHead(out.DType, out.Dimensions, batch); err != nil {
 			return err
 		}
 		if !g.headed {
@@ -161,7 +178,8 @@ func (g *network) finish(m *nets.Model) error {
 		if out, err = buildShape(m, batch, m.Logits); err != nil {
 			return err
 		}
-		if m.Classes = out.Dimensions[1]; g.batch > 0 {
+		g.shape = out.Dimensions[1:]
+		if m.Classes = product(g.shape); g.batch > 0 {
 			return independent(m)
 		}
 		return nil
@@ -244,6 +262,8 @@ type network struct {
 	proto          *protos.GraphProto
 	opset, opsetML int                             // of the standard domain and of domainML
 	input, output  string                          // names of the images and of the logits
+	isMap          bool                            // from any shape to any other; else to logits
+	shape          []int                           // of what it makes of an example
 	head           func(x *graph.Node) *graph.Node // from the output to logits; nil: it is that
 	headed         bool
 	notes          []string

@@ -27,6 +27,8 @@ func (g *network) chooseOutput(wanted string) error {
 	case len(names) == 1:
 		g.output = g.behindZipMap(names[0])
 		return nil
+	case g.isMap:
+		return errors.Errorf("the file has the outputs %s: name the one that is wanted", strings.Join(names, ", "))
 	}
 	var fit []string
 	for _, out := range g.proto.Output {
@@ -130,6 +132,9 @@ func (g *network) endsIn(name string, operators ...string) *protos.NodeProto {
 
 // noteProbabilities tells of an end that flattens gradients.
 func (g *network) noteProbabilities() {
+	if g.isMap {
+		return
+	}
 	for _, op := range []string{"Softmax", "Sigmoid"} {
 		if n := g.endsIn(g.output, op); n != nil {
 			g.notes = append(g.notes, fmt.Sprintf("the network ends in a %s: its outputs are probabilities, and a cross-entropy taken of them has "+
@@ -141,6 +146,9 @@ func (g *network) noteProbabilities() {
 // headOf returns what makes logits float32 [batch, classes] of an output of the given shape; nil if it is that already.
 // One number an example, z or its probability, becomes the two logits -z/2 and z/2, whose softmax is that probability.
 func (g *network) headOf(dtype dtypes.DType, dims []int) (head func(x *Node) *Node) {
+	if g.isMap {
+		return func(x *Node) *Node { return castTo(x, dtypes.Float32) }
+	}
 	flat := len(dims) != 2
 	two := len(dims) == 1 || product(dims[1:]) == 1
 	if dtype == dtypes.Float32 && !flat && !two {
@@ -177,10 +185,13 @@ func (g *network) replaceByIdentity(n *protos.NodeProto) {
 }
 
 // checkHead refuses what no head makes logits of.
-func checkHead(dtype dtypes.DType, dims []int, batch int) error {
+func (g *network) checkHead(dtype dtypes.DType, dims []int, batch int) error {
 	fits := len(dims) >= 1 && dims[0] == batch && dtype.IsFloat() && product(dims) > 0
+	if g.isMap && !fits {
+		return errors.Errorf("the output of a batch of %d is %s: want float32 [batch, ...]", batch, shapeOf(dtype, dims))
+	}
 	for i := 2; i < len(dims); i++ {
-		fits = fits && dims[i] == 1
+		fits = fits && (dims[i] == 1 || g.isMap)
 	}
 	if !fits {
 		return errors.Errorf("the output of a batch of %d is %s: want logits float32 [batch, classes]", batch, shapeOf(dtype, dims))

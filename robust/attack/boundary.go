@@ -24,7 +24,7 @@ type Boundary struct {
 	Sphere     float64    // first step on the sphere, as a share of the distance; zero: 0.01
 	Source     float64    // first step towards the clean image, as a share of the distance; zero: 0.01
 	Directions Directions // of steps on the sphere; nil: FullSpace
-	Budgets    []int      // of queries: each Trace keeps the nearest success as of then
+	Budgets    []int      // of queries, rising: each Trace keeps what the attack finds with so many
 }
 
 var _ robust.Unbudgeted = Boundary{}

@@ -3,11 +3,16 @@ package attack
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
+
+	"github.com/trustbook/trustbook/nets"
 )
 
 // Directions are where an attack by decisions looks for its way: a space of few numbers, and the map from there to images.
@@ -200,7 +205,7 @@ func (d Subspace) Map(numbers [][]float64, shape []int) ([][]float64, error) {
 }
 
 // Decoder are the images that a decoder makes of latents, less the one that it makes of zeros: without that, all directions
-// would share what the decoder adds by itself. A part of a [nets.VAE] is one, or a network from an ONNX file:
+// would share what the decoder adds by itself. A part of a [nets.VAE] is one, or any network; see [NewDecoder]:
 //
 //	part, err := nets.NewPart(backend, vae, nets.LayerLatent, nets.LayerLogits, 0)
 //	directions := &attack.Decoder{Label: "vae", Latent: vae.Latent, Decode: part.Of}
@@ -212,6 +217,19 @@ type Decoder struct {
 
 	mu   sync.Mutex
 	zero []float32 // image of zeros
+}
+
+// NewDecoder makes directions of a network from latents to images, which Model.Logits builds: one that is trained here, or
+// comes from an ONNX file by onnx.LoadMap. Compiles nothing yet; it reads the weights anew at each call.
+func NewDecoder(backend compute.Backend, label string, m *nets.Model) (*Decoder, error) {
+	run, err := nets.NewPredictor(backend, m, mostAsked)
+	if err != nil {
+		return nil, err
+	}
+	return &Decoder{Label: label, Latent: product(m.InputShape), Decode: func(latents [][]float32) ([][]float32, error) {
+		shape := append([]int{len(latents)}, m.InputShape...)
+		return run.Logits(tensors.FromFlatDataAndDimensions(slices.Concat(latents...), shape...))
+	}}, nil
 }
 
 // Name implements Directions.

@@ -94,6 +94,20 @@ func TestDecoder(t *testing.T) {
 	}
 	_, err = d.Size([]int{5, 5})
 	require.ErrorContains(t, err, "an image of 16 values, where the network takes 25")
+
+	// A network that is a decoder as a whole.
+	m, err := nets.NewMLP(nets.MLPConfig{Input: []int{2, 2}, Hidden: []int{6}, Classes: 16, Lower: -9, Upper: 9})
+	require.NoError(t, err)
+	run, err := nets.NewPredictor(testengine.Quick(t).Backend(), m, 2)
+	require.NoError(t, err)
+	want, err = run.Logits(tensors.FromFlatDataAndDimensions([]float32{1, 2, -1, 3, 0, 0, 0, 0}, 2, 2, 2))
+	require.NoError(t, err)
+	d, err = attack.NewDecoder(testengine.Quick(t).Backend(), "mlp", m)
+	require.NoError(t, err)
+	require.Equal(t, 4, d.Latent)
+	for i, v := range mapped(t, d, []int{4, 4, 1}, 1, 2, -1, 3) {
+		require.InDelta(t, want[0][i]-want[1][i], v, 1e-5)
+	}
 	_, err = (&attack.Decoder{}).Size([]int{5, 5})
 	require.ErrorContains(t, err, "want a size of at least 1, and a function")
 	d.Decode = func([][]float32) ([][]float32, error) { return nil, errors.New("no") }

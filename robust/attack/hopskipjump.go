@@ -25,7 +25,7 @@ type HopSkipJump struct {
 	MaxProbes  int        // of any step; zero: 10000
 	Gamma      float64    // scales the bisection's width, and the probes' radius with it; zero: 1
 	Directions Directions // of the probes; nil: FullSpace
-	Budgets    []int      // of queries: each Trace keeps the nearest success as of then
+	Budgets    []int      // of queries, rising: each Trace keeps what the attack finds with so many
 }
 
 var _ robust.Unbudgeted = HopSkipJump{}
@@ -149,33 +149,25 @@ func (a HopSkipJump) back(s *seeker, x []float64, width float64) ([]float64, err
 func (a HopSkipJump) normal(s *seeker, x []float64, radius float64, probes int) ([]float64, error) {
 	// Σ v·u and Σ u; from v its mean is taken, unless all are equal.
 	voted, plain, yes := make([]float64, s.size), make([]float64, s.size), 0
-	for left := probes; left > 0; {
-		n := min(left, s.most)
-		left -= n
-		points, err := s.ways(n, s.p.Threat.Norm == robust.Linf)
-		if err != nil {
-			return nil, err
+	err := s.sample(probes, s.p.Threat.Norm == robust.Linf, func(u []float64) []float64 {
+		for i := range u {
+			u[i] = x[i] + radius*u[i]
 		}
-		for _, u := range points {
-			for i := range u {
-				u[i] = x[i] + radius*u[i]
-			}
+		return u
+	}, func(_ []float64, asked []float32, met bool) error {
+		vote := -1.0
+		if met {
+			vote, yes = 1, yes+1
 		}
-		met, err := s.ask(points)
-		if err != nil {
-			return nil, err
+		for i, v := range asked {
+			u := (float64(v) - x[i]) / radius
+			voted[i] += vote * u
+			plain[i] += u
 		}
-		for k, ok := range met {
-			vote := -1.0
-			if ok {
-				vote, yes = 1, yes+1
-			}
-			for i, v := range s.point(k) {
-				u := (float64(v) - x[i]) / radius
-				voted[i] += vote * u
-				plain[i] += u
-			}
-		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if mean := float64(2*yes-probes) / float64(probes); yes > 0 && yes < probes {
 		for i := range voted {

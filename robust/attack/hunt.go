@@ -52,8 +52,8 @@ func (h *hunt) begin() (err error) {
 		return errors.Errorf("Queries = %d: need at least 2, of the clean image and of a first success", h.queries)
 	}
 	for i, b := range h.budgets {
-		if b < 1 || i > 0 && b <= h.budgets[i-1] {
-			return errors.Errorf("Budgets = %v: must be positive and rise", h.budgets)
+		if b < 1 || b > h.queries || i > 0 && b <= h.budgets[i-1] {
+			return errors.Errorf("Budgets = %v: must rise, from 1 or more to at most Queries = %d", h.budgets, h.queries)
 		}
 	}
 	if h.directions != nil {
@@ -201,6 +201,7 @@ type seeker struct {
 	unclipped bool      // asks about points outside of the bounds, too, which are no results
 	used      int       // queries
 	limit     int       // of them
+	reserved  int       // queries that are not the search's to spend
 
 	nearest  []float32 // success; nil: none yet
 	distance float64   // of it; +Inf
@@ -219,8 +220,9 @@ func (h *hunt) seeker(ctx context.Context, row int) *seeker {
 		x0: widened(h.clean[row*h.size : (row+1)*h.size]), low: h.v.Model.Lower, high: h.v.Model.Upper,
 		limit: h.queries, distance: math.Inf(1), wake: make(chan struct{}, 1)}
 	if h.p.Threat.HasBudget() {
-		s.limit-- // for the projection
+		s.reserved = 1 // for the projection
 	}
+	s.limit -= s.reserved
 	return s
 }
 
@@ -273,8 +275,12 @@ func (s *seeker) projected() []float64 {
 	}
 }
 
-// affords reports whether so many queries are left.
-func (s *seeker) affords(n int) bool { return s.used+n <= s.limit }
+// affords reports whether so many queries are left for what comes next. Budgets that do not pay for it end here: their traces
+// keep what is nearest now, as a search with no more queries would return it.
+func (s *seeker) affords(n int) bool {
+	s.keep(s.used + n - 1)
+	return s.used+n <= s.limit
+}
 
 // met asks whether the goal is met at a point.
 func (s *seeker) met(point []float64) (bool, error) {
@@ -288,6 +294,11 @@ func (s *seeker) ask(points [][]float64) ([]bool, error) {
 	if !s.affords(len(points)) {
 		return nil, errSpent
 	}
+	return s.put(points)
+}
+
+// put is ask for points that are as many as there are queries left, if need be: what smaller budgets pay for of them counts.
+func (s *seeker) put(points [][]float64) ([]bool, error) {
 	s.asked, s.answers = s.asked[:0], s.answers[:0]
 	for _, p := range points {
 		for _, v := range p {
@@ -352,9 +363,9 @@ func (s *seeker) legal(point []float32) bool {
 	return true
 }
 
-// keep notes in the trace what is nearest at the budgets that so many queries reach.
+// keep notes in the trace what is nearest for the budgets that so many queries of the search exhaust.
 func (s *seeker) keep(used int) {
-	for len(s.trace.Images) < len(s.budgets) && s.budgets[len(s.trace.Images)] <= used {
+	for len(s.trace.Images) < len(s.budgets) && s.budgets[len(s.trace.Images)]-s.reserved <= used {
 		s.trace.Images = append(s.trace.Images, slices.Clone(s.nearest))
 	}
 }
@@ -417,7 +428,10 @@ func (s *seeker) start() ([]float64, error) {
 				points[i][k] = s.low + (s.high-s.low)*s.rng.Float64()
 			}
 		}
-		met, err := s.ask(points)
+		if !s.affords(1) {
+			return nil, errSpent
+		}
+		met, err := s.put(points)
 		if err != nil {
 			return nil, err
 		}
@@ -512,6 +526,36 @@ func (s *seeker) ways(n int, uniform bool) ([][]float64, error) {
 		}
 	}
 	return ways, nil
+}
+
+// sample draws so many directions, asks about the point that each leads to, as many at once as it should, and has every
+// direction taken with its answer and the point as it was asked. The point of a direction may lie in the memory of it. What takes
+// may ask, too; the point is gone then.
+func (s *seeker) sample(n int, uniform bool, point func(way []float64) []float64,
+	take func(way []float64, asked []float32, met bool) error) error {
+	for left := n; left > 0; {
+		k := min(left, s.most)
+		left -= k
+		ways, err := s.ways(k, uniform)
+		if err != nil {
+			return err
+		}
+		points := make([][]float64, k)
+		for i, way := range ways {
+			points[i] = point(way)
+		}
+		met, err := s.ask(points)
+		if err != nil {
+			return err
+		}
+		asked := s.asked
+		for i, way := range ways {
+			if err := take(way, asked[i*s.size:(i+1)*s.size], met[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // normalize gives a vector the length 1; false if it has none.

@@ -21,7 +21,7 @@ import (
 type RayS struct {
 	Queries   int     // for each example, all counted; zero: 5000
 	Tolerance float64 // of a radius in l2, as a share of the pixels' range; zero: 1e-3
-	Budgets   []int   // of queries: each Trace keeps the nearest success as of then
+	Budgets   []int   // of queries, rising: each Trace keeps what the attack finds with so many
 }
 
 var _ robust.Unbudgeted = RayS{}

@@ -27,7 +27,7 @@ type SignOPT struct {
 	Beta       float64    // how far probes are from θ, which has length 1; zero: 0.001
 	Unclipped  bool       // asks about points outside of the pixel bounds, too; only points inside are results
 	Directions Directions // of probes and of the start; nil: FullSpace
-	Budgets    []int      // of queries: each Trace keeps the nearest success as of then
+	Budgets    []int      // of queries, rising: each Trace keeps what the attack finds with so many
 }
 
 var _ robust.Unbudgeted = SignOPT{}
@@ -142,37 +142,22 @@ func (a SignOPT) begin(s *seeker) (theta []float64, g float64, err error) {
 		g, _, err = s.bisect(0, g, width, func(m float64) []float64 { return along(s, theta, m) })
 		return theta, g, err
 	}
-	for left := a.Initial; left > 0; {
-		n := min(left, s.most)
-		left -= n
-		ways, err := s.ways(n, false)
-		if err != nil {
-			return nil, 0, err
+	far := g
+	err = s.sample(a.Initial, false, func(u []float64) []float64 { return along(s, u, far) }, func(u []float64, _ []float32, met bool) error {
+		if !met {
+			return nil
 		}
-		points := make([][]float64, n)
-		for k, u := range ways {
-			points[k] = along(s, u, math.Sqrt(float64(s.size))*(s.high-s.low))
-		}
-		met, err := s.ask(points)
-		if err != nil {
-			return nil, 0, err
-		}
-		for k, u := range ways {
-			if !met[k] {
-				continue
+		if theta != nil { // is it nearer than the best so far?
+			if ok, err := s.met(along(s, u, g)); err != nil || !ok {
+				return err
 			}
-			if theta != nil { // is it nearer than the best so far?
-				if ok, err := s.met(along(s, u, g)); err != nil {
-					return nil, 0, err
-				} else if !ok {
-					continue
-				}
-			}
-			if g, _, err = s.bisect(0, g, width, func(m float64) []float64 { return along(s, u, m) }); err != nil {
-				return nil, 0, err
-			}
-			theta = u
 		}
+		theta = u
+		g, _, err = s.bisect(0, g, width, func(m float64) []float64 { return along(s, u, m) })
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
 	}
 	if theta == nil {
 		return nil, 0, failure(fmt.Sprintf("no success in %d initial directions: give a starting point (Problem.Starts)", a.Initial))
@@ -183,34 +168,21 @@ func (a SignOPT) begin(s *seeker) (theta []float64, g float64, err error) {
 // descent is the mean of random directions, each with the sign that leads to where the boundary is nearer.
 func (a SignOPT) descent(s *seeker, theta []float64, g, beta float64) ([]float64, error) {
 	mean := make([]float64, s.size)
-	for left := a.Probes; left > 0; {
-		n := min(left, s.most)
-		left -= n
-		ways, err := s.ways(n, false)
-		if err != nil {
-			return nil, err
+	err := s.sample(a.Probes, false, func(u []float64) []float64 {
+		near := s.moved(theta, beta, func(i int) float64 { return u[i] })
+		normalize(near)
+		return along(s, near, g)
+	}, func(u []float64, _ []float32, met bool) error {
+		vote := 1 / float64(a.Probes)
+		if met {
+			vote = -vote
 		}
-		points := make([][]float64, n)
-		for k, u := range ways {
-			near := s.moved(theta, beta, func(i int) float64 { return u[i] })
-			normalize(near)
-			points[k] = along(s, near, g)
+		for i, v := range u {
+			mean[i] += vote * v
 		}
-		met, err := s.ask(points)
-		if err != nil {
-			return nil, err
-		}
-		for k, u := range ways {
-			vote := 1 / float64(a.Probes)
-			if met[k] {
-				vote = -vote
-			}
-			for i, v := range u {
-				mean[i] += vote * v
-			}
-		}
-	}
-	return mean, nil
+		return nil
+	})
+	return mean, err
 }
 
 // inwards returns how far the boundary is in a direction, if there is a success at the given distance; else +Inf. It looks 1 % nearer,
