@@ -30,7 +30,8 @@ type Autoencoder struct {
 func NewAutoencoder(image []int, halvings, filters int, tanh bool, seed int64) (*Autoencoder, error) {
 	by := 1 << halvings
 	if len(image) != 3 || image[0]%by != 0 || image[1]%by != 0 {
-		return nil, errors.Errorf("autoencoder: images %v: want height, width, channels, the first two divisible by %d: lower halvings", image, by)
+		return nil, errors.Errorf("autoencoder: images %v: want height, width, channels, the first two divisible by %d: lower halvings",
+			image, by)
 	}
 	a := &Autoencoder{Image: image, Latent: []int{image[0] / by, image[1] / by, image[2]}, halvings: halvings, tanh: tanh}
 	a.Name, a.Store = fmt.Sprintf("autoencoder %v-%v, %d filters, tanh %t", image, a.Latent, filters, tanh), model.NewStore()

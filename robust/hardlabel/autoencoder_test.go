@@ -113,8 +113,8 @@ func TestDecoderInPlainGo(t *testing.T) {
 
 // TestAutoencoderLearns: images come back better than as their mean.
 func TestAutoencoderLearns(t *testing.T) {
-	s, err := Open(t.Context(), testengine.Quick(t), Config{Dataset: "glyphs", Train: 200, Held: 240, Test: 20, BatchSize: 12, Filters: 4, Images: 2,
-		Neighbors: 20, AutoencoderEpochs: 5})
+	s, err := Open(t.Context(), testengine.Quick(t), Config{Dataset: "glyphs", Train: 200, Held: 240, Test: 20, BatchSize: 12,
+		Filters: 4, Images: 2, Neighbors: 20, AutoencoderEpochs: 5})
 	require.NoError(t, err)
 	a, losses, err := s.Autoencoder(t.Context(), 1)
 	require.NoError(t, err)

@@ -49,8 +49,8 @@ func enlarged(t *testing.T, train, test int) *fit.Sets {
 // TestEnlargedDigits: on images that have low frequencies only, searches in few dimensions end nearer to the manifold, on natural and
 // on adversarially trained networks. Bounds are those of the specification of this replication.
 func TestEnlargedDigits(t *testing.T) {
-	c := Config{Train: 1500, Held: 64, Test: 60, Channels: []int{6, 12}, Dense: 32, Epochs: 10, WarmUp: 7, RobustEpochs: 3, Steps: 3, Epsilon: 0.1,
-		AutoencoderEpochs: 1, Filters: 2, Images: 10,
+	c := Config{Train: 1500, Held: 64, Test: 60, Channels: []int{6, 12}, Dense: 32, Epochs: 10, WarmUp: 7, RobustEpochs: 3, Steps: 3,
+		Epsilon: 0.1, AutoencoderEpochs: 1, Filters: 2, Images: 10,
 		Spaces: []string{SpaceFull, "bilinear:7", "bilinear:14"}, Budgets: []int{1000}}.WithDefaults()
 	require.NoError(t, c.Validate())
 	s, err := newStudy(testengine.Quick(t), c, enlarged(t, c.Train+c.Held, c.Test))
@@ -89,8 +89,8 @@ func TestEnlargedDigits(t *testing.T) {
 	}
 }
 
-// descends: on a network that has learned, too, HopSkipJump's steps lead nearer, but for few and slight exceptions. Beyond some twenty steps
-// these become more, since what a step gains is no more than what the estimate of the boundary's normal is off.
+// descends: on a network that has learned, too, HopSkipJump's steps lead nearer, but for few and slight exceptions. Beyond some
+// twenty steps these become more: what a step gains is less than what the estimate of the boundary's normal costs by being off.
 func descends(t *testing.T, s *Study, a *Attacked) {
 	t.Helper()
 	p := s.problem(a, 1)
