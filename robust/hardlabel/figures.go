@@ -289,12 +289,15 @@ func (r *Result) Path(method, attack string) *report.Grid {
 			}
 			row := []report.Image{r.image(l.Clean)}
 			for _, q := range queries {
-				k := slices.Index(p.Queries, q)
-				if k < 0 { // not yet anything, or no more
-					continue
+				one := r.image(l.Clean)
+				if k := slices.Index(p.Queries, q); k >= 0 {
+					one = r.image(p.Images[k])
+					one.Caption = fmt.Sprintf("%d: %.2f", q, p.Length[k])
+				} else if q > p.Queries[len(p.Queries)-1] {
+					break
+				} else { // nothing yet
+					one.Pixels, one.Caption = slices.Repeat([]float32{1}, len(one.Pixels)), "–"
 				}
-				one := r.image(p.Images[k])
-				one.Caption = fmt.Sprintf("%d: %.2f", q, p.Length[k])
 				row = append(row, one)
 			}
 			g.RowNames, g.Rows = append(g.RowNames, p.Space), append(g.Rows, row)
@@ -303,7 +306,7 @@ func (r *Result) Path(method, attack string) *report.Grid {
 	return g
 }
 
-// pathQueries are the numbers of queries that all spaces have, up to the most that one has.
+// pathQueries are the numbers of queries that any space has, but for those with another just behind them.
 func (l Look) pathQueries(attack string) (all []int) {
 	for _, p := range l.Paths {
 		if p.Attack == attack {
@@ -311,7 +314,7 @@ func (l Look) pathQueries(attack string) (all []int) {
 		}
 	}
 	slices.Sort(all)
-	return slices.Compact(all)
+	return slices.CompactFunc(all, func(a, before int) bool { return 10*a < 11*before })
 }
 
 // Perturbations shows the differences from the clean image that attacks end with, in each space.
