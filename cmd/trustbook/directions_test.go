@@ -107,5 +107,6 @@ func TestDecoderDirections(t *testing.T) {
 	} {
 		fails(t, dir, command(dir, append(slices.Clone(good), value)...), wrongUse, words...)
 	}
-	fails(t, dir, command(dir, with(append(slices.Clone(good), "decoder:good.onnx"), "--out", "good.onnx")...), wrongUse, "is the file of --directions")
+	over := with(append(slices.Clone(good), "decoder:good.onnx"), "--out", "good.onnx")
+	fails(t, dir, command(dir, over...), wrongUse, "is the file of --directions")
 }

@@ -42,7 +42,9 @@ func TestLoadMap(t *testing.T) {
 			require.Equal(t, want, got)
 		}
 	}
-	two := func(p *protos.ModelProto) { p.Graph.Output = append(p.Graph.Output, &protos.ValueInfoProto{Name: "flat"}) }
+	two := func(p *protos.ModelProto) {
+		p.Graph.Output = append(p.Graph.Output, &protos.ValueInfoProto{Name: "flat"})
+	}
 	_, _, err := onnx.LoadMap(maps(0, -1, two), onnx.Options{})
 	require.ErrorContains(t, err, "outputs logits, flat: name the one")
 	_, shape, err := onnx.LoadMap(maps(0, -1, two), onnx.Options{Output: "flat"})

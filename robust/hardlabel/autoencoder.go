@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/pkg/errors"
 
-	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/nets"
 	"github.com/trustbook/trustbook/study"
@@ -32,7 +30,8 @@ type Autoencoder struct {
 func NewAutoencoder(image []int, halvings, filters int, tanh bool, seed int64) (*Autoencoder, error) {
 	by := 1 << halvings
 	if len(image) != 3 || image[0]%by != 0 || image[1]%by != 0 {
-		return nil, errors.Errorf("autoencoder: images %v: want height, width, channels, the first two divisible by %d: lower halvings", image, by)
+		return nil, errors.Errorf("autoencoder: images %v: want height, width, channels, the first two divisible by %d: lower halvings",
+			image, by)
 	}
 	a := &Autoencoder{Image: image, Latent: []int{image[0] / by, image[1] / by, image[2]}, halvings: halvings, tanh: tanh}
 	a.Name, a.Store = fmt.Sprintf("autoencoder %v-%v, %d filters, tanh %t", image, a.Latent, filters, tanh), model.NewStore()
@@ -149,22 +148,4 @@ func (s *Study) Autoencoder(ctx context.Context, seed int64) (*Autoencoder, fit.
 	}
 	losses, err := t.Train(ctx, s.e, s.options("train "+study.Label("autoencoder", seed)))
 	return a, losses, err
-}
-
-// reconstruct runs images through the autoencoder.
-func (a *Autoencoder) reconstruct(e *engine.Engine, images *tensors.Tensor) ([][]float32, error) {
-	exec, err := model.NewExec(e.Backend(), a.Store, func(scope *model.Scope, x *Node) *Node { return a.Decode(scope, a.Encode(scope, x)) })
-	if err != nil {
-		return nil, err
-	}
-	defer exec.Finalize()
-	out, err := exec.Call1(images)
-	if err != nil {
-		return nil, err
-	}
-	flat, err := tensors.CopyFlatData[float32](out)
-	if err != nil {
-		return nil, err
-	}
-	return slices.Collect(slices.Chunk(flat, len(flat)/images.Shape().Dimensions[0])), nil
 }

@@ -109,8 +109,8 @@ func (c Config) against(attack, space string) number {
 
 func (r *Result) comparably(attack string) report.ClaimPart {
 	c := r.Config
-	what := fmt.Sprintf("share of images that %s brings over the boundary with %d queries within the radius at which PGD brings %g%%, by PGD's share",
-		attack, c.deepest(), 100*most)
+	what := fmt.Sprintf("share of images that %s brings over the boundary with %d queries within the radius at which PGD brings %g%%, "+
+		"by PGD's share", attack, c.deepest(), 100*most)
 	part := report.ClaimPart{Statement: attack, Test: percent(r.test(Natural, what, c.against(attack, SpaceFull), report.AtLeast, comparable)),
 		Ours: fmt.Sprintf("%g%% of PGD's share: comparable, though not the same", 100*comparable),
 		Controls: append(r.learned(Natural), r.test(Natural, "PGD's share of images over the boundary within its largest radius",
@@ -165,7 +165,8 @@ func (r *Result) traversal() report.ClaimPart {
 		Test: r.test(Natural, what(off, first), c.tau(first, share), report.Above, 0),
 		Ours: "0: the fewer a search needs for a distance, the less of its way leads off the manifold. Shares are compared, which do not " +
 			"shrink with the distance by themselves, as the residual's excess does",
-		Beside: []report.Test{r.test(Natural, what(off, last), c.tau(last, share), "", 0), r.test(Robust, what(off, first), c.tau(first, share), "", 0),
+		Beside: []report.Test{r.test(Natural, what(off, last), c.tau(last, share), "", 0),
+			r.test(Robust, what(off, first), c.tau(first, share), "", 0),
 			r.test(Natural, what(far, first), c.tau(first, excess), "", 0), r.test(Robust, what(far, first), c.tau(first, excess), "", 0)},
 	}
 }
@@ -249,7 +250,8 @@ func (r *Result) dependence() []report.ClaimPart {
 	}
 	var forms []report.Test
 	for i, d := range c.Dimensions {
-		forms = append(forms, r.leak(fmt.Sprintf("distance from the closed form, %d dimensions", d), sphere(ByDimension, i, farFrom), report.AtMost, 0.05))
+		forms = append(forms, r.leak(fmt.Sprintf("distance from the closed form, %d dimensions", d), sphere(ByDimension, i, farFrom),
+			report.AtMost, 0.05))
 	}
 	for i, space := range []string{SpaceManifold, SpaceRandom} {
 		forms = append(forms, r.leak(fmt.Sprintf("directions of the %s space minus all, %d of %d dimensions", space, c.SphereInside, c.Ambient),
@@ -257,8 +259,10 @@ func (r *Result) dependence() []report.ClaimPart {
 	}
 	last, many := len(c.Dimensions)-1, len(c.TrainPoints)-1
 	return []report.ClaimPart{
-		part("effective problem dimension", ByDimension, fmt.Sprintf("%d dimensions minus %d", c.Dimensions[0], c.Dimensions[last]), 0, last, forms...),
-		part("number of training points", ByTrainPoints, fmt.Sprintf("%d training points minus %d", c.TrainPoints[many], c.TrainPoints[0]), many, 0),
+		part("effective problem dimension", ByDimension,
+			fmt.Sprintf("%d dimensions minus %d", c.Dimensions[0], c.Dimensions[last]), 0, last, forms...),
+		part("number of training points", ByTrainPoints,
+			fmt.Sprintf("%d training points minus %d", c.TrainPoints[many], c.TrainPoints[0]), many, 0),
 	}
 }
 
@@ -317,13 +321,17 @@ func (r *Result) closer(attack string) report.ClaimPart {
 		return fmt.Sprintf("%s after %d queries, %s in %s minus in full space", of, queries, attack, space)
 	}
 	const excess = "excess of the tangent residual"
+	lower := func(space string, queries int) report.Test {
+		return r.test(Natural, what(excess, space, queries), paired(attack, space, queries, excessLess), report.Below, 0)
+	}
 	p := report.ClaimPart{Statement: attack,
-		Test:     r.test(Natural, what(excess, c.reduced(), c.queries()), paired(attack, c.reduced(), c.queries(), excessLess), report.Below, 0),
+		Test:     lower(c.reduced(), c.queries()),
 		Controls: append(r.learned(Natural), r.leaves(Natural, attack)),
 		Beside: []report.Test{
 			percent(r.test(Natural, fmt.Sprintf("decrease by share, %s in %s", attack, c.reduced()),
 				paired(attack, c.reduced(), c.queries(), (*Pair).Decrease), "", 0)),
-			r.test(Natural, what(excess+" at matched l2", c.reduced(), c.queries()), paired(attack, c.reduced(), c.queries(), matchedLess), report.Below, 0),
+			r.test(Natural, what(excess+" at matched l2", c.reduced(), c.queries()),
+				paired(attack, c.reduced(), c.queries(), matchedLess), report.Below, 0),
 			r.test(Natural, what("distance from the nearest training images", c.reduced(), c.queries()),
 				unlike(attack, c.reduced(), c.queries(), farther), report.Below, 0),
 		}}
@@ -332,10 +340,10 @@ func (r *Result) closer(attack string) report.ClaimPart {
 			unlike(attack, c.reduced(), c.queries(), frechet), report.Below, 0))
 	}
 	for _, space := range c.Spaces[2:] {
-		p.Beside = append(p.Beside, r.test(Natural, what(excess, space, c.queries()), paired(attack, space, c.queries(), excessLess), report.Below, 0))
+		p.Beside = append(p.Beside, lower(space, c.queries()))
 	}
 	for _, queries := range append(c.Budgets[:len(c.Budgets)-1:len(c.Budgets)-1], c.Deep...) {
-		p.Beside = append(p.Beside, r.test(Natural, what(excess, c.reduced(), queries), paired(attack, c.reduced(), queries, excessLess), report.Below, 0))
+		p.Beside = append(p.Beside, lower(c.reduced(), queries))
 	}
 	return p
 }
@@ -399,8 +407,8 @@ func (c Config) ownLargest(m Measured) (value float64, ok bool) {
 func (r *Result) largest(method string) report.ClaimPart {
 	c := r.Config
 	p := report.ClaimPart{Statement: "up to two-fold, " + method + " network",
-		Test: report.Test{What: "decrease of the excess by share, " + method + " network: that of the attack, space and budget which is largest " +
-			"over the other seeds", Values: c.elsewhereLargest(r.For(method)), Relation: report.AtLeast, Threshold: twoFold, Percent: true},
+		Test: report.Test{What: "decrease of the excess by share, " + method + " network: that of the attack, space and budget which is " +
+			"largest over the other seeds", Values: c.elsewhereLargest(r.For(method)), Relation: report.AtLeast, Threshold: twoFold, Percent: true},
 		Controls: r.learned(method),
 		Beside:   []report.Test{percent(r.test(method, "largest of each network's own", c.ownLargest, "", 0))}}
 	for _, attack := range Searches {

@@ -161,3 +161,33 @@ func TestLargestOfOthers(t *testing.T) {
 	require.Equal(t, 1.0, own)
 	require.Len(t, c.elsewhereLargest(networks[:1]), 1)
 }
+
+// TestPath: images stand in the column of their queries, whatever is missing before.
+func TestPath(t *testing.T) {
+	image := []byte{0, 255, 0, 255}
+	r := synthetic(told())
+	r.Looks = []Look{{Method: Natural, Clean: image, Paths: []Path{
+		{HopSkipJump, SpaceFull, []int{102, 204, 400, 408}, []float64{4, 3, 2, 1}, [][]byte{image, image, image, image}},
+		{HopSkipJump, "bilinear:7", []int{204, 400}, []float64{3, 2}, [][]byte{image, image}}}}}
+	g := r.Path(Natural, HopSkipJump)
+	require.Equal(t, []string{"clean", "102", "204", "400"}, g.Columns)
+	require.Len(t, g.Rows, 2)
+	for i, want := range [][]string{{"", "102: 4.00", "204: 3.00", "400: 2.00"}, {"", "–", "204: 3.00", "400: 2.00"}} {
+		require.Len(t, g.Rows[i], len(want))
+		for k, one := range g.Rows[i] {
+			require.Equal(t, want[k], one.Caption)
+		}
+	}
+	_, err := g.PNG()
+	require.NoError(t, err)
+	_, err = r.Perturbations(Natural).PNG()
+	require.NoError(t, err)
+	for _, figure := range r.Figures() {
+		if figure.Title != "Image by image" { // there are no clouds
+			require.NoError(t, figure.Check(), figure.Title)
+		}
+	}
+	for _, table := range r.Tables() {
+		require.NoError(t, table.Check(), table.Title)
+	}
+}

@@ -131,7 +131,8 @@ func (c Config) Validate() error {
 
 func (c Config) checkSizes() error {
 	if c.BatchSize > min(c.Train, c.Held) {
-		return errors.Errorf("batch_size = %d for %d training images and %d for the autoencoder: must not be larger", c.BatchSize, c.Train, c.Held)
+		return errors.Errorf("batch_size = %d for %d training images and %d for the autoencoder: must not be larger", c.BatchSize,
+			c.Train, c.Held)
 	}
 	if len(c.Channels) == 0 || slices.Min(c.Channels) < 1 {
 		return errors.Errorf("channels = %v: want one at least, each at least 1", c.Channels)
@@ -140,8 +141,8 @@ func (c Config) checkSizes() error {
 		return errors.Errorf("images = %d of %d test images: must not be larger", c.Images, c.Test)
 	}
 	if c.Rank < 1 || c.Rank >= c.Neighbors || c.Neighbors > c.Train || c.Near > c.Train {
-		return errors.Errorf("rank = %d, neighbors = %d, near = %d: want 1 <= rank < neighbors, and no more neighbors than the %d training images",
-			c.Rank, c.Neighbors, c.Near, c.Train)
+		return errors.Errorf("rank = %d, neighbors = %d, near = %d: want 1 <= rank < neighbors, and no more neighbors than the "+
+			"%d training images", c.Rank, c.Neighbors, c.Near, c.Train)
 	}
 	return nil
 }
@@ -192,7 +193,7 @@ func (c Config) checkSpheres() error {
 		}
 	}
 	for _, s := range c.Spheres(0) {
-		if err := s.Spheres.Validate(); err != nil {
+		if err := s.Validate(); err != nil {
 			return err
 		}
 	}

@@ -117,8 +117,8 @@ func (r *Result) DistortionFigure() *report.Figure {
 // CloudFigure shows the images one by one.
 func (r *Result) CloudFigure() *report.Figure {
 	return &report.Figure{Title: "Image by image", Columns: 2, PanelHeight: 2.6,
-		Caption: fmt.Sprintf("Excess of the tangent residual over l2 distance of what was found with %d queries, first seed. Clean images are at 0, 0.",
-			r.Config.queries()),
+		Caption: fmt.Sprintf("Excess of the tangent residual over l2 distance of what was found with %d queries, first seed. Clean images "+
+			"are at 0, 0.", r.Config.queries()),
 		Panels: r.panels(func(method, attack string) report.Panel {
 			p := report.Panel{X: report.Axis{Label: "l2 distance"}, Y: report.Axis{Label: "excess of the residual"}}
 			for _, l := range r.Looks {
@@ -158,8 +158,8 @@ func (r *Result) DecreaseFigure() *report.Figure {
 		return report.Panel{Title: title, Y: axis, Marks: []report.Mark{bars, at}}
 	}
 	return &report.Figure{Title: "Decrease in reduced spaces, natural against robust", Columns: 1, PanelHeight: 2.6,
-		Caption: fmt.Sprintf("After %d queries. Above: share by which the excess of the tangent residual is below that of the full space. Below: the excess "+
-			"minus that of the full space, perturbations cut to the length of the shorter one.", c.queries()),
+		Caption: fmt.Sprintf("After %d queries. Above: share by which the excess of the tangent residual is below that of the full space. "+
+			"Below: the excess minus that of the full space, perturbations cut to the length of the shorter one.", c.queries()),
 		Panels: []report.Panel{
 			panel("decrease by share", report.Axis{Label: "decrease", Percent: true}, (*Pair).Decrease, report.Level{Name: "two-fold", At: twoFold}),
 			panel("at matched l2", report.Axis{Label: "excess, minus full"}, matchedLess, report.Level{Name: "as in full space"})}}
@@ -168,7 +168,8 @@ func (r *Result) DecreaseFigure() *report.Figure {
 // ReachFigure compares searches with gradients.
 func (r *Result) ReachFigure() *report.Figure {
 	f := &report.Figure{Title: "Decisions beside gradients", Columns: 2, PanelHeight: 2.8,
-		Caption: "Share of images over the boundary within each l2 radius, with the largest number of queries in the full space; means over seeds."}
+		Caption: "Share of images over the boundary within each l2 radius, with the largest number of queries in the full space; means " +
+			"over seeds."}
 	for _, method := range r.methods() {
 		p := report.Panel{Title: method, X: report.Axis{Label: "l2 radius"}, Y: report.Axis{Label: "over the boundary", Percent: true, Max: 1}}
 		for _, of := range [][2]string{{PGD, SpaceGradient}, {HopSkipJump, SpaceFull}, {SignOPT, SpaceFull}, {RayS, SpaceSigns}} {
@@ -199,8 +200,8 @@ func (r *Result) ReachFigure() *report.Figure {
 // InformationFigure shows what decisions tell of the manifold, with the closed form.
 func (r *Result) InformationFigure() *report.Figure {
 	f := &report.Figure{Title: "Information about the manifold", Columns: 3, PanelHeight: 2.6,
-		Caption: "Mutual information of a decision and the change of the distance from the source's sphere. Left: the closed form, and every experiment at " +
-			"its measured cosine. Middle and right: means over seeds with 95 % intervals, and the closed form at the measured cosine."}
+		Caption: "Mutual information of a decision and the change of the distance from the source's sphere. Left: the closed form, and every " +
+			"experiment at its measured cosine. Middle and right: means over seeds with 95 % intervals, and the closed form at the measured cosine."}
 	curve := report.Line{Name: "closed form", NoPoints: true}
 	for rho := 0.0; rho < 0.996; rho += 0.005 {
 		curve.X, curve.Y = append(curve.X, rho), append(curve.Y, information.SignGaussian(rho))
@@ -254,8 +255,8 @@ func (r *Result) SpaceFigure() *report.Figure {
 		bars.Series = append(bars.Series, s)
 	}
 	return &report.Figure{Title: "Directions on the manifold tell more", PanelHeight: 2.6,
-		Caption: fmt.Sprintf("Spheres of %d dimensions in %d: directions of the whole space, of the linear space that the spheres lie in, and of "+
-			"a random one of as many dimensions.", c.SphereInside, c.Ambient),
+		Caption: fmt.Sprintf("Spheres of %d dimensions in %d: directions of the whole space, of the linear space that the spheres lie in, and "+
+			"of a random one of as many dimensions.", c.SphereInside, c.Ambient),
 		Panels: []report.Panel{{Y: report.Axis{Label: "nats"}, Marks: []report.Mark{bars}}}}
 }
 
@@ -271,7 +272,8 @@ func (r *Result) image(pixels []byte) report.Image {
 // Path shows what an attack on the network of a method had found of one image after more and more queries, in each space.
 func (r *Result) Path(method, attack string) *report.Grid {
 	g := &report.Grid{Title: fmt.Sprintf("The path of %s, %s network", attack, method),
-		Caption: "The nearest adversarial image found after so many queries, with its l2 distance from the clean one, which comes first. First seed."}
+		Caption: "The nearest adversarial image found after so many queries, with its l2 distance from the clean one, which comes first. " +
+			"First seed."}
 	for _, l := range r.Looks {
 		if l.Method != method {
 			continue
@@ -287,12 +289,15 @@ func (r *Result) Path(method, attack string) *report.Grid {
 			}
 			row := []report.Image{r.image(l.Clean)}
 			for _, q := range queries {
-				k := slices.Index(p.Queries, q)
-				if k < 0 { // not yet anything, or no more
-					continue
+				one := r.image(l.Clean)
+				if k := slices.Index(p.Queries, q); k >= 0 {
+					one = r.image(p.Images[k])
+					one.Caption = fmt.Sprintf("%d: %.2f", q, p.Length[k])
+				} else if q > p.Queries[len(p.Queries)-1] {
+					break
+				} else { // nothing yet
+					one.Pixels, one.Caption = slices.Repeat([]float32{1}, len(one.Pixels)), "–"
 				}
-				one := r.image(p.Images[k])
-				one.Caption = fmt.Sprintf("%d: %.2f", q, p.Length[k])
 				row = append(row, one)
 			}
 			g.RowNames, g.Rows = append(g.RowNames, p.Space), append(g.Rows, row)
@@ -301,7 +306,7 @@ func (r *Result) Path(method, attack string) *report.Grid {
 	return g
 }
 
-// pathQueries are the numbers of queries that all spaces have, up to the most that one has.
+// pathQueries are the numbers of queries that any space has, but for those with another just behind them.
 func (l Look) pathQueries(attack string) (all []int) {
 	for _, p := range l.Paths {
 		if p.Attack == attack {
@@ -309,14 +314,14 @@ func (l Look) pathQueries(attack string) (all []int) {
 		}
 	}
 	slices.Sort(all)
-	return slices.Compact(all)
+	return slices.CompactFunc(all, func(a, before int) bool { return 10*a < 11*before })
 }
 
 // Perturbations shows the differences from the clean image that attacks end with, in each space.
 func (r *Result) Perturbations(method string) *report.Grid {
 	g := &report.Grid{Title: fmt.Sprintf("Perturbations, %s network", method),
-		Caption: fmt.Sprintf("The adversarial image found with %d queries, or the last before, and its difference from the clean one: blue is darker, red "+
-			"is brighter. First seed.", r.Config.queries())}
+		Caption: fmt.Sprintf("The adversarial image found with %d queries, or the last before, and its difference from the clean one: blue is "+
+			"darker, red is brighter. First seed.", r.Config.queries())}
 	for _, l := range r.Looks {
 		if l.Method != method {
 			continue

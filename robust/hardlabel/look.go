@@ -41,8 +41,8 @@ func (l Look) Path(attack, space string) *Path {
 	return nil
 }
 
-// Look attacks the network of a method and seed, unless Attack did, and takes the pictures. The image is the first that all searches got over
-// the boundary, else the first.
+// Look attacks the network of a method and seed, unless Attack did, and takes the pictures. The image is the first that all searches
+// got over the boundary, else the first.
 func (s *Study) Look(ctx context.Context, method string, seed int64) (Look, error) {
 	l := Look{Method: method}
 	a, err := s.Attack(ctx, method, seed)

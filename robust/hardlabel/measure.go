@@ -243,8 +243,9 @@ func (s *Study) average(z *Scene, a *Attacked, clean []*example, f *finds) error
 		return nil
 	}
 	residual, near := func(x *example) float64 { return x.residual }, func(x *example) float64 { return x.near }
-	f.Of = &Means{Length: mean(found, func(x *example) float64 { return x.length }), Linf: mean(found, func(x *example) float64 { return x.linf }),
-		Residual: mean(found, residual), Excess: mean(found, residual) - mean(from, residual),
+	f.Of = &Means{Length: mean(found, func(x *example) float64 { return x.length }),
+		Linf: mean(found, func(x *example) float64 { return x.linf }), Residual: mean(found, residual),
+		Excess:   mean(found, residual) - mean(from, residual),
 		Nearness: mean(found, near), Farther: mean(found, near) - mean(from, near),
 		OffShare: mean(found, func(x *example) float64 { return x.offShare })}
 	if z.features == nil || len(found) < 2*s.Config.Dense {

@@ -17,7 +17,8 @@ func tiny() Config {
 	c := Smoke()
 	c.Scale, c.Dataset, c.Train, c.Held, c.Test, c.Seeds = "tiny", "glyphs", 160, 32, 24, []int64{1, 2}
 	c.Channels, c.Dense, c.Filters, c.Epochs, c.WarmUp, c.Steps, c.BatchSize = []int{3, 4}, 8, 2, 6, 1, 1, 32
-	c.Images, c.Spaces, c.Budgets, c.Deep, c.PGDSteps, c.Radii = 2, []string{"full", "autoencoder"}, []int{110, 120}, []int{150}, 2, []float64{2, 6}
+	c.Images, c.Spaces, c.Budgets, c.Deep = 2, []string{"full", "autoencoder"}, []int{110, 120}, []int{150}
+	c.PGDSteps, c.Radii = 2, []float64{2, 6}
 	c.Dimensions, c.SpherePoints, c.TrainPoints, c.SphereDimension, c.SphereInside = []int{2, 3}, 40, []int{30, 60}, 3, 2
 	c.Ambient, c.SphereSteps, c.Boundary = 4, 40, 5
 	return c

@@ -70,8 +70,8 @@ func (s *Study) compare(ctx context.Context, z *Scene, train fit.Data) error {
 	if err != nil {
 		return err
 	}
-	other, err := nets.NewCNN(nets.CNNConfig{Input: net.InputShape, Channels: s.Config.Channels, Dense: s.Config.Dense, Classes: net.Classes, MeanPool: true,
-		Seed: z.Seed + elsewhere})
+	other, err := nets.NewCNN(nets.CNNConfig{Input: net.InputShape, Channels: s.Config.Channels, Dense: s.Config.Dense, Classes: net.Classes,
+		MeanPool: true, Seed: z.Seed + elsewhere})
 	if err != nil {
 		return err
 	}
@@ -158,9 +158,8 @@ func (s *Study) Attack(ctx context.Context, method string, seed int64) (*Attacke
 	}
 	p := s.problem(a, seed)
 	p.Threat.Norm = robust.Linf
-	if err := a.search(ctx, p, AttackRun{Attack: RayS, Space: SpaceSigns, Budgets: s.Config.Budgets}, func(queries int, budgets []int) robust.Attack {
-		return attack.RayS{Queries: queries, Budgets: budgets}
-	}); err != nil {
+	rays := func(queries int, budgets []int) robust.Attack { return attack.RayS{Queries: queries, Budgets: budgets} }
+	if err := a.search(ctx, p, AttackRun{Attack: RayS, Space: SpaceSigns, Budgets: s.Config.Budgets}, rays); err != nil {
 		return nil, err
 	}
 	if err := a.climb(ctx, s, seed); err != nil {
@@ -250,7 +249,8 @@ func path(budgets []int) []int {
 }
 
 // search runs a search, and keeps of what its traces hold the images that the network gets wrong when asked again.
-func (a *Attacked) search(ctx context.Context, p robust.Problem, r AttackRun, of func(queries int, budgets []int) robust.Attack) error {
+func (a *Attacked) search(ctx context.Context, p robust.Problem, r AttackRun,
+	of func(queries int, budgets []int) robust.Attack) error {
 	r.Budgets = path(r.Budgets)
 	o, err := robust.Evaluate(ctx, a.victim, of(r.Budgets[len(r.Budgets)-1], r.Budgets), p)
 	if err != nil {

@@ -40,7 +40,8 @@ func (r *Result) RatioTable() *report.Table {
 			"length of the shorter one: the excess minus that of the full space.",
 		Columns: []report.Column{{Name: "attack"}, {Name: "space"}, {Name: "queries"}}}
 	for _, method := range r.methods() {
-		t.Columns = append(t.Columns, report.Column{Name: method, Percent: true, Format: "%.0f"}, report.Column{Name: "at matched l2", Format: "%.2f"})
+		t.Columns = append(t.Columns, report.Column{Name: method, Percent: true, Format: "%.0f"},
+			report.Column{Name: "at matched l2", Format: "%.2f"})
 	}
 	for _, attack := range Searches {
 		for _, space := range c.Spaces[1:] {
@@ -64,8 +65,9 @@ func (r *Result) DistanceTable() *report.Table {
 			"its tangent residual and of its mean distance from the %d nearest training images over the clean image's, share of the "+
 			"perturbation off the tangent plane, Fréchet distance of features from those of training images (– with fewer than two "+
 			"images a feature). Means over what was found.", r.Config.Near),
-		Columns: []report.Column{{Name: "network"}, {Name: "attack"}, {Name: "space"}, {Name: "queries"}, {Name: "found", Percent: true, Format: "%.0f"},
-			{Name: "l2", Format: "%.2f"}, {Name: "excess", Format: "%.2f"}, {Name: "nearest", Format: "%.2f"}, {Name: "off", Percent: true},
+		Columns: []report.Column{{Name: "network"}, {Name: "attack"}, {Name: "space"}, {Name: "queries"},
+			{Name: "found", Percent: true, Format: "%.0f"}, {Name: "l2", Format: "%.2f"}, {Name: "excess", Format: "%.2f"},
+			{Name: "nearest", Format: "%.2f"}, {Name: "off", Percent: true},
 			{Name: "Fréchet", Format: "%.2f"}}}
 	for _, method := range r.methods() {
 		all := r.For(method)
