@@ -78,7 +78,8 @@ var papers = []paper{
 	of("2104.00479", "creativity", "Towards Creativity Characterization of Generative Models via Group-Based Subset Scanning",
 		"creativity_scan.ipynb", creativity.AtScale, creativity.Run, knownData),
 	of("2103.03325", "robust/hardlabel",
-		"Hard-label Manifolds: Unexpected Advantages of Query Efficiency for Finding On-manifold Adversarial Examples", "",
+		"Hard-label Manifolds: Unexpected Advantages of Query Efficiency for Finding On-manifold Adversarial Examples",
+		"robust_hardlabel.ipynb",
 		hardlabel.AtScale, hardlabel.Run, knownData),
 }
 
