@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,9 +14,10 @@ import (
 // space is what --directions names.
 type space struct {
 	attack.Directions
-	file    string // of a decoder; "": it is none
-	decoder *nets.Model
-	images  []int // shape of what the decoder puts out
+	decoder *attack.Decoder // the same; nil: it is none
+	file    string          // of the decoder
+	net     *nets.Model     // in the file
+	images  []int           // shape of what it puts out
 }
 
 // readDirections reads --directions, and a decoder's file. It decodes only once there is an engine; see space.on.
@@ -37,7 +37,8 @@ func readDirections(text string) (*space, error) {
 	if err != nil {
 		return nil, wrongFile("directions", text, err)
 	}
-	return &space{Directions: &attack.Decoder{Label: filepath.Base(file)}, file: file, decoder: m, images: images}, nil
+	d := &attack.Decoder{Label: filepath.Base(file)}
+	return &space{d, d, file, m, images}, nil
 }
 
 // fits reports directions that the images of a model do not have.
@@ -67,14 +68,10 @@ func (s *space) on(e *engine.Engine) error {
 	if s.decoder == nil {
 		return nil
 	}
-	ready, err := attack.NewDecoder(e.Backend(), s.file, s.decoder)
+	ready, err := attack.NewDecoder(e.Backend(), s.decoder.Label, s.net)
 	if err != nil {
 		return err
 	}
-	mine, ok := s.Directions.(*attack.Decoder)
-	if !ok {
-		return fmt.Errorf("directions %s are no decoder", s.Name())
-	}
-	mine.Latent, mine.Decode = ready.Latent, ready.Decode
+	s.decoder.Latent, s.decoder.Decode = ready.Latent, ready.Decode
 	return nil
 }

@@ -23,7 +23,7 @@ type Autoencoder struct {
 	nets.Network
 	Image, Latent []int // shapes [height, width, channels]
 	halvings      int
-	tanh          bool
+	act           nets.Activation
 }
 
 // NewAutoencoder builds one for images of the given shape, whose sides 2 must divide as often as it halves.
@@ -33,7 +33,10 @@ func NewAutoencoder(image []int, halvings, filters int, tanh bool, seed int64) (
 		return nil, errors.Errorf("autoencoder: images %v: want height, width, channels, the first two divisible by %d: lower halvings",
 			image, by)
 	}
-	a := &Autoencoder{Image: image, Latent: []int{image[0] / by, image[1] / by, image[2]}, halvings: halvings, tanh: tanh}
+	a := &Autoencoder{Image: image, Latent: []int{image[0] / by, image[1] / by, image[2]}, halvings: halvings, act: nets.ActReLU}
+	if tanh {
+		a.act = nets.ActTanh
+	}
 	a.Name, a.Store = fmt.Sprintf("autoencoder %v-%v, %d filters, tanh %t", image, a.Latent, filters, tanh), model.NewStore()
 	rng := rand.New(rand.NewPCG(uint64(seed), 0x6175746f)) // the stream "auto"
 	for _, side := range []string{"encoder", "decoder"} {
@@ -82,17 +85,10 @@ func (a *Autoencoder) convolve(scope *model.Scope, of int, x *Node) *Node {
 	return Add(nets.Conv2D(x, weight(0)), InsertAxes(weight(1), 0, 0, 0))
 }
 
-func (a *Autoencoder) activate(x *Node) *Node {
-	if a.tanh {
-		return Tanh(x)
-	}
-	return Max(x, ZerosLike(x))
-}
-
 // Encode builds latents [batch, Latent...] of images [batch, Image...].
 func (a *Autoencoder) Encode(scope *model.Scope, x *Node) *Node {
 	for i := range a.halvings {
-		x = nets.MaxPool2D(a.activate(a.convolve(scope, i, x)), 2)
+		x = nets.MaxPool2D(a.act.Graph(a.convolve(scope, i, x)), 2)
 	}
 	return a.convolve(scope, a.halvings, x)
 }
@@ -101,7 +97,7 @@ func (a *Autoencoder) Encode(scope *model.Scope, x *Node) *Node {
 func (a *Autoencoder) Decode(scope *model.Scope, x *Node) *Node {
 	first := a.halvings + 1
 	for i := range a.halvings {
-		x = a.activate(a.convolve(scope, first+i, x))
+		x = a.act.Graph(a.convolve(scope, first+i, x))
 		d := x.Shape().Dimensions
 		x = Reshape(BroadcastToDims(InsertAxes(x, 2, 3), d[0], d[1], 2, d[2], 2, d[3]), d[0], 2*d[1], 2*d[2], d[3])
 	}

@@ -120,7 +120,7 @@ func (s *Study) read(z *Scene, images, clean [][]float32, shape []int) ([]exampl
 	if err != nil {
 		return nil, err
 	}
-	near, err := manifold.KNN(s.e, z.Train, x, s.Config.Near)
+	near, err := z.Surface.Nearest(x, s.Config.Near)
 	if err != nil {
 		return nil, err
 	}

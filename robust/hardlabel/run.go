@@ -32,7 +32,8 @@ type Study struct {
 	Data   *fit.Sets // training pool and test images
 
 	e     *engine.Engine
-	scene *Scene // of the seed that was asked for last
+	scene *Scene  // of the seed that was asked for last
+	drawn drawing // the same
 }
 
 // Open checks the configuration and loads its data.
@@ -143,6 +144,9 @@ func (c Config) imaging() Config {
 
 // draw takes the training images of a seed, and those of the autoencoder.
 func (s *Study) draw(seed int64) (train, held fit.Data, err error) {
+	if s.drawn.held.Images != nil && s.drawn.seed == seed {
+		return s.drawn.train, s.drawn.held, nil
+	}
 	c := s.Config
 	both, err := s.Data.Pool.Take(c.Train+c.Held, seed)
 	if err != nil {
@@ -160,7 +164,14 @@ func (s *Study) draw(seed int64) (train, held fit.Data, err error) {
 		images, _ := set.Tensors()
 		*part.to = fit.Data{Images: images, Labels: set.Labels, Checksum: set.Checksum()}
 	}
+	s.drawn = drawing{seed, train, held}
 	return train, held, nil
+}
+
+// drawing is what was drawn for a seed.
+type drawing struct {
+	seed        int64
+	train, held fit.Data
 }
 
 // plan returns an untrained network, its training images and how to train it.

@@ -14,21 +14,29 @@ func KNN(e *engine.Engine, train, x *tensors.Tensor, k int) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k < 1 || k > near.train.n {
-		return nil, errors.Errorf("knn: k=%d of %d training points: want 1 to their number", k, near.train.n)
+	return near.means(x, k)
+}
+
+// Nearest is [KNN] with the training points of the surface, which are prepared already.
+func (s *Surface) Nearest(x *tensors.Tensor, k int) ([]float64, error) { return s.near.means(x, k) }
+
+// means are the mean distances of points to their k nearest training points.
+func (h *neighborhood) means(x *tensors.Tensor, k int) ([]float64, error) {
+	if k < 1 || k > h.train.n {
+		return nil, errors.Errorf("%s: k=%d of %d training points: want 1 to their number", h.who, k, h.train.n)
 	}
-	p, err := near.read("points", x)
+	p, err := h.read("points", x)
 	if err != nil {
 		return nil, err
 	}
-	found, err := near.nearest(p, k)
+	found, err := h.nearest(p, k)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]float64, p.n)
 	each(p.n, func(i int) {
 		for _, r := range found[i] {
-			out[i] += floats.Distance(p.row(i), near.train.row(r), 2)
+			out[i] += floats.Distance(p.row(i), h.train.row(r), 2)
 		}
 		out[i] /= float64(k)
 	})
