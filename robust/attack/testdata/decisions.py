@@ -51,7 +51,7 @@ class Counted(nn.Module):
 
     def forward(self, x):
         with torch.no_grad():
-            logits = self.model(x)
+            logits = self.model(x.float())
         self.asked += len(x)
         if self.budget is not None:
             inside = len(x) - max(0, self.asked - self.budget)
