@@ -18,9 +18,18 @@ type CNNConfig struct {
 	Dense    int     // width of the hidden layer; zero: 128
 	Classes  int     // zero: 10
 	MeanPool bool    // pool by the mean instead of the maximum
+	Strided  bool    // convolve at every second pixel instead of pooling
 	Lower    float64 // pixel bounds; both zero: 0 and 1
 	Upper    float64
 	Seed     int64 // of the initial weights
+}
+
+// shrink is the side of a block's output.
+func (c CNNConfig) shrink(side int) int {
+	if c.Strided {
+		return (side + 1) / 2
+	}
+	return side / 2
 }
 
 // NewCNN builds a CNN with He-normal weights and zero biases, the same on every backend.
@@ -52,20 +61,26 @@ func NewCNN(c CNNConfig) (*Model, error) {
 	for i, channels := range c.Channels {
 		scope := fmt.Sprintf("conv_%d", i)
 		blocks = append(blocks, DenseLayer{Weight: b.weight(scope, 3, 3, depth, channels), Bias: b.bias(scope, channels)})
-		height, width, depth = height/2, width/2, channels
+		height, width, depth = c.shrink(height), c.shrink(width), channels
 	}
-	if height == 0 || width == 0 {
+	switch {
+	case c.Strided && c.MeanPool:
+		return nil, errors.New("nets: CNN with Strided and MeanPool: want one of them")
+	case height == 0 || width == 0:
 		return nil, errors.Errorf("nets: CNN input %v is too small for %d poolings by 2", c.Input, len(c.Channels))
 	}
 	b.m.Dense = []DenseLayer{{Weight: b.weight("dense_0", height*width*depth, c.Dense), Bias: b.bias("dense_0", c.Dense), Activation: ActReLU}}
 	b.m.Dense = append(b.m.Dense, DenseLayer{Weight: b.weight("dense_1", c.Dense, c.Classes), Bias: b.bias("dense_1", c.Classes)})
 	// Maximum, bias and ReLU commute, so the max-pool comes first and saves three quarters of their work; the mean does
 	// not commute with ReLU.
-	block, kind := func(x, kernel, bias *Node) *Node { return ReLU(Add(ConvMaxPool2D(x, kernel), bias)) }, "max"
-	if c.MeanPool {
-		block, kind = func(x, kernel, bias *Node) *Node { return MeanPool2D(ReLU(Add(Conv2D(x, kernel), bias)), 2) }, "mean"
+	block, kind := func(x, kernel, bias *Node) *Node { return ReLU(Add(ConvMaxPool2D(x, kernel), bias)) }, "max-pool"
+	switch {
+	case c.Strided:
+		block, kind = func(x, kernel, bias *Node) *Node { return ReLU(Add(StridedConv2D(x, kernel), bias)) }, "strided"
+	case c.MeanPool:
+		block, kind = func(x, kernel, bias *Node) *Node { return MeanPool2D(ReLU(Add(Conv2D(x, kernel), bias)), 2) }, "mean-pool"
 	}
-	b.m.Name = fmt.Sprintf("CNN %dx%dx%d conv %v %s-pool dense %d-%d",
+	b.m.Name = fmt.Sprintf("CNN %dx%dx%d conv %v %s dense %d-%d",
 		c.Input[0], c.Input[1], c.Input[2], c.Channels, kind, c.Dense, c.Classes)
 	for i, l := range blocks {
 		b.m.Body = append(b.m.Body, Stage{Name: fmt.Sprintf("block %d", i+1), Graph: func(scope *model.Scope, x *Node) *Node {

@@ -2,12 +2,35 @@ package nets
 
 import (
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/support/exceptions"
 )
 
 // Conv2D is the convolution (cross-correlation) of x [batch, height, width, inputs] with kernel [rows, columns, inputs,
 // outputs], stride 1, padded with zeros so that height and width stay.
 func Conv2D(x, kernel *Node) *Node {
 	return Convolve(x, kernel).PadSame().Done()
+}
+
+// StridedConv2D is [Conv2D] at every second row and column, from the first on, for a 3x3 kernel: PyTorch's with stride 2 and
+// padding 1. The patches are cut by strided slices and multiplied at once, so that it has gradients of any order, which XLA's
+// convolutions have not.
+func StridedConv2D(x, kernel *Node) *Node {
+	d, k := x.Shape().Dimensions, kernel.Shape().Dimensions
+	if x.Rank() != 4 || kernel.Rank() != 4 || k[0] != 3 || k[1] != 3 || k[2] != d[3] {
+		exceptions.Panicf("nets: kernel %s for %s: want [3, 3, channels, outputs] and [batch, height, width, channels]", kernel.Shape(), x.Shape())
+	}
+	one := PadAxis{Start: 1, End: 1}
+	padded := Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, one, one, PadAxis{})
+	height, width := (d[1]+1)/2, (d[2]+1)/2
+	var columns []*Node
+	for r := range 3 {
+		for c := range 3 {
+			columns = append(columns, Slice(padded, AxisRange(), AxisRange(r, r+2*height-1).Stride(2), AxisRange(c, c+2*width-1).Stride(2),
+				AxisRange()))
+		}
+	}
+	patches := Reshape(Concatenate(columns, -1), -1, 9*d[3])
+	return Reshape(MatMul(patches, Reshape(kernel, 9*d[3], k[3])), d[0], height, width, k[3])
 }
 
 // fewChannels is up to how many input channels ConvMaxPool2D multiplies patches itself.

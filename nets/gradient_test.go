@@ -3,6 +3,7 @@ package nets_test
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -25,10 +26,17 @@ func cnn(t *testing.T, mean bool, depth int) *nets.Model {
 	return m
 }
 
+func strided(t *testing.T, depth int) *nets.Model {
+	m, err := nets.NewCNN(nets.CNNConfig{Input: []int{8, 6, depth}, Channels: []int{3, 4}, Dense: 5, Classes: 3, Strided: true, Seed: 1})
+	require.NoError(t, err)
+	return m
+}
+
 // TestForward compares the networks with plain loops over float64 that share no code with them.
 func TestForward(t *testing.T) {
 	cases := map[string]*nets.Model{
 		"MLP": mlp(t), "CNN max": cnn(t, false, 1), "CNN mean": cnn(t, true, 1), "CNN max, deep input": cnn(t, false, 5),
+		"CNN strided": strided(t, 1), "CNN strided, deep input": strided(t, 5),
 	}
 	for name, m := range cases {
 		weights := float64Weights(t, m)
@@ -36,7 +44,7 @@ func TestForward(t *testing.T) {
 		var want []float64
 		size := x.Size() / 3
 		for i := range 3 {
-			want = append(want, slowLogits(m, weights, tensors.MustCopyFlatData[float32](x)[i*size:(i+1)*size], name == "CNN mean")...)
+			want = append(want, slowLogits(m, weights, tensors.MustCopyFlatData[float32](x)[i*size:(i+1)*size], name)...)
 		}
 		for backend, b := range backends(t) {
 			t.Run(name+" "+backend, func(t *testing.T) {
@@ -56,6 +64,7 @@ func TestForward(t *testing.T) {
 func TestGradients(t *testing.T) {
 	cases := map[string]*nets.Model{
 		"MLP": mlp(t), "CNN max": cnn(t, false, 1), "CNN mean": cnn(t, true, 1), "CNN max, deep input": cnn(t, false, 5),
+		"CNN strided": strided(t, 1),
 	}
 	for name, m := range cases {
 		for backend, b := range backends(t) {
@@ -197,7 +206,7 @@ func double(x *tensors.Tensor) *tensors.Tensor {
 }
 
 // slowLogits is the forward pass of one image by loops: weights in the order of the network, kernels [3, 3, in, out].
-func slowLogits(m *nets.Model, weights []*tensors.Tensor, image []float32, mean bool) []float64 {
+func slowLogits(m *nets.Model, weights []*tensors.Tensor, image []float32, kind string) []float64 {
 	x := make([]float64, len(image))
 	for i, v := range image {
 		x[i] = float64(v)
@@ -239,6 +248,16 @@ func slowLogits(m *nets.Model, weights []*tensors.Tensor, image []float32, mean 
 				}
 			}
 		}
+		if strings.HasPrefix(kind, "CNN strided") {
+			x = nil
+			for r := 0; r < height; r += 2 {
+				for c := 0; c < width; c += 2 {
+					x = append(x, y[(r*width+c)*out:(r*width+c+1)*out]...)
+				}
+			}
+			height, width = (height+1)/2, (width+1)/2
+			continue
+		}
 		x = make([]float64, height/2*(width/2)*out)
 		for r := range height / 2 {
 			for c := range width / 2 {
@@ -248,7 +267,7 @@ func slowLogits(m *nets.Model, weights []*tensors.Tensor, image []float32, mean 
 						v := y[((2*r+q/2)*width+2*c+q%2)*out+o]
 						best, sum = max(best, v), sum+v/4
 					}
-					if mean {
+					if kind == "CNN mean" {
 						best = sum
 					}
 					x[(r*(width/2)+c)*out+o] = best

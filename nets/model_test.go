@@ -81,6 +81,7 @@ func TestConstructorErrors(t *testing.T) {
 		"every size must be at least 1":   {Channels: []int{-1}},
 		"CNN sizes [28 28 1 32 64 128 -":  {Classes: -2},
 		"CNN sizes [28 28 1 32 64 -1 10]": {Dense: -1},
+		"Strided and MeanPool":            {Strided: true, MeanPool: true},
 		"pixel bounds [0.5, 0.5]":         {Lower: 0.5, Upper: 0.5},
 	} {
 		_, err := nets.NewCNN(c)
@@ -151,7 +152,7 @@ func TestPredictor(t *testing.T) {
 	var want [][]float32
 	var classes []int32
 	for i := range n {
-		row := float32s(slowLogits(m, doubles(t, m), flat[i*6:(i+1)*6], false))
+		row := float32s(slowLogits(m, doubles(t, m), flat[i*6:(i+1)*6], "CNN max"))
 		want = append(want, row)
 		classes = append(classes, int32(slices.Index(row, slices.Max(row))))
 	}
