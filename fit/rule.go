@@ -119,12 +119,23 @@ func momentPath(scope *model.Scope, moment string, w *model.Variable) string {
 // must have made the scope's variables. Panics on error.
 func (r Rule) Apply(scope *model.Scope, steps int, weights []*model.Variable, gradients []*Node) {
 	r = r.withDefaults()
+	r.apply(scope, weights, gradients, func(before *Node) *Node { return r.rate(before, steps, gradients[0].DType()) })
+}
+
+// ApplyRate is Apply with a learning rate that is a node, such as an input of the graph; LearningRate, Cosine and WarmUpSteps
+// then say nothing.
+func (r Rule) ApplyRate(scope *model.Scope, rate *Node, weights []*model.Variable, gradients []*Node) {
+	r.withDefaults().apply(scope, weights, gradients, func(*Node) *Node { return rate })
+}
+
+// apply expects the defaults to be filled in; rateAfter is the learning rate after so many steps.
+func (r Rule) apply(scope *model.Scope, weights []*model.Variable, gradients []*Node, rateAfter func(before *Node) *Node) {
 	g, dtype := gradients[0].Graph(), gradients[0].DType()
 	count := scope.GetVariable(countName)
 	before := count.NodeValue(g)
 	after := AddScalar(before, 1)
 	count.SetNodeValue(after)
-	rate := r.rate(before, steps, dtype)
+	rate := rateAfter(before)
 	var m moments
 	if r.Optimizer != SGD {
 		m = r.moments(after, dtype)

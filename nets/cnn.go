@@ -18,6 +18,7 @@ type CNNConfig struct {
 	Dense    int     // width of the hidden layer; zero: 128
 	Classes  int     // zero: 10
 	MeanPool bool    // pool by the mean instead of the maximum
+	Strided  bool    // no pooling: convolutions of stride 2, whose gradients can be differentiated
 	Lower    float64 // pixel bounds; both zero: 0 and 1
 	Upper    float64
 	Seed     int64 // of the initial weights
@@ -37,6 +38,9 @@ func NewCNN(c CNNConfig) (*Model, error) {
 	if c.Classes == 0 {
 		c.Classes = 10
 	}
+	if c.Strided && c.MeanPool {
+		return nil, errors.New("nets: CNN that is strided has no pooling: leave MeanPool out")
+	}
 	if len(c.Input) != 3 {
 		return nil, errors.Errorf("nets: CNN input shape %v: want height, width, channels", c.Input)
 	}
@@ -52,6 +56,9 @@ func NewCNN(c CNNConfig) (*Model, error) {
 	for i, channels := range c.Channels {
 		scope := fmt.Sprintf("conv_%d", i)
 		blocks = append(blocks, DenseLayer{Weight: b.weight(scope, 3, 3, depth, channels), Bias: b.bias(scope, channels)})
+		if c.Strided {
+			height, width = height+1, width+1 // every other position, the first among them
+		}
 		height, width, depth = height/2, width/2, channels
 	}
 	if height == 0 || width == 0 {
@@ -65,7 +72,11 @@ func NewCNN(c CNNConfig) (*Model, error) {
 	if c.MeanPool {
 		block, kind = func(x, kernel, bias *Node) *Node { return MeanPool2D(ReLU(Add(Conv2D(x, kernel), bias)), 2) }, "mean"
 	}
-	b.m.Name = fmt.Sprintf("CNN %dx%dx%d conv %v %s-pool dense %d-%d",
+	kind += "-pool"
+	if c.Strided {
+		block, kind = func(x, kernel, bias *Node) *Node { return ReLU(Add(stridedConv2D(x, kernel), bias)) }, "strided"
+	}
+	b.m.Name = fmt.Sprintf("CNN %dx%dx%d conv %v %s dense %d-%d",
 		c.Input[0], c.Input[1], c.Input[2], c.Channels, kind, c.Dense, c.Classes)
 	for i, l := range blocks {
 		b.m.Body = append(b.m.Body, Stage{Name: fmt.Sprintf("block %d", i+1), Graph: func(scope *model.Scope, x *Node) *Node {

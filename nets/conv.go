@@ -10,6 +10,14 @@ func Conv2D(x, kernel *Node) *Node {
 	return Convolve(x, kernel).PadSame().Done()
 }
 
+// stridedConv2D is Conv2D for a 3x3 kernel at every other position, from the first on: padding 1 and stride 2, as PyTorch
+// counts. It has gradients of any order.
+func stridedConv2D(x, kernel *Node) *Node {
+	return NewBilinear(func(x, kernel *Node) *Node {
+		return Convolve(x, kernel).PaddingPerDim([][2]int{{1, 1}, {1, 1}}).Strides(2).Done()
+	}, x, kernel).Apply(x, kernel)
+}
+
 // fewChannels is up to how many input channels ConvMaxPool2D multiplies patches itself.
 const fewChannels = 4
 
