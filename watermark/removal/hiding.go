@@ -27,9 +27,20 @@ type Hiding interface {
 
 // through is an endpoint that changes images before the one inside sees them, and its answers after; nil: neither.
 type through struct {
+	by     Hiding
 	inside watermark.Endpoint
 	input  func(image []float32, dims []int) error
 	output func(p, image []float32)
+}
+
+// Name tells journals apart.
+func (t through) Name() string { return nameOf(t.by, t.inside) }
+
+func nameOf(by Hiding, inside watermark.Endpoint) string {
+	if named, ok := inside.(interface{ Name() string }); ok {
+		return fmt.Sprintf("%s of %s", by.Name(), named.Name())
+	}
+	return by.Name()
 }
 
 // Probabilities implements watermark.Endpoint.
@@ -103,8 +114,8 @@ func drawn(seed int64, image []float32) *rand.Rand {
 }
 
 // wrap is an endpoint that changes answers.
-func wrap(e watermark.Endpoint, output func(p, image []float32)) (watermark.Endpoint, error) {
-	return wrapped(through{inside: e, output: output})
+func wrap(e watermark.Endpoint, by Hiding, output func(p, image []float32)) (watermark.Endpoint, error) {
+	return wrapped(through{by: by, inside: e, output: output})
 }
 
 func wrapped(t through) (watermark.Endpoint, error) {
@@ -126,25 +137,25 @@ func (h Rounded) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
 		return nil, errors.Errorf("removal: %d decimals: want 0 to 15", h.Digits)
 	}
 	scale := math.Pow10(h.Digits)
-	return wrap(e, func(p, _ []float32) {
+	return wrap(e, h, func(p, _ []float32) {
 		for j, v := range p {
 			p[j] = float32(math.RoundToEven(float64(v)*scale) / scale)
 		}
 	})
 }
 
-// TopK answers the K largest probabilities, the first of equal ones, and zeros for all other classes.
-type TopK struct{ K int } // at least 1; as many as classes or more change nothing
+// Top answers the K largest probabilities, the first of equal ones, and zeros for all other classes.
+type Top struct{ K int } // at least 1; as many as classes or more change nothing
 
 // Name implements [Hiding].
-func (h TopK) Name() string { return fmt.Sprintf("top %d", h.K) }
+func (h Top) Name() string { return fmt.Sprintf("top %d", h.K) }
 
 // Of implements [Hiding].
-func (h TopK) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
+func (h Top) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
 	if h.K < 1 {
 		return nil, errors.Errorf("removal: top %d: want at least 1", h.K)
 	}
-	return wrap(e, func(p, _ []float32) {
+	return wrap(e, h, func(p, _ []float32) {
 		order := ranked(p)
 		for _, j := range order[min(h.K, len(order)):] {
 			p[j] = 0
@@ -177,8 +188,8 @@ type LabelsOnly struct{}
 func (LabelsOnly) Name() string { return "labels only" }
 
 // Of implements [Hiding].
-func (LabelsOnly) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
-	return wrap(e, func(p, _ []float32) {
+func (h LabelsOnly) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
+	return wrap(e, h, func(p, _ []float32) {
 		top := ranked(p)[0]
 		clear(p)
 		p[top] = 1
@@ -200,7 +211,7 @@ func (h Noisy) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
 	if err := checkPositive("noise", h.SD); err != nil {
 		return nil, err
 	}
-	return wrap(e, func(p, image []float32) {
+	return wrap(e, h, func(p, image []float32) {
 		rng, sum := drawn(h.Seed, image), 0.0
 		noisy := make([]float64, len(p))
 		for j, v := range p {
@@ -223,7 +234,9 @@ type Perturbed struct {
 }
 
 // Name implements [Hiding].
-func (h Perturbed) Name() string { return fmt.Sprintf("score perturbation, first %d in order", h.ordered()) }
+func (h Perturbed) Name() string {
+	return fmt.Sprintf("score perturbation, first %d in order", h.ordered())
+}
 
 func (h Perturbed) ordered() int {
 	if h.Ordered == 0 {
@@ -237,7 +250,7 @@ func (h Perturbed) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
 	if h.ordered() < 1 {
 		return nil, errors.Errorf("removal: the first %d classes in order: want at least 1", h.Ordered)
 	}
-	return wrap(e, func(p, image []float32) {
+	return wrap(e, h, func(p, image []float32) {
 		if len(p) < 2 {
 			return
 		}

@@ -30,7 +30,7 @@ func (h InputNoise) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wrapped(through{inside: e, input: func(image []float32, _ []int) error {
+	return wrapped(through{by: h, inside: e, input: func(image []float32, _ []int) error {
 		rng := drawn(h.Seed, image)
 		for i, v := range image {
 			image[i] = float32(min(max(float64(v)+h.SD*rng.NormFloat64(), lower), upper))
@@ -59,7 +59,7 @@ func (h InputBits) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
 		return nil, err
 	}
 	steps := math.Exp2(float64(h.Bits)) - 1
-	return wrapped(through{inside: e, input: func(image []float32, _ []int) error {
+	return wrapped(through{by: h, inside: e, input: func(image []float32, _ []int) error {
 		for i, v := range image {
 			at := min(max((float64(v)-lower)/(upper-lower), 0), 1)
 			image[i] = float32(lower + (upper-lower)*math.RoundToEven(at*steps)/steps)
@@ -79,7 +79,7 @@ func (h Median) Name() string { return fmt.Sprintf("median of %dx%[1]d", side(h.
 
 // Of implements [Hiding].
 func (h Median) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
-	return smooth(e, side(h.Side), func(around []float32) float32 {
+	return smooth(e, h, side(h.Side), func(around []float32) float32 {
 		slices.Sort(around)
 		return around[len(around)/2]
 	})
@@ -96,7 +96,7 @@ func (h Box) Name() string { return fmt.Sprintf("mean of %dx%[1]d", side(h.Side)
 
 // Of implements [Hiding].
 func (h Box) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
-	return smooth(e, side(h.Side), func(around []float32) float32 {
+	return smooth(e, h, side(h.Side), func(around []float32) float32 {
 		sum := 0.0
 		for _, v := range around {
 			sum += float64(v)
@@ -113,11 +113,11 @@ func side(given int) int {
 }
 
 // smooth replaces every pixel by what of makes of the square around it.
-func smooth(e watermark.Endpoint, side int, of func(around []float32) float32) (watermark.Endpoint, error) {
+func smooth(e watermark.Endpoint, by Hiding, side int, of func(around []float32) float32) (watermark.Endpoint, error) {
 	if side < 1 || side%2 == 0 {
 		return nil, errors.Errorf("removal: a square of side %d around a pixel: want an odd one, from 1 on", side)
 	}
-	return wrapped(through{inside: e, input: func(image []float32, dims []int) error {
+	return wrapped(through{by: by, inside: e, input: func(image []float32, dims []int) error {
 		layout, ok := nets.LayoutOf(dims)
 		if !ok {
 			return errors.Errorf("removal: inputs %v are no images that could be smoothed: want height, width and channels", dims)

@@ -28,19 +28,22 @@ func (h RepeatsNearDuplicates) Of(e watermark.Endpoint) (watermark.Endpoint, err
 	if err := checkPositive("radius", h.Radius); err != nil {
 		return nil, err
 	}
-	if _, err := wrapped(through{inside: e}); err != nil {
+	if _, err := wrapped(through{by: h, inside: e}); err != nil {
 		return nil, err
 	}
-	return &repeater{inside: e, radius: h.Radius}, nil
+	return &repeater{by: h, inside: e}, nil
 }
 
 type repeater struct {
+	by     RepeatsNearDuplicates
 	inside watermark.Endpoint
-	radius float64
 
 	mutex           sync.Mutex
 	images, answers [][]float32 // asked and answered, in their order
 }
+
+// Name tells journals apart.
+func (r *repeater) Name() string { return nameOf(r.by, r.inside) }
 
 // Probabilities implements watermark.Endpoint. Nothing is kept of a batch that fails.
 func (r *repeater) Probabilities(ctx context.Context, x *tensors.Tensor) (*tensors.Tensor, error) {
@@ -81,7 +84,7 @@ func (r *repeater) Probabilities(ctx context.Context, x *tensors.Tensor) (*tenso
 
 // near is the first of known within the radius of an image; -1: none.
 func (r *repeater) near(known [][]float32, image []float32) int {
-	limit := r.radius * r.radius
+	limit := r.by.Radius * r.by.Radius
 	for k, other := range known {
 		if len(other) != len(image) {
 			continue
