@@ -24,6 +24,7 @@ import (
 	"github.com/trustbook/trustbook/robust/weights"
 	"github.com/trustbook/trustbook/scoring"
 	"github.com/trustbook/trustbook/study"
+	"github.com/trustbook/trustbook/watermark/gradsigns"
 )
 
 // paper is a replicated paper as the command line sees it.
@@ -81,6 +82,7 @@ var papers = []paper{
 		"Hard-label Manifolds: Unexpected Advantages of Query Efficiency for Finding On-manifold Adversarial Examples",
 		"robust_hardlabel.ipynb",
 		hardlabel.AtScale, hardlabel.Run, knownData),
+	of("2103.03701", "watermark", "Don't Forget to Sign the Gradients!", "", gradsigns.AtScale, gradsigns.Run, knownData),
 }
 
 func findPaper(name string) (paper, error) {
