@@ -277,7 +277,7 @@ func (r *Result) seenThrough(q Question) report.ClaimPart {
 
 // sizes are the marks of all seeds but the main one's settled twin, by name.
 func (c Config) sizes() (names []string) {
-	for _, m := range c.marksOf(1) {
+	for _, m := range c.MarksOf(1) {
 		if m.Bits > 0 && !m.Settled {
 			names = append(names, m.Name)
 		}

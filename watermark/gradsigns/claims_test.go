@@ -39,7 +39,7 @@ func synthetic(x traits) *Result {
 	number := func(v float64) *float64 { return &v }
 	for i, seed := range c.Seeds {
 		e := 0.0001 * float64(i)
-		for _, m := range c.marksOf(i) {
+		for _, m := range c.MarksOf(i) {
 			one := Measured{Mark: m.Name, Seed: seed, Bits: m.Bits, Carriers: m.Carriers, Accuracy: x.learned - x.price - e,
 				ClassAccuracy: x.learned - x.ofClass + e, RobustClass: number(0.1), RobustOthers: number(0.5), Length: 5,
 				Wrong: &Wrong{Keys: c.Keys, Mean: 32, SD: 4, Found: x.found}}

@@ -116,16 +116,27 @@ func (r *Result) RemovalFigure() *report.Figure {
 	p := report.Panel{X: report.Axis{Label: "accuracy", Percent: true}, Y: report.Axis{Label: "wrong bits", Percent: true}}
 	before := study.Values(r.For(Marked), study.Always(func(m Measured) float64 { return m.Accuracy }))
 	bits := float64(r.Config.Bits)
-	add := func(name string, accuracy, wrong []float64) {
+	add := func(points *report.Points, accuracy, wrong []float64) {
 		if len(accuracy) > 0 && len(wrong) > 0 {
-			p.Marks = append(p.Marks, report.Points{Name: name, X: []float64{report.Interval(accuracy).Mean}, Y: []float64{report.Interval(wrong).Mean}})
+			points.X, points.Y = append(points.X, report.Interval(accuracy).Mean), append(points.Y, report.Interval(wrong).Mean)
 		}
 	}
-	add("marked", before, study.Values(r.For(Marked), ber(own)))
+	first := report.Points{Name: "marked"}
+	add(&first, before, study.Values(r.For(Marked), ber(own)))
+	kinds := []report.Points{first, {Name: edited}, {Name: trainedOn}, {Name: remarked}, {Name: stolen}}
 	for _, a := range r.Config.attacks(nil, nil) {
 		rows := r.Attack(a.Name)
-		add(a.Name, study.Values(rows, study.Always(func(m Removed) float64 { return m.Accuracy })),
-			study.Values(rows, study.Always(func(m Removed) float64 { return float64(m.Own.Errors) / bits })))
+		for k := range kinds {
+			if kinds[k].Name == a.Kind {
+				add(&kinds[k], study.Values(rows, study.Always(func(m Removed) float64 { return m.Accuracy })),
+					study.Values(rows, study.Always(func(m Removed) float64 { return float64(m.Own.Errors) / bits })))
+			}
+		}
+	}
+	for _, points := range kinds {
+		if len(points.X) > 0 {
+			p.Marks = append(p.Marks, points)
+		}
 	}
 	most := watermark.MaxErrors(r.Config.Bits, watermark.Level)
 	if most >= 0 {

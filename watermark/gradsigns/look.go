@@ -48,7 +48,7 @@ func (s *Study) Look(ctx context.Context, seed int64) ([]Look, error) {
 		all = append(all, l)
 		return nil
 	}
-	for _, m := range c.marksOf(0)[:3] {
+	for _, m := range c.MarksOf(0)[:3] {
 		net, err := s.Train(ctx, m, seed)
 		if err := add(m.Name, net, err); err != nil {
 			return nil, err
@@ -77,7 +77,7 @@ func (s *Study) Forge(ctx context.Context, net *nets.Model, seed int64) (*Forged
 	if err != nil {
 		return nil, err
 	}
-	_, held := s.held()
+	_, held := s.Held()
 	o := watermark.KeyOptions{Shape: s.Data.Pool.Shape, Target: s.Config.Target, Bits: s.Config.Bits, Carriers: s.Config.Carriers}
 	copied, err := removal.Forge(v, fmt.Appendf(nil, "gradsigns, seed %d, forged", seed), "a forger", o)
 	if err != nil {

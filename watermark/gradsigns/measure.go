@@ -102,7 +102,7 @@ func (s *Study) Measure(ctx context.Context, m Mark, seed int64) (Measured, erro
 		return r, err
 	}
 	r.Own, r.Length = bitsOf(key.Read(v)), length(v)
-	_, held := s.held()
+	_, held := s.Held()
 	for _, n := range c.few() {
 		if n >= held.Shape().Dimensions[0] {
 			break
@@ -137,7 +137,7 @@ func (s *Study) Measure(ctx context.Context, m Mark, seed int64) (Measured, erro
 
 // signed is the mean gradient over all test images of the target class.
 func (s *Study) signed(ctx context.Context, net *nets.Model) ([]float64, error) {
-	_, held := s.held()
+	_, held := s.Held()
 	return watermark.InputGradient(ctx, s.e, net, s.Config.Target, held)
 }
 
@@ -311,7 +311,7 @@ func (s *Study) Ask(ctx context.Context, seed int64) (Reads, error) {
 	if err != nil {
 		return r, err
 	}
-	rows, _ := s.held()
+	rows, _ := s.Held()
 	images, worth := len(rows), map[string]*float64{}
 	study.Weigh(c.Progress, c.tasksReads())
 	c.Progress.Begin("ask "+study.Label("endpoints", seed), 0, len(c.Questions())+len(c.curves())+len(c.unmarkedQuestions())+1)
@@ -366,7 +366,7 @@ func (s *Study) ask(ctx context.Context, net *nets.Model, key *watermark.Key, q 
 	if err != nil {
 		return r, err
 	}
-	_, held := s.held()
+	_, held := s.Held()
 	v := watermark.Verifier{Estimator: q.Estimator, Step: q.Step, Samples: min(q.Samples, held.Shape().Dimensions[0]), Seed: seed}
 	verdict, err := v.Verify(ctx, e, key, held)
 	if err != nil {

@@ -17,8 +17,8 @@ const (
 // main is the mark that claims are judged by.
 func (c Config) main() Mark { return Mark{Name: Marked, Bits: c.Bits, Carriers: c.Carriers} }
 
-// marksOf are the marks of the i-th seed, in the order in which tables show them.
-func (c Config) marksOf(i int) []Mark {
+// MarksOf are the marks of the i-th seed, in the order in which tables show them.
+func (c Config) MarksOf(i int) []Mark {
 	settled := c.main()
 	settled.Name, settled.Settled = Settled, true
 	all := []Mark{{Name: Unmarked}, c.main(), settled}
@@ -33,17 +33,26 @@ func (c Config) marksOf(i int) []Mark {
 	return all
 }
 
-func (c Config) allMarks() []Mark { return c.marksOf(0) }
+func (c Config) allMarks() []Mark { return c.MarksOf(0) }
 
 // Attack is something that a thief does to a marked network.
 type Attack struct {
 	Name    string
 	About   string // a line for readers
+	Kind    string // what is done in general
 	Removal removal.Removal
 	// Judged says that the claim of robustness is judged by it: those whose price in accuracy was seen beforehand, in other networks,
 	// to be two points at most.
 	Judged bool
 }
+
+// The kinds of attacks.
+const (
+	edited    = "weights rounded or cut"
+	trainedOn = "trained on"
+	remarked  = "marked again"
+	stolen    = "a fresh network"
+)
 
 // Attacks returns them, in the order in which tables show them. The thief's own keys are as large as the owner's.
 func (s *Study) Attacks() ([]Attack, error) {
@@ -66,24 +75,24 @@ func (c Config) attacks(own, other *watermark.Key) []Attack {
 		return removal.Overwrite{Key: k, Embedder: c.embedder(Mark{Bits: c.Bits}, 0)}
 	}
 	return []Attack{
-		{"8 bits", "weights rounded to 8 bits", removal.Quantize{Bits: 8}, true},
-		{"4 bits", "weights rounded to 4 bits", removal.Quantize{Bits: 4}, false},
-		{"3 bits", "weights rounded to 3 bits", removal.Quantize{Bits: 3}, false},
-		{"pruning 60%", "the smallest weights set to 0", removal.Prune{Share: 0.6}, true},
-		{"pruning 80%", "the smallest weights set to 0", removal.Prune{Share: 0.8}, true},
-		{"pruning 90%", "the smallest weights set to 0", removal.Prune{Share: 0.9}, false},
-		{"pruning 90%, fine-tuning", "and the others trained on", removal.PruneFineTune{Training: tune(1e-3), Share: 0.9}, true},
-		{"fine-pruning 50%", "the units that clean images use least cut off, and the others trained on",
+		{"8 bits", "weights rounded to 8 bits", edited, removal.Quantize{Bits: 8}, true},
+		{"4 bits", "weights rounded to 4 bits", edited, removal.Quantize{Bits: 4}, false},
+		{"3 bits", "weights rounded to 3 bits", edited, removal.Quantize{Bits: 3}, false},
+		{"pruning 60%", "the smallest weights set to 0", edited, removal.Prune{Share: 0.6}, true},
+		{"pruning 80%", "the smallest weights set to 0", edited, removal.Prune{Share: 0.8}, true},
+		{"pruning 90%", "the smallest weights set to 0", edited, removal.Prune{Share: 0.9}, false},
+		{"pruning 90%, fine-tuning", "and the others trained on", trainedOn, removal.PruneFineTune{Training: tune(1e-3), Share: 0.9}, true},
+		{"fine-pruning 50%", "the units that clean images use least cut off, and the others trained on", trainedOn,
 			removal.FinePrune{Training: tune(1e-3), Share: 0.5}, true},
-		{"fine-tuning, rate 1e-4", "trained on with the thief's images", removal.FineTune{Training: tune(1e-4)}, true},
-		{"fine-tuning, rate 1e-3", "the same", removal.FineTune{Training: tune(1e-3)}, true},
-		{"fine-tuning, rate 5e-3", "the same", removal.FineTune{Training: tune(5e-3)}, true},
-		{"gradient penalty", "trained on with small input gradients", removal.GradientPenalty{Training: robust, Weight: 1}, true},
-		{"adversarial fine-tuning", "trained on with FGSM's images, radius 0.1", removal.AdversarialFineTune{Training: robust, Epsilon: 0.1}, true},
-		{"overwriting, same class", "a mark of the thief's in the same class", over(own), true},
-		{"overwriting, other class", "a mark of the thief's in another class", over(other), false},
-		{"distillation", "a fresh network trained on its probabilities", removal.Distill{Training: tune(1e-3)}, true},
-		{"extraction", "a fresh network trained on its labels", removal.ExtractModel{Training: tune(1e-3)}, true},
+		{"fine-tuning, rate 1e-4", "trained on with the thief's images", trainedOn, removal.FineTune{Training: tune(1e-4)}, true},
+		{"fine-tuning, rate 1e-3", "the same", trainedOn, removal.FineTune{Training: tune(1e-3)}, true},
+		{"fine-tuning, rate 5e-3", "the same", trainedOn, removal.FineTune{Training: tune(5e-3)}, true},
+		{"gradient penalty", "trained on with small input gradients", trainedOn, removal.GradientPenalty{Training: robust, Weight: 1}, true},
+		{"adversarial fine-tuning", "trained on with FGSM's images, radius 0.1", trainedOn, removal.AdversarialFineTune{Training: robust, Epsilon: 0.1}, true},
+		{"overwriting, same class", "a mark of the thief's in the same class", remarked, over(own), true},
+		{"overwriting, other class", "a mark of the thief's in another class", remarked, over(other), false},
+		{"distillation", "a fresh network trained on its probabilities", stolen, removal.Distill{Training: tune(1e-3)}, true},
+		{"extraction", "a fresh network trained on its labels", stolen, removal.ExtractModel{Training: tune(1e-3)}, true},
 	}
 }
 

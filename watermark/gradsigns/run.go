@@ -80,7 +80,7 @@ func (s *Study) check() error {
 			return errors.WithMessage(err, "mark "+m.size())
 		}
 	}
-	if held, _ := s.held(); len(held) == 0 {
+	if held, _ := s.Held(); len(held) == 0 {
 		return errors.Errorf("none of the %d test images is of class %d, which marks are read with: raise test", c.Test, c.Target)
 	}
 	return nil
@@ -104,7 +104,7 @@ func (s *Study) run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Config: c, Data: s.Data.Describe(), Shape: s.Data.Pool.Shape, Backend: s.e.Name()}
-	rows, _ := s.held()
+	rows, _ := s.Held()
 	r.Held = len(rows)
 	for i, seed := range c.Seeds {
 		data, err := s.sceneOf(seed)
@@ -112,7 +112,7 @@ func (s *Study) run(ctx context.Context) (*Result, error) {
 			return nil, err
 		}
 		key := fit.Hash(s.e.Name(), data.train.Checksum, data.thief.Checksum, seed, c.measuring())
-		for _, m := range c.marksOf(i) {
+		for _, m := range c.MarksOf(i) {
 			if err := study.Do(w, &r.Networks, study.Piece[Measured]{Name: study.Label(m.Name, seed), Group: i, Tasks: c.tasksNetwork(m),
 				Key: "gradsigns-" + fit.Hash(key, m), Do: func() (Measured, error) { return s.Measure(ctx, m, seed) }}); err != nil {
 				return nil, err
@@ -151,7 +151,7 @@ func (c Config) Tasks() int {
 	c = c.WithDefaults()
 	total := 0.0
 	for i := range c.Seeds {
-		for _, m := range c.marksOf(i) {
+		for _, m := range c.MarksOf(i) {
 			total += c.tasksNetwork(m)
 		}
 		total += float64(len(attackNames())) + c.tasksReads()
@@ -198,8 +198,8 @@ func (s *Study) sceneOf(seed int64) (*scene, error) {
 	return z, nil
 }
 
-// held are the test images of the target class, which nobody trains on, as rows of the test set.
-func (s *Study) held() (rows []int, images *tensors.Tensor) {
+// Held are the test images of the target class, which nobody trains on, as rows of the test set.
+func (s *Study) Held() (rows []int, images *tensors.Tensor) {
 	for i, y := range s.Data.Test.Labels {
 		if int(y) == s.Config.Target {
 			rows = append(rows, i)
