@@ -274,8 +274,8 @@ func (f *removeFlags) readTest(m *nets.Model) (*tensors.Tensor, []int32, error) 
 // removed are the keys of `watermark remove --json`.
 type removed struct {
 	Attack  string   `json:"attack"`
-	Before  shown    `json:"before"`
-	After   shown    `json:"after"`
+	Before  standing `json:"before"`
+	After   standing `json:"after"`
 	Tested  int      `json:"tested"` // images on which accuracy was measured
 	Out     string   `json:"out"`
 	Seed    int64    `json:"seed"`
@@ -283,8 +283,8 @@ type removed struct {
 	Notes   []string `json:"notes"`
 }
 
-// shown is what a model is worth, and what of the mark it shows; null where no key was given.
-type shown struct {
+// standing is what a model is worth, and what of the mark it shows; null where no key was given.
+type standing struct {
 	Accuracy float64  `json:"accuracy"`
 	Errors   *int     `json:"errors"`
 	Decided  *int     `json:"decided"`
@@ -311,7 +311,7 @@ func (f *removeFlags) attempt(ctx context.Context, e *engine.Engine, r removal.R
 	return out, onnx.WriteWeights(f.model, f.out, got)
 }
 
-func (f *removeFlags) measure(ctx context.Context, e *engine.Engine, m *nets.Model) (s shown, err error) {
+func (f *removeFlags) measure(ctx context.Context, e *engine.Engine, m *nets.Model) (s standing, err error) {
 	p, err := nets.NewPredictor(e.Backend(), m, 0)
 	if err != nil {
 		return s, err
@@ -332,7 +332,7 @@ func (f *removeFlags) print(c *cobra.Command, r *removed) error {
 	rows := [][]any{{"before", r.Before.Accuracy}, {"after", r.After.Accuracy}}
 	if f.owned != nil {
 		t.Columns = append(t.Columns, report.Column{Name: "errors"}, report.Column{Name: "of bits"}, report.Column{Name: "p", Format: "%.2g"})
-		for i, s := range []shown{r.Before, r.After} {
+		for i, s := range []standing{r.Before, r.After} {
 			rows[i] = append(rows[i], *s.Errors, *s.Decided, *s.PValue)
 		}
 	}
