@@ -16,7 +16,6 @@ import (
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/internal/testengine"
 	"github.com/trustbook/trustbook/nets"
-	"github.com/trustbook/trustbook/nets/onnx"
 	"github.com/trustbook/trustbook/watermark"
 	"github.com/trustbook/trustbook/watermark/removal"
 )
@@ -117,28 +116,6 @@ func (*stopper) End()                   {}
 func (s *stopper) Advance(n int) {
 	if s.at -= n; s.at == 0 {
 		s.stop()
-	}
-}
-
-// TestImported: attacks work on networks from files, those that train too, and what comes out can be written back.
-func TestImported(t *testing.T) {
-	const file = "../../nets/onnx/testdata/cnn_new.onnx"
-	e := testengine.Quick(t)
-	m, err := onnx.Load(file, onnx.Options{})
-	require.NoError(t, err)
-	images := random(40, m.InputShape...)
-	labels := make([]int32, 40)
-	for i := range labels {
-		labels[i] = int32(i % m.Classes)
-	}
-	for _, r := range []removal.Removal{removal.FinePrune{Share: 0.25, Training: brief}, removal.Prune{Share: 0.3}} {
-		got, err := r.Apply(t.Context(), e, m, fit.Data{Images: images, Labels: labels}, fit.Options{})
-		require.NoError(t, err, r.Name())
-		to := t.TempDir() + "/m.onnx"
-		require.NoError(t, onnx.WriteWeights(file, to, got))
-		back, err := onnx.Load(to, onnx.Options{})
-		require.NoError(t, err)
-		require.Equal(t, weights(t, got), weights(t, back))
 	}
 }
 
