@@ -328,7 +328,8 @@ func (f *removeFlags) measure(ctx context.Context, e *engine.Engine, m *nets.Mod
 }
 
 func (f *removeFlags) print(c *cobra.Command, r *removed) error {
-	t := &report.Table{Caption: fmt.Sprintf("%s, on %s", r.Attack, r.Backend), Columns: []report.Column{{Name: ""}, {Name: "accuracy", Format: "%.4f"}}}
+	t := &report.Table{Caption: fmt.Sprintf("%s, on %s", r.Attack, r.Backend),
+		Columns: []report.Column{{Name: ""}, {Name: "accuracy", Format: "%.4f"}}}
 	rows := [][]any{{"before", r.Before.Accuracy}, {"after", r.After.Accuracy}}
 	if f.owned != nil {
 		t.Columns = append(t.Columns, report.Column{Name: "errors"}, report.Column{Name: "of bits"}, report.Column{Name: "p", Format: "%.2g"})

@@ -37,8 +37,8 @@ func TestRemove(t *testing.T) {
 	args = append(args, "--key", "owner.key", "--verify-inputs", "x.npy", "--json")
 	got := trustbook(t, dir, args...)
 	require.Equal(t, fine, got.status, got.stderr)
-	requireKeys(t, got.stdout, "attack", "before.accuracy", "after.accuracy", "before.errors", "after.decided", "after.p_value", "tested", "out",
-		"seed", "backend", "notes")
+	requireKeys(t, got.stdout, "attack", "before.accuracy", "after.accuracy", "before.errors", "after.decided", "after.p_value", "tested",
+		"out", "seed", "backend", "notes")
 	var r removed
 	require.NoError(t, json.Unmarshal([]byte(got.stdout), &r))
 	require.Equal(t, "pruning (share 0.5)", r.Attack)

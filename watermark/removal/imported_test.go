@@ -66,8 +66,7 @@ func TestImported(t *testing.T) {
 	}{
 		{cnn, removal.FinePrune{Share: 0.25, Training: brief}}, {cnn, removal.Prune{Share: 0.3}},
 		{normalized(t), removal.FineTune{Training: brief}},
-		{normalized(t), removal.Overwrite{Key: thiefsKey(t), Embedder: watermark.Embedder{Phases: []watermark.Phase{{Steps: 3, Rate: 1e-3, Lambda: 1}},
-			Batch: 30}}},
+		{normalized(t), removal.Overwrite{Key: thiefsKey(t), Embedder: few(3)}},
 	} {
 		m, err := onnx.Load(c.file, onnx.Options{})
 		require.NoError(t, err)

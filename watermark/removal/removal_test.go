@@ -29,6 +29,11 @@ func thiefsKey(t testing.TB) *watermark.Key {
 	return k
 }
 
+// few marks in so many steps.
+func few(steps int) watermark.Embedder {
+	return watermark.Embedder{Phases: []watermark.Phase{{Steps: steps, Rate: 1e-3, Lambda: 0.3}}, Batch: 30}
+}
+
 // all are the attacks, some trainings of them long enough to learn something.
 func all(t testing.TB) []removal.Removal {
 	t.Helper()
@@ -42,7 +47,7 @@ func all(t testing.TB) []removal.Removal {
 		removal.Quantize{Bits: 4},
 		removal.Distill{Training: removal.Training{Rate: 1e-2, Epochs: 20, Batch: 30}, Temperature: 2},
 		removal.ExtractModel{Training: removal.Training{Rate: 1e-2, Epochs: 20, Batch: 30}},
-		removal.Overwrite{Key: thiefsKey(t), Embedder: watermark.Embedder{Phases: []watermark.Phase{{Steps: 5, Rate: 1e-3, Lambda: 0.3}}, Batch: 30}},
+		removal.Overwrite{Key: thiefsKey(t), Embedder: few(5)},
 	}
 }
 
@@ -123,7 +128,8 @@ func TestPrune(t *testing.T) {
 	m := cnn(t, 3)
 	// Equal values at the limit: exactly as many go as the share says.
 	w := m.Weights()[0]
-	require.NoError(t, w.SetValue(tensors.FromFlatDataAndDimensions(slices.Repeat([]float32{-0.05}, w.Shape().Size()), w.Shape().Dimensions...)))
+	same := slices.Repeat([]float32{-0.05}, w.Shape().Size())
+	require.NoError(t, w.SetValue(tensors.FromFlatDataAndDimensions(same, w.Shape().Dimensions...)))
 	total := 0
 	var sizes []float64
 	for i, w := range m.Weights() {
