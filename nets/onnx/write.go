@@ -205,7 +205,8 @@ func (f *file) put(name string, s source, raw []byte, dims []int) error {
 		return errors.Errorf("no node makes %q", s.node)
 	}
 	if before, ok := f.written[s.tensor]; ok && before != string(raw) {
-		return errors.Errorf("the file has one tensor %q, and the network two of it that are no longer equal: it cannot be written back", s.tensor)
+		return errors.Errorf("the file has one tensor %q, and the network two of it that are no longer equal: it cannot be written back",
+			s.tensor)
 	}
 	f.written[s.tensor] = string(raw)
 	for _, t := range f.graph.Initializer {

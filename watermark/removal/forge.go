@@ -10,7 +10,7 @@ import (
 )
 
 // Forge makes a key that any network seems to be marked with: it draws carriers and matrix as an honest owner does, reads the
-// bits that v says, the network's mean input gradient ([watermark.Gradient]), and calls them the signature. So a key is
+// bits that v says, the network's mean input gradient ([watermark.InputGradient]), and calls them the signature. So a key is
 // evidence only if it was committed to before the network appeared; this one was not.
 func Forge(v []float64, secret []byte, owner string, o watermark.KeyOptions) (*watermark.Key, error) {
 	k, err := watermark.NewKey(secret, owner, o)

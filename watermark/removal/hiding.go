@@ -113,6 +113,14 @@ func drawn(seed int64, image []float32) *rand.Rand {
 	return rand.New(rand.NewPCG(binary.LittleEndian.Uint64(sum[:]), binary.LittleEndian.Uint64(sum[8:])))
 }
 
+// seeded tells a seed that is not 0.
+func seeded(seed int64) string {
+	if seed == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", seed %d", seed)
+}
+
 // wrap is an endpoint that changes answers.
 func wrap(e watermark.Endpoint, by Hiding, output func(p, image []float32)) (watermark.Endpoint, error) {
 	return wrapped(through{by: by, inside: e, output: output})
@@ -204,7 +212,7 @@ type Noisy struct {
 }
 
 // Name implements [Hiding].
-func (h Noisy) Name() string { return fmt.Sprintf("noise %g on probabilities", h.SD) }
+func (h Noisy) Name() string { return fmt.Sprintf("noise %g on probabilities%s", h.SD, seeded(h.Seed)) }
 
 // Of implements [Hiding].
 func (h Noisy) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
@@ -235,7 +243,7 @@ type Perturbed struct {
 
 // Name implements [Hiding].
 func (h Perturbed) Name() string {
-	return fmt.Sprintf("score perturbation, first %d in order", h.ordered())
+	return fmt.Sprintf("score perturbation, first %d in order%s", h.ordered(), seeded(h.Seed))
 }
 
 func (h Perturbed) ordered() int {

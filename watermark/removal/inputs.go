@@ -19,7 +19,9 @@ type InputNoise struct {
 }
 
 // Name implements [Hiding].
-func (h InputNoise) Name() string { return fmt.Sprintf("noise %g on inputs", h.SD) }
+func (h InputNoise) Name() string {
+	return fmt.Sprintf("noise %g on inputs%s%s", h.SD, bounded(h.Lower, h.Upper), seeded(h.Seed))
+}
 
 // Of implements [Hiding].
 func (h InputNoise) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
@@ -47,7 +49,9 @@ type InputBits struct {
 }
 
 // Name implements [Hiding].
-func (h InputBits) Name() string { return fmt.Sprintf("inputs of %d bits", h.Bits) }
+func (h InputBits) Name() string {
+	return fmt.Sprintf("inputs of %d bits%s", h.Bits, bounded(h.Lower, h.Upper))
+}
 
 // Of implements [Hiding].
 func (h InputBits) Of(e watermark.Endpoint) (watermark.Endpoint, error) {
@@ -154,4 +158,12 @@ func bounds(lower, upper float64) (low, high float64, err error) {
 		return 0, 0, errors.Errorf("removal: pixel bounds [%g, %g]: the lower must be below the upper, both finite", lower, upper)
 	}
 	return lower, upper, nil
+}
+
+// bounded tells bounds that are not 0 and 1.
+func bounded(lower, upper float64) string {
+	if lower == 0 && (upper == 0 || upper == 1) {
+		return ""
+	}
+	return fmt.Sprintf(" in [%g, %g]", lower, upper)
 }
