@@ -266,4 +266,6 @@ func TestEmbedRefuses(t *testing.T) {
 	require.Equal(t, []string{"zero gradient on all carriers; undecided"}, r.Notes)
 }
 
-func make3x4() [][]float32 { return [][]float32{make([]float32, 4), make([]float32, 4), make([]float32, 4)} }
+func make3x4() [][]float32 {
+	return [][]float32{make([]float32, 4), make([]float32, 4), make([]float32, 4)}
+}
