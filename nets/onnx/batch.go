@@ -60,6 +60,7 @@ func (g *network) freeBatch() {
 				if g.batch > 1 {
 					row := t.RawData[:len(t.RawData)/int(g.batch)]
 					name = g.addConstant(&protos.TensorProto{DataType: t.DataType, Dims: append([]int64{1}, dims[1:]...), RawData: row})
+					g.sources[name] = source{tensor: in, times: int(g.batch)}
 				}
 				shape, more := g.batchShape(dims[1:])
 				out := g.newName()

@@ -28,15 +28,23 @@ func (g *network) transposeDense() {
 		}
 		t := g.proto.Initializer[i]
 		rows, columns := int(t.Dims[0]), int(t.Dims[1])
-		turned := make([]byte, len(t.RawData))
-		for r := range rows {
-			for c := range columns {
-				copy(turned[4*(c*rows+r):], t.RawData[4*(r*columns+c):4*(r*columns+c)+4])
-			}
-		}
-		t.RawData, t.Dims = turned, []int64{int64(columns), int64(rows)}
+		t.RawData, t.Dims = transposed(t.RawData, rows, columns), []int64{int64(columns), int64(rows)}
+		s := g.source(t.Name)
+		s.turned = true
+		g.sources[t.Name] = s
 		drop(n, "transB")
 	}
+}
+
+// transposed turns the bytes of a float32 matrix of so many rows.
+func transposed(raw []byte, rows, columns int) []byte {
+	turned := make([]byte, len(raw))
+	for r := range rows {
+		for c := range columns {
+			copy(turned[4*(c*rows+r):], raw[4*(r*columns+c):4*(r*columns+c)+4])
+		}
+	}
+	return turned
 }
 
 // denseTail finds the dense layers at the end of the network, with the activations between them, and the name of the value

@@ -76,7 +76,8 @@ func (g *network) splitLinear(n *protos.NodeProto) ([]*protos.NodeProto, error) 
 	if rows < 1 || len(n.Output) < 2 || len(weights) == 0 || len(weights)%rows != 0 || len(shifts) != 0 && len(shifts) != rows {
 		return nil, fail("%d coefficients and %d intercepts for %d classes", len(weights), len(shifts), classes)
 	}
-	if rows == 1 {
+	mirrored := rows == 1
+	if mirrored {
 		negative := func(of []float32) (out []float32) {
 			for _, v := range of {
 				out = append(out, -v)
@@ -86,10 +87,13 @@ func (g *network) splitLinear(n *protos.NodeProto) ([]*protos.NodeProto, error) 
 		rows, weights, shifts = 2, append(negative(weights), weights...), append(negative(shifts), shifts...)
 	}
 	matrix := g.addConstant(floatTensor("", weights, int64(rows), int64(len(weights)/rows)))
+	g.sources[matrix] = source{node: n.Output[1], attribute: "coefficients", mirrored: mirrored}
 	product := &protos.NodeProto{OpType: "Gemm", Name: n.Name, Input: []string{n.Input[0], matrix}, Output: []string{n.Output[1]},
 		Attribute: []*protos.AttributeProto{intAttribute("transB", 1)}}
 	if len(shifts) > 0 {
-		product.Input = append(product.Input, g.addConstant(floatTensor("", shifts, int64(rows))))
+		row := g.addConstant(floatTensor("", shifts, int64(rows)))
+		g.sources[row] = source{node: n.Output[1], attribute: "intercepts", mirrored: mirrored}
+		product.Input = append(product.Input, row)
 	}
 	after := &protos.NodeProto{Name: n.Name, Output: []string{n.Output[1]}}
 	switch post := stringOr(n, "post_transform", "NONE"); post {

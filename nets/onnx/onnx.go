@@ -5,6 +5,8 @@
 //	m, err := onnx.Load("model.onnx", onnx.Options{})
 //	p, err := nets.NewPredictor(eng.Backend(), m, 128)
 //	classes, err := p.Classes(images) // images [n, channels, height, width], as the file has it
+//
+// [WriteWeights] writes a network back that has been trained since, or pruned.
 package onnx
 
 import (
@@ -66,7 +68,7 @@ func LoadMap(path string, o Options) (m *nets.Model, shape []int, err error) {
 }
 
 func loadAs(path string, o Options, isMap bool) (m *nets.Model, shape []int, err error) {
-	g := &network{choices: map[string]int{}, isMap: isMap}
+	g := newNetwork(isMap)
 	if caught := exceptions.TryCatch[error](func() { m, err = g.load(path, o) }); caught != nil {
 		err = caught
 	}
@@ -76,7 +78,31 @@ func loadAs(path string, o Options, isMap bool) (m *nets.Model, shape []int, err
 	return m, g.shape, nil
 }
 
+func newNetwork(isMap bool) *network {
+	return &network{choices: map[string]int{}, sources: map[string]source{}, isMap: isMap}
+}
+
 func (g *network) load(path string, o Options) (*nets.Model, error) {
+	m, err := g.read(path, o)
+	if err != nil {
+		return nil, err
+	}
+	g.plan()
+	m.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	m.Logits = func(scope *model.Scope, images *graph.Node) *graph.Node {
+		return g.finished(g.build(scope, images, g.input, g.output))
+	}
+	if err := g.finish(m); err != nil {
+		return nil, err
+	}
+	g.listDense(m)
+	g.listBody(m)
+	m.Notes = g.notes
+	return m, nil
+}
+
+// read reads the file and normalizes its graph; the model has the weights, but no graph function yet.
+func (g *network) read(path string, o Options) (*nets.Model, error) {
 	p, err := readFile(path)
 	if err != nil {
 		return nil, err
@@ -97,21 +123,7 @@ func (g *network) load(path string, o Options) (*nets.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := g.variables(m); err != nil {
-		return nil, err
-	}
-	g.plan()
-	m.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	m.Logits = func(scope *model.Scope, images *graph.Node) *graph.Node {
-		return g.finished(g.build(scope, images, g.input, g.output))
-	}
-	if err := g.finish(m); err != nil {
-		return nil, err
-	}
-	g.listDense(m)
-	g.listBody(m)
-	m.Notes = g.notes
-	return m, nil
+	return m, g.variables(m)
 }
 
 // normalize leaves the nodes that lead to the logits, checked against the table of operators, reads the tensors that these
@@ -269,6 +281,7 @@ type network struct {
 	notes          []string
 	names          int // made by newName
 
+	sources   map[string]source              // of tensors that are not as the file has them
 	paths     map[string]string              // of the variables in the store, by initializer name
 	constants map[string]*protos.TensorProto // all other initializers
 	producer  map[string]*protos.NodeProto

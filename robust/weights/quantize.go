@@ -18,7 +18,6 @@ func Quantize(m *nets.Model, bits int) ([]*tensors.Tensor, error) {
 	if err := study.First("weights", checkBits(bits)); err != nil {
 		return nil, err
 	}
-	levels := math.Exp2(float64(bits-1)) - 1
 	var rounded []*tensors.Tensor
 	for _, w := range m.Weights() {
 		value, err := w.Value()
@@ -30,15 +29,7 @@ func Quantize(m *nets.Model, bits int) ([]*tensors.Tensor, error) {
 			return nil, err
 		}
 		if w.Shape().Rank() > 1 {
-			largest := 0.0
-			for _, v := range flat {
-				largest = max(largest, math.Abs(float64(v)))
-			}
-			if step := largest / levels; step > 0 {
-				for i, v := range flat {
-					flat[i] = float32(math.RoundToEven(float64(v)/step) * step)
-				}
-			}
+			nets.RoundBits(flat, bits)
 		}
 		rounded = append(rounded, tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...))
 	}
