@@ -95,9 +95,17 @@ func (s *Study) Forge(ctx context.Context, net *nets.Model, seed int64) (*Forged
 	if err != nil {
 		return nil, err
 	}
-	samples := min(10, s.Config.Most, held.Shape().Dimensions[0])
-	verdict, err := watermark.Verifier{Samples: samples, Seed: seed}.Verify(ctx, e, copied, held)
+	asked := *named
+	verifier := watermark.Verifier{Samples: min(10, s.Config.Most, held.Shape().Dimensions[0]), Seed: seed}
+	verdict, err := verifier.Verify(ctx, e, &asked, held)
 	if err != nil {
+		return nil, err
+	}
+	asked.Signature = make([]bool, len(verdict.Bits))
+	for j, bit := range verdict.Bits {
+		asked.Signature[j] = bit == 1
+	}
+	if verdict, err = verifier.Verify(ctx, e, &asked, held); err != nil {
 		return nil, err
 	}
 	return &Forged{Copied: bitsOf(copied.Read(v)), Redrawn: bitsOf(redrawn.Read(v)), Asked: bitsOf(&verdict.Reading),

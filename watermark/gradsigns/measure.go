@@ -71,7 +71,7 @@ type Wrong struct {
 type Forged struct {
 	Copied     Bits   `json:"copied"`  // bits read first, and called the signature
 	Redrawn    Bits   `json:"redrawn"` // rows drawn until they fit a signature
-	Asked      Bits   `json:"asked"`   // the first key again, through answers alone
+	Asked      Bits   `json:"asked"`   // as the first, but read and verified through answers alone
 	Result     string `json:"result"`  // of that verification
 	Commitment string `json:"commitment"`
 }

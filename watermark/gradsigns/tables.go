@@ -185,7 +185,7 @@ func (r *Result) WrongTable() *report.Table {
 // ForgeryTable tells what keys say that were made after the fact.
 func (r *Result) ForgeryTable() *report.Table {
 	t := &report.Table{Title: "Forged keys",
-		Caption: "Keys made after the fact, from the gradient of the network without a mark. Their p-values are as good as a true owner's; " +
+		Caption: "Keys made after the fact, from the network without a mark. Their p-values are as good as a true owner's; " +
 			"what they lack is a commitment from before.",
 		Columns: []report.Column{{Name: "key"}, {Name: "wrong bits", Format: "%.1f"}, {Name: "worst p", Format: "%.1e"}, {Name: "commitment"}}}
 	for _, f := range []struct {
