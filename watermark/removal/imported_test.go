@@ -12,7 +12,6 @@ import (
 	"github.com/trustbook/trustbook/fit"
 	"github.com/trustbook/trustbook/internal/testengine"
 	"github.com/trustbook/trustbook/nets/onnx"
-	"github.com/trustbook/trustbook/watermark"
 	"github.com/trustbook/trustbook/watermark/removal"
 )
 
