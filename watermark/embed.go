@@ -190,28 +190,9 @@ func (r *embedding) step(_ context.Context, i int) error {
 		}
 	}
 	p := r.place(i)
-	exec, err := r.exec(p.Lambda > 0)
+	loss, right, err := r.update(append(r.targets.batch(i), r.others.batch(i)...), p, p.Lambda > 0)
 	if err != nil {
 		return err
-	}
-	rows := append(r.targets.batch(i), r.others.batch(i)...)
-	args := []any{r.data[0], r.data[1], rows, float32(p.Rate), float32(p.Lambda)}
-	for _, t := range r.data[2:] {
-		args = append(args, t)
-	}
-	out, err := exec.Call(args...)
-	if err != nil {
-		if r.x.Method == DoubleBackprop {
-			err = errors.WithMessage(err, "the network's gradient cannot be differentiated; the surrogate needs first derivatives alone")
-		}
-		return err
-	}
-	loss := float64(tensors.ToScalar[float32](out[0]))
-	right := int(tensors.ToScalar[int32](out[1]))
-	for _, t := range out {
-		if err := t.FinalizeAll(); err != nil {
-			return err
-		}
 	}
 	if loss-loss != 0 {
 		return errors.Errorf("the loss is not finite at step %d: lower the rate or lambda", i+1)
@@ -222,6 +203,32 @@ func (r *embedding) step(_ context.Context, i int) error {
 		r.entry()
 	}
 	return nil
+}
+
+// update descends on the batch of rows, with the regularizer or without, and returns the loss and how many were right.
+func (r *embedding) update(rows []int32, p Phase, mark bool) (loss float64, right int, err error) {
+	exec, err := r.exec(mark)
+	if err != nil {
+		return 0, 0, err
+	}
+	args := []any{r.data[0], r.data[1], rows, float32(p.Rate), float32(p.Lambda)}
+	for _, t := range r.data[2:] {
+		args = append(args, t)
+	}
+	out, err := exec.Call(args...)
+	if err != nil {
+		if r.x.Method == DoubleBackprop {
+			err = errors.WithMessage(err, "the network's gradient cannot be differentiated; the surrogate needs first derivatives alone")
+		}
+		return 0, 0, err
+	}
+	loss, right = float64(tensors.ToScalar[float32](out[0])), int(tensors.ToScalar[int32](out[1]))
+	for _, t := range out {
+		if err := t.FinalizeAll(); err != nil {
+			return 0, 0, err
+		}
+	}
+	return loss, right, nil
 }
 
 // entry ends an entry of the history.

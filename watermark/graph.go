@@ -20,10 +20,11 @@ type Method string
 
 const (
 	// Surrogate takes the slope of the cross-entropy between two inputs, which costs two passes over the images of the
-	// target and needs first derivatives alone: any network will do.
+	// target and needs first derivatives alone: any network will do. Where a network has kinks, as ReLU makes, it also sees
+	// those that lie between the two inputs, of which derivatives know nothing.
 	Surrogate Method = "surrogate"
-	// DoubleBackprop differentiates the gradient. Every operation of the network must have second derivatives: native
-	// networks need nets.CNNConfig.Strided or dense layers, and many ONNX operators have none.
+	// DoubleBackprop differentiates the gradient. Every operation of the network must have second derivatives, as those of
+	// dense layers and of nets.CNNConfig.Strided have; many ONNX operators have none.
 	DoubleBackprop Method = "double backpropagation"
 )
 

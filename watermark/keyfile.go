@@ -43,8 +43,15 @@ func (k *Key) Write(path string) error {
 
 // writePrivate writes a file that its owner alone may read, whatever mode a file there had.
 func writePrivate(path string, data []byte) error {
-	err := renameio.WriteFile(path, data, 0o600, renameio.WithStaticPermissions(0o600), renameio.WithTempDir(filepath.Dir(path)))
-	return errors.Wrap(err, "key")
+	f, err := renameio.NewPendingFile(path, renameio.WithStaticPermissions(0o600), renameio.WithTempDir(filepath.Dir(path)))
+	if err != nil {
+		return errors.Wrap(err, "key")
+	}
+	defer func() { _ = f.Cleanup() }() // does nothing once the file is in its place
+	if _, err := f.Write(data); err != nil {
+		return errors.Wrap(err, "key")
+	}
+	return errors.Wrap(f.CloseAtomicallyReplace(), "key")
 }
 
 // ReadKey reads what [Key.Write] wrote. A file that others may read, or one with any byte altered, is refused.

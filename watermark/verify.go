@@ -141,11 +141,11 @@ func (v Verifier) verify(ctx context.Context, e Endpoint, k *Key, images *tensor
 // images checks that they are the key's, and counts them.
 func (k *Key) images(images *tensors.Tensor) (int, error) {
 	if images == nil || images.Rank() != len(k.Shape)+1 || !slices.Equal(images.Shape().Dimensions[1:], k.Shape) {
-		shape := "none"
+		var have []int
 		if images != nil {
-			shape = images.Shape().String()
+			have = images.Shape().Dimensions
 		}
-		return 0, errors.Errorf("images have shape %s: the key was made for %v", shape, k.Shape)
+		return 0, errors.Errorf("images have shape %v: the key was made for %v", have, k.Shape)
 	}
 	values, err := tensors.CopyFlatData[float32](images)
 	if err != nil {
