@@ -99,6 +99,12 @@ func (x *Embedder) validate(m *nets.Model, k *Key, train fit.Data) (err error) {
 	return nil
 }
 
+// Validate reports settings that make no sense, and a model or training data that a key cannot be embedded in.
+func (x Embedder) Validate(m *nets.Model, k *Key, train fit.Data) error {
+	x = x.withDefaults()
+	return errors.WithMessage(x.validate(m, k, train), "embed")
+}
+
 // Embed trains the model in place, from the weights it has, new or trained, until the images' gradients carry the key's mark.
 // Labels are those of all classes; a batch takes TargetPerBatch images of the target and fills up with others.
 //

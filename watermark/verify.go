@@ -189,6 +189,14 @@ func (v Verifier) validate(k *Key, images int) error {
 	return nil
 }
 
+// Validate reports settings that make no sense, or that n images or the budget do not allow, before anything is asked.
+func (v Verifier) Validate(k *Key, n int) error {
+	if err := k.check(); err != nil {
+		return errors.WithMessage(err, "key")
+	}
+	return errors.WithMessage(v.withDefaults(k, n).validate(k, n), "verify")
+}
+
 // Queries is how many questions a verification asks at most, of n images; fewer where images are there twice.
 func (v Verifier) Queries(k *Key, n int) int { return v.withDefaults(k, n).queries(k) }
 

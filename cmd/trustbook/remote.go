@@ -52,15 +52,23 @@ func (f *remoteFlags) register(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.rate, "rate", 0, "most requests a second, a `NUMBER`; 0: any")
 	flags.IntVar(&f.concurrency, "concurrency", 4, "most requests at once, a `NUMBER`")
 	flags.StringVar(&f.authorizationFrom, "authorization-from", "", "environment `VARIABLE` that holds the header Authorization")
-	flags.StringVar(&f.answerLog, "answer-log", "", "`FILE` that keeps answers, so that a stopped attack goes on and asks nothing twice")
+	flags.StringVar(&f.answerLog, "answer-log", "", "`FILE` that keeps answers, so that a stopped run goes on and asks nothing twice")
 	flags.Int64Var(&f.queryBudget, "query-budget", 0, "most rows that the server may have answered, a `NUMBER` (default: any)")
 }
 
 // checkWhere refuses flags that do not say where the model is, or that do not go with it, and attacks that no endpoint answers.
 func (f *attackFlags) checkWhere(changed func(flag string) bool, a named, all []named) error {
+	if f.url != "" && f.model == "" && f.modelName != "" && a.Access() > robust.Scores {
+		return usagef("--attack %s: needs %s, which no endpoint gives; with --url: %s", a.name, a.Access(), within(all, robust.Scores))
+	}
+	return f.remoteFlags.checkWhere(changed, "trustbook attack", f.model)
+}
+
+// checkWhere refuses flags that do not say where the model is, or that do not go with it.
+func (f *remoteFlags) checkWhere(changed func(flag string) bool, command, model string) error {
 	if f.url == "" {
-		if f.model == "" {
-			return usagef("where is the model? give --model FILE, or --url URL and --model-name NAME: see `trustbook attack --help`")
+		if model == "" {
+			return usagef("where is the model? give --model FILE, or --url URL and --model-name NAME: see `%s --help`", command)
 		}
 		for _, name := range remoteSettings {
 			if changed(name) {
@@ -70,12 +78,10 @@ func (f *attackFlags) checkWhere(changed func(flag string) bool, a named, all []
 		return nil
 	}
 	switch {
-	case f.model != "":
+	case model != "":
 		return usagef("--model and --url: give one of them")
 	case f.modelName == "":
 		return usagef("--url %s: give --model-name, too", f.url)
-	case a.Access() > robust.Scores:
-		return usagef("--attack %s: needs %s, which no endpoint gives; with --url: %s", a.name, a.Access(), within(all, robust.Scores))
 	case f.rate < 0 || math.IsNaN(f.rate) || math.IsInf(f.rate, 0):
 		return usagef("--rate %g: must be finite and >= 0", f.rate)
 	case f.timeout <= 0:
@@ -97,14 +103,14 @@ func within(all []named, most robust.Access) string {
 	return strings.Join(names, ", ")
 }
 
-// config turns the flags into a client's configuration; what is wrong here is wrong use.
-func (f *attackFlags) config(shape []int, labels, targets []int32) (remote.Config, error) {
+// config turns the flags into a client's configuration; what is wrong here is wrong use. Classes are how many there are at least.
+func (f *remoteFlags) config(shape []int, classes, batch int, output string) (remote.Config, error) {
 	retries := f.retries
 	if retries == 0 {
 		retries = -1
 	}
 	cfg := remote.Config{URL: f.url, Model: f.modelName, Version: f.modelVersion, Shape: shape, Classes: f.classes, Input: f.inputName,
-		Datatype: f.inputType, Output: f.output, Nested: f.nested, Batch: f.batch, Timeout: f.timeout, Retries: retries, Rate: f.rate,
+		Datatype: f.inputType, Output: output, Nested: f.nested, Batch: batch, Timeout: f.timeout, Retries: retries, Rate: f.rate,
 		Concurrency: f.concurrency, AuthorizationFrom: f.authorizationFrom, Budget: f.queryBudget, Log: f.answerLog}
 	if f.answers != "" {
 		var err error
@@ -122,7 +128,7 @@ func (f *attackFlags) config(shape []int, labels, targets []int32) (remote.Confi
 		}
 	}
 	if cfg.Classes == 0 {
-		cfg.Classes = max(2, int(slices.Max(slices.Concat(labels, targets)))+1)
+		cfg.Classes = max(2, classes)
 	}
 	if err := cfg.Validate(); err != nil {
 		return cfg, usagef("%s", strings.TrimPrefix(err.Error(), "remote: "))
@@ -158,7 +164,8 @@ func (s *subject) find(c *cobra.Command, f *attackFlags, o onnx.Options) (err er
 			return err
 		}
 	}
-	cfg, err := f.config(shape, s.p.Goal.Labels, s.p.Goal.Targets)
+	classes := int(slices.Max(slices.Concat(s.p.Goal.Labels, s.p.Goal.Targets))) + 1
+	cfg, err := f.config(shape, classes, f.batch, f.output)
 	if err != nil {
 		return err
 	}
