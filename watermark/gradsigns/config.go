@@ -100,6 +100,9 @@ func (c Config) Validate() error {
 		study.Positive(study.Rate("epsilon", c.Epsilon)),
 		study.Seeds(c.Seeds),
 	}
+	if slices.Min(c.Channels) < 1 {
+		errs = append(errs, errors.Errorf("channels = %v: want numbers of 1 at least", c.Channels))
+	}
 	if c.PerTarget >= c.Batch {
 		errs = append(errs, errors.Errorf("per_target = %d of batch = %d: want fewer than the batch", c.PerTarget, c.Batch))
 	}
@@ -115,7 +118,7 @@ func (c Config) Validate() error {
 		_, err := parseMark(name)
 		errs = append(errs, err)
 	}
-	return study.First("gradsigns", errs...)
+	return study.First("gradsigns", append(errs, c.Shard.Validate(c.Dir))...)
 }
 
 // Mark is what a network is trained with: bits in so many input values. Without bits it is not marked.

@@ -85,6 +85,7 @@ func TestConfigErrors(t *testing.T) {
 		"epsilon = NaN: must be finite":      func(c *Config) { c.Epsilon = math.NaN() },
 		"seed 1 is given twice":              func(c *Config) { c.Seeds = []int64{1, 1} },
 		"per_target = 16 of batch = 16":      func(c *Config) { c.PerTarget = 16 },
+		"channels = [4 0]: want numbers of 1":  func(c *Config) { c.Channels = []int{4, 0} },
 		"judged = 61 of test = 60":           func(c *Config) { c.Judged = 61 },
 		"steps = [3 1]: want four numbers":   func(c *Config) { c.Steps = []int{3, 1} },
 		`mark "many/8": want BITS/CARRIERS`:  func(c *Config) { c.Marks = []string{"many/8"} },
