@@ -147,7 +147,8 @@ func (x Embedder) key(e *engine.Engine, m *nets.Model, k *Key, train fit.Data) (
 		fingerprint = fmt.Sprint("class ", k.Target) // which is all of it that matters
 	}
 	name := fmt.Sprintf("mark %s %v %d %q %g", fingerprint, x.Phases, x.TargetPerBatch, x.Method, x.Step)
-	return fit.Key(m, e.Name(), train, fit.Config{Phases: []fit.Phase{{Epochs: 1, Loss: fit.Loss{Name: name}}}, BatchSize: x.Batch, Seed: x.Seed})
+	c := fit.Config{Phases: []fit.Phase{{Epochs: 1, Loss: fit.Loss{Name: name}}}, BatchSize: x.Batch, Seed: x.Seed}
+	return fit.Key(m, e.Name(), train, c)
 }
 
 func (x Embedder) marks() bool {

@@ -373,8 +373,8 @@ func secretFree(t testing.TB, k *Key, data []byte) {
 	require.NoError(t, err)
 	signature, err := json.Marshal(k.Signature[:8])
 	require.NoError(t, err)
-	for _, form := range []string{string(carriers[1 : len(carriers)-1]), fmt.Sprint(k.Carriers[:4])[1:], string(signature[1 : len(signature)-1]),
-		fmt.Sprint(k.Signature[:8])[1:], "secret"} {
+	for _, form := range []string{string(carriers[1 : len(carriers)-1]), fmt.Sprint(k.Carriers[:4])[1:],
+		string(signature[1 : len(signature)-1]), fmt.Sprint(k.Signature[:8])[1:], "secret"} {
 		require.False(t, bytes.Contains(data, []byte(form[:len(form)-1])), "of the key")
 	}
 }

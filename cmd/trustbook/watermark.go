@@ -24,7 +24,7 @@ func newWatermark() *cobra.Command {
 type keygenFlags struct {
 	owner, secretFile, secretFrom, shape, out string
 	matrix, carriersFile, signature           string
-	bits, carriers, target                    int
+	bits, target                              int
 	asJSON                                    bool
 }
 

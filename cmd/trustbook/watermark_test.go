@@ -107,9 +107,11 @@ func TestWatermarkKeys(t *testing.T) {
 		{append(options, "--out", "k", "--secret-from", "TRUSTBOOK_NOT_SET"), []string{"the environment variable is not set"}},
 		{append(options, "--out", "k", "--secret-file", "nothing"), []string{"--secret-file nothing: cannot be read"}},
 		{append(options, "--out", "k", "--signature", "W.npy"), []string{"--signature goes with --matrix"}},
-		{with(append(slices.Clone(fromArrays), "--out", "k"), "--matrix", "x.npy"), []string{"key: 40 bits in the signature, 6 rows in the matrix"}},
+		{with(append(slices.Clone(fromArrays), "--out", "k"), "--matrix", "x.npy"),
+			[]string{"key: 40 bits in the signature, 6 rows in the matrix"}},
 		{with(append(slices.Clone(fromArrays), "--out", "k"), "--matrix", "y.npy"), []string{"--matrix y.npy"}},
-		{with(append(slices.Clone(fromArrays), "--out", "k"), "--signature", "y.npy"), []string{"--signature y.npy: value at row 2 is neither 0 nor 1"}},
+		{with(append(slices.Clone(fromArrays), "--out", "k"), "--signature", "y.npy"),
+			[]string{"--signature y.npy: value at row 2 is neither 0 nor 1"}},
 		{append(slices.Clone(fromArrays), "--out", "k", "--bits", "9"), []string{"--bits does not go with --matrix"}},
 		{mark("commit", "--key", "one", "--out", "commitment"), []string{"--out commitment: is there already"}},
 		{mark("commit", "--key", "x.npy", "--out", "c"), []string{"--key x.npy"}},
@@ -130,7 +132,8 @@ func TestWatermarkVerify(t *testing.T) {
 	args := mark("verify", "--model", "m.onnx", "--key", "key", "--inputs", "x.npy", "--samples", "6", "--step-size", "0.05")
 	got := trustbook(t, dir, append(args, "--json")...)
 	require.Equal(t, fine, got.status, got.stderr+got.stdout)
-	requireKeys(t, got.stdout, "errors", "decided", "ber", "p_value", "queries", "verdict", "registered", "commitment", "level", "seed", "backend", "notes")
+	requireKeys(t, got.stdout, "errors", "decided", "ber", "p_value", "queries", "verdict", "registered", "commitment", "level",
+		"seed", "backend", "notes")
 	var v watermark.Verdict
 	require.NoError(t, json.Unmarshal([]byte(got.stdout), &v))
 	require.Equal(t, watermark.Marked, v.Result)
@@ -258,8 +261,8 @@ func TestWatermarkEmbed(t *testing.T) {
 		"--target-per-batch", "2", "--phase", "6,0.001,0.3", "--phase", "2,0.001,0", "--state", "kept", "--out", "m2.onnx")
 	got := trustbook(t, dir, append(args, "--json")...)
 	require.Equal(t, fine, got.status, got.stderr)
-	requireKeys(t, got.stdout, "before.accuracy", "after.target_accuracy", "after.errors", "after.decided", "after.p_value", "out", "seed", "backend",
-		"notes")
+	requireKeys(t, got.stdout, "before.accuracy", "after.target_accuracy", "after.errors", "after.decided", "after.p_value", "out", "seed",
+		"backend", "notes")
 	first, err := os.ReadFile(filepath.Join(dir, "m2.onnx"))
 	require.NoError(t, err)
 	source, err := os.ReadFile(filepath.Join(dir, "m.onnx"))

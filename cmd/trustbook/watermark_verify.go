@@ -146,8 +146,8 @@ func (f *readingFlags) extract(c *cobra.Command) error {
 
 // printReading shows errors and p-value in a table, with more columns behind them.
 func printReading(c *cobra.Command, r *watermark.Reading, notes []string, columns []report.Column, more []any) error {
-	t := &report.Table{Columns: append([]report.Column{{Name: "errors"}, {Name: "decided"}, {Name: "bits"}, {Name: "error rate", Format: "%.3f"},
-		{Name: "p", Format: "%.2g"}}, columns...)}
+	t := &report.Table{Columns: append([]report.Column{{Name: "errors"}, {Name: "decided"}, {Name: "bits"},
+		{Name: "error rate", Format: "%.3f"}, {Name: "p", Format: "%.2g"}}, columns...)}
 	rate := any("")
 	if r.BER != nil {
 		rate = *r.BER
@@ -193,7 +193,8 @@ func newVerify() *cobra.Command {
 
 func (f *verifyFlags) registerVerifying(flags *pflag.FlagSet) {
 	flags.StringVar(&f.estimator, "estimator", "directional", "`NAME` of how bits are read: "+strings.Join(estimatorNames(), ", "))
-	flags.Float64Var(&f.step, "step-size", 0, "Euclidean `LENGTH` of a change, in the units of pixels (default 0.1; larger for answers that tell less)")
+	flags.Float64Var(&f.step, "step-size", 0,
+		"Euclidean `LENGTH` of a change, in the units of pixels (default 0.1; larger for answers that tell less)")
 	flags.IntVar(&f.samples, "samples", 0, "`NUMBER` of images a bit, the first of those given (default 10)")
 	flags.IntVar(&f.queries, "queries", 0, "most questions, a `NUMBER` (default: any)")
 	flags.StringVar(&f.commitment, "commitment", "", "`FILE` that `commit` wrote, to be checked")
@@ -212,10 +213,11 @@ func estimatorNames() (names []string) {
 
 // verifier checks the flags.
 func (f *verifyFlags) verifier(changed func(flag string) bool) (v watermark.Verifier, err error) {
-	if err := f.remoteFlags.checkWhere(changed, "trustbook watermark verify", f.model); err != nil {
+	if err := f.checkWhere(changed, "trustbook watermark verify", f.model); err != nil {
 		return v, err
 	}
-	if err := checkWhole(changed, whole{"samples", f.samples, 1}, whole{"queries", f.queries, 1}, whole{"batch-size", f.batch, 1}); err != nil {
+	err = checkWhole(changed, whole{"samples", f.samples, 1}, whole{"queries", f.queries, 1}, whole{"batch-size", f.batch, 1})
+	if err != nil {
 		return v, err
 	}
 	at := slices.Index(estimatorNames(), f.estimator)
@@ -324,7 +326,8 @@ func (f *verifyFlags) verifyRemote(c *cobra.Command, v watermark.Verifier, o onn
 	return f.judge(c, v, watermark.RemoteEndpoint(client, k.Shape), k, images, func(out map[string]any) ([]string, string) {
 		n := client.Stats()
 		out["endpoint"] = map[string]any{"name": client.Name(), "answers": client.Answers().String(), "asked": n}
-		return client.Notes(), fmt.Sprintf("Asked %s about %d images in %d requests, %d of them again", client.Name(), n.Rows, n.Requests, n.Retries)
+		return client.Notes(), fmt.Sprintf("Asked %s about %d images in %d requests, %d of them again",
+			client.Name(), n.Rows, n.Requests, n.Retries)
 	})
 }
 
