@@ -138,7 +138,7 @@ func (h *hunt) run(ctx context.Context) (*robust.Perturbation, error) {
 }
 
 // serve answers what the first of the queue ask, in full batches as long as there is enough, and wakes those that have all
-// their answers. It returns how many.
+// their answers at once: they draw their next questions while the model answers others. It returns how many.
 func (h *hunt) serve(ctx context.Context, queue []*seeker) (woken int, err error) {
 	open := 0
 	for _, s := range queue {
@@ -156,10 +156,10 @@ func (h *hunt) serve(ctx context.Context, queue []*seeker) (woken int, err error
 		if err != nil {
 			return 0, err
 		}
+		for _, s := range queue[woken : woken+done] {
+			s.wake <- struct{}{}
+		}
 		woken += done
-	}
-	for _, s := range queue[:woken] {
-		s.wake <- struct{}{}
 	}
 	return woken, nil
 }
