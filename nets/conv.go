@@ -47,7 +47,8 @@ func windowPatches(x *Node) *Node {
 	var columns []*Node
 	for r := range 4 {
 		for c := range 4 {
-			columns = append(columns, Slice(padded, AxisRange(), AxisRange(r, r+2*height-1).Stride(2), AxisRange(c, c+2*width-1).Stride(2), AxisRange()))
+			rows, across := AxisRange(r, r+2*height-1).Stride(2), AxisRange(c, c+2*width-1).Stride(2)
+			columns = append(columns, Slice(padded, AxisRange(), rows, across, AxisRange()))
 		}
 	}
 	return Reshape(Concatenate(columns, -1), -1, 16*d[3])

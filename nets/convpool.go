@@ -42,8 +42,8 @@ func writtenOut(x, kernel *Node) []*Node {
 	one := PadAxis{Start: 1, End: 1}
 	padded := Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, one, one, PadAxis{})
 	pixel := func(row, column, channel int) *Node {
-		view := Slice(padded, AxisRange(), AxisRange(row, row+2*height-1).Stride(2), AxisRange(column, column+2*width-1).Stride(2), AxisElem(channel))
-		return BroadcastToDims(view, d[0], height, width, k[3])
+		rows, columns := AxisRange(row, row+2*height-1).Stride(2), AxisRange(column, column+2*width-1).Stride(2)
+		return BroadcastToDims(Slice(padded, AxisRange(), rows, columns, AxisElem(channel)), d[0], height, width, k[3])
 	}
 	weight := func(row, column, channel int) *Node {
 		return BroadcastToDims(Slice(kernel, AxisElem(row), AxisElem(column), AxisElem(channel)), d[0], height, width, k[3])
