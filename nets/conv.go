@@ -48,27 +48,43 @@ func ConvMaxPool2D(x, kernel *Node) *Node {
 	if d[3] > fewChannels || d[1]%2 != 0 || d[2]%2 != 0 || k[0] != 3 || k[1] != 3 {
 		return MaxPool2D(Conv2D(x, kernel), 2)
 	}
+	patches := windowPatches(x)
+	var best *Node
+	for _, shifted := range shiftedKernels(kernel) {
+		y := MatMul(patches, shifted)
+		if best == nil {
+			best = y
+		} else {
+			best = Where(GreaterThan(y, best), y, best)
+		}
+	}
+	return Reshape(best, d[0], d[1]/2, d[2]/2, k[3])
+}
+
+// windowPatches returns the 4x4 patch that each 2x2 window of a 3x3 convolution sees, one in a row.
+func windowPatches(x *Node) *Node {
+	d := x.Shape().Dimensions
+	height, width := d[1]/2, d[2]/2
 	one := PadAxis{Start: 1, End: 1}
 	padded := Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, one, one, PadAxis{})
 	var columns []*Node
 	for r := range 4 {
 		for c := range 4 {
-			columns = append(columns, Slice(padded, AxisRange(), AxisRange(r, r+d[1]-1).Stride(2), AxisRange(c, c+d[2]-1).Stride(2), AxisRange()))
+			rows, across := AxisRange(r, r+2*height-1).Stride(2), AxisRange(c, c+2*width-1).Stride(2)
+			columns = append(columns, Slice(padded, AxisRange(), rows, across, AxisRange()))
 		}
 	}
-	patches := Reshape(Concatenate(columns, -1), -1, 16*d[3])
-	zero := ScalarZero(x.Graph(), kernel.DType())
-	var best *Node
+	return Reshape(Concatenate(columns, -1), -1, 16*d[3])
+}
+
+// shiftedKernels returns what the patches are multiplied by for each of a window's four positions.
+func shiftedKernels(kernel *Node) (all []*Node) {
+	k, zero := kernel.Shape().Dimensions, ScalarZero(kernel.Graph(), kernel.DType())
 	for r := range 2 {
 		for c := range 2 {
 			shifted := Pad(kernel, zero, PadAxis{Start: r, End: 1 - r}, PadAxis{Start: c, End: 1 - c}, PadAxis{}, PadAxis{})
-			y := MatMul(patches, Reshape(shifted, 16*d[3], k[3]))
-			if best == nil {
-				best = y
-			} else {
-				best = Where(GreaterThan(y, best), y, best)
-			}
+			all = append(all, Reshape(shifted, 16*k[2], k[3]))
 		}
 	}
-	return Reshape(best, d[0], d[1]/2, d[2]/2, k[3])
+	return all
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
@@ -115,7 +116,11 @@ func (v *Victim) queryHere(ctx context.Context, rows []int, pixels []float32) (*
 	}
 	found, done := &Answers{}, 0
 	for chosen := range v.Batches(Rows(len(rows))) {
-		out, err := step.Call(ctx, rows[done:done+len(chosen)], v.Images(pixels, chosen))
+		images, err := v.question(pixels[done*v.exampleSize():], len(chosen))
+		if err != nil {
+			return nil, err
+		}
+		out, err := step.Call(ctx, rows[done:done+len(chosen)], images)
 		if err != nil {
 			return nil, err
 		}
@@ -134,6 +139,21 @@ func (v *Victim) queryHere(ctx context.Context, rows []int, pixels []float32) (*
 		done += len(chosen)
 	}
 	return found, nil
+}
+
+// question returns a batch that begins with the first n images of pixels, in memory that the next question uses again: what
+// follows them was asked before.
+func (v *Victim) question(pixels []float32, n int) (*tensors.Tensor, error) {
+	if v.asked == nil || v.asked.Shape().Dimensions[0] != v.Batch {
+		shape := shapes.Make(dtypes.Float32, append([]int{v.Batch}, v.Model.InputShape...)...)
+		asked, err := tensors.FromShapeForBackend(v.Engine.Backend(), 0, shape)
+		if err != nil {
+			return nil, err
+		}
+		v.asked = asked
+	}
+	err := tensors.MutableFlatData(v.asked, func(flat []float32) { copy(flat, pixels[:n*v.exampleSize()]) })
+	return v.asked, err
 }
 
 // askRemote asks and checks that the answers are as many as the questions.

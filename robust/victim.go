@@ -25,8 +25,9 @@ type Victim struct {
 	Engine *engine.Engine
 	Batch  int // examples a call
 
-	remote    Remote // nil: the model is here
-	refereed  int64  // rows that the referee asked of it
+	remote    Remote          // nil: the model is here
+	refereed  int64           // rows that the referee asked of it
+	asked     *tensors.Tensor // see question; nil: nothing yet
 	steps     map[string]*Step
 	attacked  bool // by an attack under Evaluate, right now
 	access    Access

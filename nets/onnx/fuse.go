@@ -48,7 +48,7 @@ func (g *network) findFusions() {
 // isHalving tells whether a node is a 2x2 max-pool without overlap, pads and whatever else there is.
 func isHalving(n *protos.NodeProto) bool {
 	return n.OpType == "MaxPool" && ints(n, "kernel_shape", 2) && len(attribute(n, "kernel_shape").Ints) == 2 && ints(n, "strides", 2) &&
-		len(n.Attribute) == 2+presence(n, "pads") && intsOrNone(n, "pads", 0)
+		intsOrNone(n, "pads", 0) && intsOrNone(n, "dilations", 1) && intOr(n, "ceil_mode", 0) == 0 && attribute(n, "auto_pad") == nil
 }
 
 // keepsSize tells whether a node is a 3x3 convolution with stride 1 and a border of one pixel.
@@ -68,18 +68,11 @@ func ints(n *protos.NodeProto, name string, value int64) bool {
 	return a != nil && len(a.Ints) > 0 && !slices.ContainsFunc(a.Ints, func(v int64) bool { return v != value })
 }
 
-func presence(n *protos.NodeProto, name string) int {
-	if attribute(n, name) != nil {
-		return 1
-	}
-	return 0
-}
-
 // convMaxPool builds a fusion.
 func (v *values) convMaxPool(f fusion) *Node {
 	x, kernel := v.image(f.conv.Input[0]), v.kernel(f.conv)
 	checkChannels(x, kernel, 1)
-	y := v.biased(f.conv, nets.ConvMaxPool2D(x, kernel))
+	y := v.biased(f.conv, nets.SmallConvMaxPool2D(x, kernel))
 	if f.relu {
 		y = relu(y)
 	}

@@ -76,13 +76,14 @@ type values struct {
 	batch int
 	plain map[string]*Node           // as the file means them
 	last  map[string]*Node           // [batch, ..., channels]
+	flat  map[string]*Node           // such an image, for one that plain has in a row
 	known map[string]*tensors.Tensor // values on the host
 	outer map[string]int             // see freeReshape
 }
 
 func newValues(g *network, graph *Graph) *values {
 	return &values{g: g, graph: graph, batch: 1, plain: map[string]*Node{}, last: map[string]*Node{}, known: map[string]*tensors.Tensor{},
-		outer: map[string]int{}}
+		flat: map[string]*Node{}, outer: map[string]int{}}
 }
 
 // build builds one node.

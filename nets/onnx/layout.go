@@ -70,6 +70,15 @@ func (v *values) reshape(n *protos.NodeProto) {
 	}
 	x := v.get(n.Input[0])
 	v.set(n, Reshape(x, v.freeReshape(n, target, intOr(n, "allowzero", 0) != 0)...))
+	v.flattened(n)
+}
+
+// flattened notes an image with its channels last whose values a node has put in a row.
+func (v *values) flattened(n *protos.NodeProto) {
+	image, y := v.last[n.Input[0]], v.plain[n.Output[0]]
+	if image != nil && y.Rank() == 2 && y.Shape().Dimensions[0] == image.Shape().Dimensions[0] {
+		v.flat[n.Output[0]] = image
+	}
 }
 
 // reshaped works out the dimensions that a target leaves open: 0 stands for the input's own, -1 for what is left over.
@@ -99,6 +108,7 @@ func reshaped(dims, target []int, zeroIsZero bool) []int {
 func (v *values) flatten(n *protos.NodeProto) {
 	x := v.get(n.Input[0])
 	v.set(n, matrixAt(x, int(intOr(n, "axis", 1))))
+	v.flattened(n)
 }
 
 // matrixAt flattens the axes before one, and those from it on.

@@ -8,6 +8,8 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/support/exceptions"
+
+	"github.com/trustbook/trustbook/nets"
 )
 
 func (v *values) gemm(n *protos.NodeProto) {
@@ -20,6 +22,9 @@ func (v *values) gemm(n *protos.NodeProto) {
 	}
 	if intOr(n, "transB", 0) != 0 {
 		b = TransposeAllAxes(b, 1, 0)
+	}
+	if image := v.flat[n.Input[0]]; image != nil && intOr(n, "transA", 0) == 0 {
+		a, b = channelsLastProduct(image, a, b)
 	}
 	y := MatMul(a, b)
 	if alpha := floatOr(n, "alpha", 1); alpha != 1 {
@@ -38,6 +43,17 @@ func (v *values) gemm(n *protos.NodeProto) {
 		y = Add(y, c)
 	}
 	v.set(n, y)
+}
+
+// channelsLastProduct returns the factors of a·b, where a is an image, flattened: with the rows of b in the order in which the
+// image lies, if that is less to turn about.
+func channelsLastProduct(image, a, b *Node) (*Node, *Node) {
+	d, n := image.Shape().Dimensions, b.Shape().Dimensions[1]
+	if len(d) != 4 || n > d[0] || b.Shape().Dimensions[0] != a.Shape().Dimensions[1] {
+		return a, b
+	}
+	b = TransposeAllAxes(Reshape(b, d[3], d[1], d[2], n), 1, 2, 0, 3)
+	return Reshape(nets.Settled(image), d[0], -1), Reshape(b, -1, n)
 }
 
 // matMul is numpy.matmul.

@@ -159,6 +159,7 @@ func (a HopSkipJump) normal(s *seeker, x []float64, radius float64, probes int) 
 		if met {
 			vote, yes = 1, yes+1
 		}
+		x, voted, plain := x[:len(asked)], voted[:len(asked)], plain[:len(asked)] // one check of indices for all
 		for i, v := range asked {
 			u := (float64(v) - x[i]) / radius
 			voted[i] += vote * u

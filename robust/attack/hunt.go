@@ -32,6 +32,9 @@ type hunt struct {
 	latent        int // numbers of a direction
 	most          int // points that a search should ask at once
 	turns         chan *seeker
+
+	rows   []int // asked about last, and their pixels: memory that is used again
+	pixels []float32
 }
 
 // So many values a search may ask about at once, in no less than leastAsked points and no more than mostAsked: those of all
@@ -135,7 +138,7 @@ func (h *hunt) run(ctx context.Context) (*robust.Perturbation, error) {
 }
 
 // serve answers what the first of the queue ask, in full batches as long as there is enough, and wakes those that have all
-// their answers. It returns how many.
+// their answers at once: they draw their next questions while the model answers others. It returns how many.
 func (h *hunt) serve(ctx context.Context, queue []*seeker) (woken int, err error) {
 	open := 0
 	for _, s := range queue {
@@ -144,35 +147,51 @@ func (h *hunt) serve(ctx context.Context, queue []*seeker) (woken int, err error
 	if open > h.v.Batch {
 		open -= open % h.v.Batch
 	}
-	rows, pixels := make([]int, 0, open), make([]float32, 0, open*h.size)
+	most := h.v.Batch // at once: little memory that is used again is fast, but a model elsewhere likes to be asked rarely
+	if h.v.Elsewhere() {
+		most = open
+	}
+	for ; open > 0; open -= min(open, most) {
+		done, err := h.query(ctx, queue[woken:], min(open, most))
+		if err != nil {
+			return 0, err
+		}
+		for _, s := range queue[woken : woken+done] {
+			s.wake <- struct{}{}
+		}
+		woken += done
+	}
+	return woken, nil
+}
+
+// query asks the first n open questions of a queue. It returns how many searches have all their answers.
+func (h *hunt) query(ctx context.Context, queue []*seeker, n int) (complete int, err error) {
+	h.rows, h.pixels = h.rows[:0], h.pixels[:0]
 	for _, s := range queue {
 		first := len(s.answers)
-		n := min(len(s.asked)/h.size-first, open-len(rows))
-		pixels = append(pixels, s.asked[first*h.size:(first+n)*h.size]...)
+		n := min(len(s.asked)/h.size-first, n-len(h.rows))
+		h.pixels = append(h.pixels, s.asked[first*h.size:(first+n)*h.size]...)
 		for range n {
-			rows = append(rows, s.row)
+			h.rows = append(h.rows, s.row)
 		}
 	}
-	found, err := h.v.Query(ctx, rows, pixels)
+	found, err := h.v.Query(ctx, h.rows, h.pixels)
 	if err != nil {
 		return 0, err
 	}
-	if len(found.Classes) != len(rows) {
-		return 0, errors.Errorf("the model returned %d classes for %d images", len(found.Classes), len(rows))
+	if len(found.Classes) != n {
+		return 0, errors.Errorf("the model returned %d classes for %d images", len(found.Classes), n)
 	}
-	h.p.Progress.Advance(len(rows))
+	h.p.Progress.Advance(n)
 	left := found.Classes
 	for _, s := range queue {
 		n := min(len(s.asked)/h.size-len(s.answers), len(left))
 		s.answers, left = append(s.answers, left[:n]...), left[n:]
 		if len(s.answers) == len(s.asked)/h.size {
-			woken++
+			complete++
 		}
 	}
-	for _, s := range queue[:woken] {
-		s.wake <- struct{}{}
-	}
-	return woken, nil
+	return complete, nil
 }
 
 // answer returns the nearest successes. One beyond the threat's radius gives way to its projection, which is none.
@@ -208,7 +227,8 @@ type seeker struct {
 	inside   []float32 // projection of a success that is beyond the threat's radius; nil: none
 	trace    robust.Trace
 
-	asked   []float32 // points that wait for answers, or were asked last
+	latents [][]float64 // see ways
+	asked   []float32   // points that wait for answers, or were asked last
 	answers []int32
 	wake    chan struct{}
 	done    bool
@@ -299,10 +319,13 @@ func (s *seeker) ask(points [][]float64) ([]bool, error) {
 
 // put is ask for points that are as many as there are queries left, if need be: what smaller budgets pay for of them counts.
 func (s *seeker) put(points [][]float64) ([]bool, error) {
-	s.asked, s.answers = s.asked[:0], s.answers[:0]
-	for _, p := range points {
-		for _, v := range p {
-			s.asked = append(s.asked, s.pixel(v))
+	s.answers = s.answers[:0]
+	s.asked = slices.Grow(s.asked[:0], len(points)*s.size)[:len(points)*s.size]
+	low, high := s.bounds()
+	for i, p := range points {
+		asked := s.point(i)
+		for k, v := range p {
+			asked[k] = float32(min(high, max(low, v)))
 		}
 	}
 	s.turns <- s
@@ -322,12 +345,12 @@ func (s *seeker) put(points [][]float64) ([]bool, error) {
 	return met, nil
 }
 
-// pixel is a value as the model is asked about it.
-func (s *seeker) pixel(v float64) float32 {
+// bounds are those of values that the model is asked about.
+func (s *seeker) bounds() (low, high float64) {
 	if s.unclipped {
-		return float32(v)
+		return math.Inf(-1), math.Inf(1)
 	}
-	return float32(min(s.high, max(s.low, v)))
+	return s.low, s.high
 }
 
 // point is one of the points that were asked last.
@@ -335,9 +358,10 @@ func (s *seeker) point(i int) []float32 { return s.asked[i*s.size : (i+1)*s.size
 
 // asAsked returns a point as the model would be asked about it.
 func (s *seeker) asAsked(point []float64) []float64 {
+	low, high := s.bounds()
 	out := make([]float64, len(point))
 	for i, v := range point {
-		out[i] = float64(s.pixel(v))
+		out[i] = float64(float32(min(high, max(low, v))))
 	}
 	return out
 }
@@ -347,7 +371,7 @@ func (s *seeker) book(point []float32) {
 	if s.unclipped && !s.legal(point) {
 		return
 	}
-	distance := length(s.p.Threat.Norm, len(point), func(i int) float64 { return float64(point[i]) - s.x0[i] })
+	distance := distance(s.p.Threat.Norm, point, s.x0)
 	if distance < s.distance {
 		s.nearest, s.distance = append(s.nearest[:0], point...), distance
 		s.trace.Queries, s.trace.Distances = append(s.trace.Queries, s.used), append(s.trace.Distances, distance)
@@ -374,24 +398,26 @@ func (s *seeker) keep(used int) {
 func (s *seeker) stands(x []float64) { s.trace.Steps = append(s.trace.Steps, s.length(x)) }
 
 // length is how far a point is from the clean image, in the threat's norm.
-func (s *seeker) length(x []float64) float64 {
-	return length(s.p.Threat.Norm, len(x), func(i int) float64 { return x[i] - s.x0[i] })
-}
+func (s *seeker) length(x []float64) float64 { return distance(s.p.Threat.Norm, x, s.x0) }
 
-// length is the norm of n values.
-func length(norm robust.Norm, n int, value func(i int) float64) (sum float64) {
-	for i := range n {
-		switch v := value(i); norm {
-		case robust.Linf:
-			sum = max(sum, math.Abs(v))
-		case robust.L2:
-			sum += v * v
-		default:
-			sum += math.Abs(v)
+// distance is the norm of a-b.
+func distance[T float32 | float64](norm robust.Norm, a []T, b []float64) (sum float64) {
+	b = b[:len(a)]
+	switch norm {
+	case robust.Linf:
+		for i, v := range a {
+			sum = max(sum, math.Abs(float64(v)-b[i]))
 		}
-	}
-	if norm == robust.L2 {
+	case robust.L2:
+		for i, v := range a {
+			d := float64(v) - b[i]
+			sum += d * d
+		}
 		return math.Sqrt(sum)
+	default:
+		for i, v := range a {
+			sum += math.Abs(float64(v) - b[i])
+		}
 	}
 	return sum
 }
@@ -497,11 +523,13 @@ func (s *seeker) moved(from []float64, by float64, way func(i int) float64) []fl
 	return out
 }
 
-// ways draws directions of length 1: of Gaussian numbers, or of uniform ones.
+// ways draws directions of length 1: of Gaussian numbers, or of uniform ones. Their memory is used again for the next.
 func (s *seeker) ways(n int, uniform bool) ([][]float64, error) {
-	latents := make([][]float64, n)
+	for len(s.latents) < n {
+		s.latents = append(s.latents, make([]float64, s.latent))
+	}
+	latents := s.latents[:n]
 	for k := range latents {
-		latents[k] = make([]float64, s.latent)
 		for i := range latents[k] {
 			if uniform {
 				latents[k][i] = 2*s.rng.Float64() - 1
@@ -560,7 +588,11 @@ func (s *seeker) sample(n int, uniform bool, point func(way []float64) []float64
 
 // normalize gives a vector the length 1; false if it has none.
 func normalize(w []float64) bool {
-	size := length(robust.L2, len(w), func(i int) float64 { return w[i] })
+	sum := 0.0
+	for _, v := range w {
+		sum += v * v
+	}
+	size := math.Sqrt(sum)
 	if !(size > 0) || math.IsInf(size, 1) {
 		return false
 	}

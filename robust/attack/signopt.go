@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/pkg/errors"
 
@@ -152,7 +153,7 @@ func (a SignOPT) begin(s *seeker) (theta []float64, g float64, err error) {
 				return err
 			}
 		}
-		theta = u
+		theta = slices.Clone(u)
 		g, _, err = s.bisect(0, g, width, func(m float64) []float64 { return along(s, u, m) })
 		return err
 	})
