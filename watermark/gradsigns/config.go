@@ -54,8 +54,8 @@ type Config struct {
 
 // Smoke proves in seconds that everything works; its numbers mean nothing.
 func Smoke() Config {
-	return Config{Scale: "smoke", Train: 1500, Thief: 300, Test: 300, Seeds: []int64{1}, Channels: []int{4, 8}, Dense: 16, Bits: 32,
-		Carriers: 98, Marks: []string{"48/196"}, Deep: []string{"64/196"}, Batch: 50, PerTarget: 5, Steps: []int{40, 10, 10, 10}, Keys: 100,
+	return Config{Scale: "smoke", Train: 1000, Thief: 1000, Test: 300, Seeds: []int64{1}, Channels: []int{4, 8}, Dense: 16, Bits: 32,
+		Carriers: 98, Marks: []string{"48/196"}, Batch: 50, PerTarget: 5, Steps: []int{40, 10, 10, 10}, Keys: 100,
 		Robust: 20, Judged: 50, Most: 5, Epochs: 1, RobustEpochs: 1}
 }
 
