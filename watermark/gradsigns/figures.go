@@ -20,7 +20,7 @@ func (r *Result) Figures() []*report.Figure {
 func (r *Result) Gradients() *report.Grid {
 	g := &report.Grid{Title: "What the mark looks like",
 		Caption: fmt.Sprintf("The mean gradient of the loss over test images of class %d: blue is negative, red is positive, each at its own "+
-			"scale. The mark is nowhere to be seen as a pattern, since rows and carriers are random; its size is. First seed.", r.Config.Target)}
+			"scale. Rows and carriers are random, so that no sign can be told; size and place can. First seed.", r.Config.Target)}
 	var row []report.Image
 	for _, l := range r.Looks {
 		one := report.NewImage(l.Gradient, r.Shape...)
@@ -111,6 +111,9 @@ func (r *Result) QueryFigure() *report.Figure {
 		Panels: []report.Panel{p}}
 }
 
+// ruined is what an attack may cost of accuracy to be shown.
+const ruined = 0.1
+
 // RemovalFigure shows each attack as a point: what it leaves of the mark and of the network.
 func (r *Result) RemovalFigure() *report.Figure {
 	p := report.Panel{X: report.Axis{Label: "accuracy", Percent: true}, Y: report.Axis{Label: "wrong bits", Percent: true}}
@@ -126,10 +129,13 @@ func (r *Result) RemovalFigure() *report.Figure {
 	kinds := []report.Points{first, {Name: edited}, {Name: trainedOn}, {Name: remarked}, {Name: stolen}}
 	for _, a := range r.Config.attacks(nil, nil) {
 		rows := r.Attack(a.Name)
+		after := study.Values(rows, study.Always(func(m Removed) float64 { return m.Accuracy }))
+		if len(after) > 0 && len(before) > 0 && report.Interval(after).Mean < report.Interval(before).Mean-ruined {
+			continue
+		}
 		for k := range kinds {
 			if kinds[k].Name == a.Kind {
-				add(&kinds[k], study.Values(rows, study.Always(func(m Removed) float64 { return m.Accuracy })),
-					study.Values(rows, study.Always(func(m Removed) float64 { return float64(m.Own.Errors) / bits })))
+				add(&kinds[k], after, study.Values(rows, study.Always(func(m Removed) float64 { return float64(m.Own.Errors) / bits })))
 			}
 		}
 	}
@@ -144,7 +150,7 @@ func (r *Result) RemovalFigure() *report.Figure {
 	}
 	return &report.Figure{Title: "What attacks leave", PanelHeight: 4,
 		Caption: "Each point is an attack on the network: a thief wants to be at the top right. Below the line the mark still counts as shown. " +
-			"Means over seeds.", Panels: []report.Panel{p}}
+			"Means over seeds; attacks that cost more than ten points are left out.", Panels: []report.Panel{p}}
 }
 
 // CapacityFigure shows how many bits a mark can hold.

@@ -92,8 +92,7 @@ func (r *Result) RemovalTable() *report.Table {
 			"worst p-value over seeds; accuracy and what of it was lost. The claim is judged by the attacks marked so.", r.Config.Bits,
 			r.Config.Target),
 		Columns: []report.Column{{Name: "attack"}, {Name: "what"}, {Name: "judged"}, {Name: "accuracy", Percent: true, Format: "%.2f"},
-			{Name: "lost", Percent: true, Format: "%.2f"}, {Name: "wrong bits", Format: "%.1f"}, {Name: "worst p", Format: "%.1e"},
-			{Name: "length", Format: "%.2g"}}}
+			{Name: "lost", Percent: true, Format: "%.2f"}, {Name: "wrong bits", Format: "%.1f"}, {Name: "worst p", Format: "%.1e"}}}
 	before := study.Values(r.For(Marked), study.Always(func(m Measured) float64 { return m.Accuracy }))
 	for _, a := range r.Config.attacks(nil, nil) {
 		rows := r.Attack(a.Name)
@@ -103,8 +102,7 @@ func (r *Result) RemovalTable() *report.Table {
 		of := func(value func(m Removed) float64) []float64 { return study.Values(rows, study.Always(value)) }
 		after := of(func(m Removed) float64 { return m.Accuracy })
 		t.Rows = append(t.Rows, []any{a.Name, a.About, yes(a.Judged), interval(after), interval(study.Minus(before, after)),
-			interval(of(func(m Removed) float64 { return float64(m.Own.Errors) })), worst(of(func(m Removed) float64 { return m.Own.PValue })),
-			interval(of(func(m Removed) float64 { return m.Length }))})
+			interval(of(func(m Removed) float64 { return float64(m.Own.Errors) })), worst(of(func(m Removed) float64 { return m.Own.PValue }))})
 	}
 	return t
 }
