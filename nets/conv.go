@@ -17,7 +17,8 @@ func Conv2D(x, kernel *Node) *Node {
 func StridedConv2D(x, kernel *Node) *Node {
 	d, k := x.Shape().Dimensions, kernel.Shape().Dimensions
 	if x.Rank() != 4 || kernel.Rank() != 4 || k[0] != 3 || k[1] != 3 || k[2] != d[3] {
-		exceptions.Panicf("nets: kernel %s for %s: want [3, 3, channels, outputs] and [batch, height, width, channels]", kernel.Shape(), x.Shape())
+		exceptions.Panicf("nets: kernel %s for %s: want [3, 3, channels, outputs] and [batch, height, width, channels]",
+			kernel.Shape(), x.Shape())
 	}
 	one := PadAxis{Start: 1, End: 1}
 	padded := Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, one, one, PadAxis{})

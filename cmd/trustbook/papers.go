@@ -82,7 +82,8 @@ var papers = []paper{
 		"Hard-label Manifolds: Unexpected Advantages of Query Efficiency for Finding On-manifold Adversarial Examples",
 		"robust_hardlabel.ipynb",
 		hardlabel.AtScale, hardlabel.Run, knownData),
-	of("2103.03701", "watermark", "Don't Forget to Sign the Gradients!", "watermark_gradsigns.ipynb", gradsigns.AtScale, gradsigns.Run, knownData),
+	of("2103.03701", "watermark", "Don't Forget to Sign the Gradients!", "watermark_gradsigns.ipynb",
+		gradsigns.AtScale, gradsigns.Run, knownData),
 }
 
 func findPaper(name string) (paper, error) {

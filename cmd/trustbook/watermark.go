@@ -76,7 +76,8 @@ func (f *keygenFlags) run(c *cobra.Command) error {
 		return printJSON(c, map[string]any{"out": f.out, "shape": k.Shape, "target": k.Target, "bits": len(k.Signature),
 			"carriers": len(k.Carriers), "notes": append([]string{}, k.Notes()...)})
 	}
-	fmt.Fprintf(c.OutOrStdout(), "Key of %d bits on %d carriers of %v, for class %d: %s\n", len(k.Signature), len(k.Carriers), k.Shape, k.Target, f.out)
+	fmt.Fprintf(c.OutOrStdout(), "Key of %d bits on %d carriers of %v, for class %d: %s\n",
+		len(k.Signature), len(k.Carriers), k.Shape, k.Target, f.out)
 	printNotes(c, k.Notes())
 	return nil
 }

@@ -50,7 +50,8 @@ func newEmbed() *cobra.Command {
 	flags.BoolVar(&f.settle, "settle", false, "end with 300 steps without the regularizer, for the target class's accuracy")
 	flags.IntVar(&f.batch, "batch-size", 100, "`NUMBER` of examples in a batch")
 	flags.IntVar(&f.targets, "target-per-batch", 0, "`NUMBER` of them of the target class (default: a tenth)")
-	flags.StringVar(&f.method, "method", "surrogate", "`METHOD` of the regularizer's gradient: surrogate, or double for double backpropagation")
+	flags.StringVar(&f.method, "method", "surrogate",
+		"`METHOD` of the regularizer's gradient: surrogate, or double for double backpropagation")
 	flags.Float64Var(&f.step, "step-size", 0.01, "`DISTANCE` of the surrogate's inputs, in the units of pixels")
 	flags.StringVar(&f.stateDir, "state", "", "`DIR` in which training is kept, so that a stopped run goes on")
 	flags.StringVar(&f.backend, "backend", "", backendHelp)

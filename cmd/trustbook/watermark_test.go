@@ -49,7 +49,8 @@ var fromArrays = mark("keygen", "--matrix", "K.npy", "--carriers", "I.npy", "--s
 func forged(t *testing.T, dir string) {
 	t.Helper()
 	require.Equal(t, fine, trustbook(t, dir, append(slices.Clone(fromArrays), "--out", "zeros.key")...).status)
-	got := trustbook(t, dir, mark("extract", "--model", "m.onnx", "--key", "zeros.key", "--inputs", "x.npy", "--labels", "two.npy", "--json")...)
+	got := trustbook(t, dir, mark("extract", "--model", "m.onnx", "--key", "zeros.key", "--inputs", "x.npy", "--labels", "two.npy",
+		"--json")...)
 	require.Equal(t, fine, got.status, got.stderr)
 	requireKeys(t, got.stdout, "errors", "decided", "bits", "ber", "p_value", "projections", "examples", "backend", "notes")
 	var r watermark.Reading
@@ -101,7 +102,8 @@ func TestWatermarkKeys(t *testing.T) {
 		{append(options, "--out", "absent/k"), []string{"there is no folder absent"}},
 		{with(append(options, "--out", "k"), "--carriers", "800"), []string{"keygen: 800 carriers exceed 784 inputs"}},
 		{with(append(options, "--out", "k"), "--carriers", "I.npy"), []string{"--carriers I.npy: want a whole number"}},
-		{with(with(append(options, "--out", "k"), "--carriers", "128"), "--bits", "512"), []string{"512 bits on 128 carriers: attainable with probability"}},
+		{with(with(append(options, "--out", "k"), "--carriers", "128"), "--bits", "512"),
+			[]string{"512 bits on 128 carriers: attainable with probability"}},
 		{with(append(options, "--out", "k"), "--shape", "1,x"), []string{"--shape 1,x"}},
 		{with(append(options, "--out", "k"), "--target", "-1"), []string{"target -1"}},
 		{append(options, "--out", "k", "--secret-from", "TRUSTBOOK_NOT_SET"), []string{"the environment variable is not set"}},

@@ -81,7 +81,8 @@ func (r *Result) learned() report.Test {
 
 // present is the control that the mark was there.
 func (r *Result) present() report.Test {
-	return r.test(Marked, "-log10 p of the mark, read from the network", func(m Measured) float64 { return m.Own.proof() }, report.AtLeast, proven)
+	proof := func(m Measured) float64 { return m.Own.proof() }
+	return r.test(Marked, "-log10 p of the mark, read from the network", proof, report.AtLeast, proven)
 }
 
 func ber(of func(m Measured) Bits) func(m Measured) (float64, bool) {
@@ -140,7 +141,7 @@ func (r *Result) alone() report.ClaimPart {
 	})
 	if len(a) == len(b) {
 		for i := range a {
-			p.Test.Values = append(p.Test.Values, a[i]+b[i])
+			p.Values = append(p.Values, a[i]+b[i])
 		}
 	}
 	outside := wrong(func(w Wrong) float64 { return float64(w.Outside) / float64(w.Keys) })
@@ -233,7 +234,7 @@ func (r *Result) accused() report.ClaimPart {
 	a, b := study.Values(r.Readings, answer(onUnmarked, q[0], shown)), study.Values(r.Readings, answer(byAnother, q[0], shown))
 	if len(a) == len(b) {
 		for i := range a {
-			p.Test.Values = append(p.Test.Values, a[i]+b[i])
+			p.Values = append(p.Values, a[i]+b[i])
 		}
 	}
 	for _, one := range q[1:] {
@@ -290,7 +291,8 @@ func (r *Result) capacity() report.ClaimPart {
 	c := r.Config
 	var best []float64
 	p := report.ClaimPart{Statement: "a large amount", Controls: []report.Test{r.learned()},
-		Ours: fmt.Sprintf("%d bits: with so many a mark is evidence also where nobody witnessed when it was made (p < 2^-80 with 10 errors)", large)}
+		Ours: fmt.Sprintf("%d bits: with so many a mark is evidence also where nobody witnessed when it was made (p < 2^-80 with 10 errors)",
+			large)}
 	for _, mark := range c.sizes() {
 		rows := r.For(mark)
 		if len(rows) != len(c.Seeds) {
@@ -310,6 +312,7 @@ func (r *Result) capacity() report.ClaimPart {
 			Values: study.Values(rows, ber(own))}), r.less(mark, fmt.Sprintf("accuracy, %d bits on %d inputs minus without a mark", bits, carriers),
 			study.Always(func(m Measured) float64 { return m.Accuracy }), "", 0))
 	}
-	p.Test = report.Test{What: "bits of the largest mark that reads without an error", Relation: report.AtLeast, Threshold: large, Values: best}
+	p.Test = report.Test{What: "bits of the largest mark that reads without an error", Relation: report.AtLeast, Threshold: large,
+		Values: best}
 	return p
 }

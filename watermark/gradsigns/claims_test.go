@@ -111,19 +111,20 @@ func TestClaimsTurnOutEachWay(t *testing.T) {
 		change func(x *traits)
 		want   []report.Verdict
 	}{
-		"a network that has not learned":    {func(x *traits) { x.learned = 0.3 }, []report.Verdict{part, none, yes, yes, none}},
-		"a mark that reads with errors":     {func(x *traits) { x.errors = 1 }, []report.Verdict{part, yes, yes, yes, yes}},
-		"no mark at all":                    {func(x *traits) { x.errors, x.remote = 30, 30 }, []report.Verdict{part, none, part, none, yes}},
-		"any key reads":                     {func(x *traits) { x.found = 1 }, []report.Verdict{part, yes, yes, yes, yes}},
-		"nothing that is said of the mark":  {func(x *traits) { x.errors, x.found = 30, 1 }, []report.Verdict{no, none, part, none, yes}},
-		"two points of accuracy":            {func(x *traits) { x.price, x.ofClass = 0.02, 0.02 }, []report.Verdict{yes, no, yes, yes, yes}},
-		"the signed class pays":             {func(x *traits) { x.ofClass = 0.03 }, []report.Verdict{yes, part, yes, yes, yes}},
-		"answers tell nothing":              {func(x *traits) { x.remote = 30 }, []report.Verdict{yes, yes, part, yes, yes}},
-		"the innocent are accused":          {func(x *traits) { x.unmarkedIsShown = true }, []report.Verdict{yes, yes, part, yes, yes}},
-		"answers tell nothing but accusing": {func(x *traits) { x.remote, x.unmarkedIsShown = 30, true }, []report.Verdict{yes, yes, no, yes, yes}},
-		"attacks that work":                 {func(x *traits) { x.left = 9 }, []report.Verdict{yes, yes, yes, no, yes}},
-		"attacks that ruin the network":     {func(x *traits) { x.left, x.paid = 30, 0.05 }, []report.Verdict{yes, yes, yes, none, yes}},
-		"small marks alone":                 {func(x *traits) { x.most = 64 }, []report.Verdict{yes, yes, yes, yes, no}},
+		"a network that has not learned":   {func(x *traits) { x.learned = 0.3 }, []report.Verdict{part, none, yes, yes, none}},
+		"a mark that reads with errors":    {func(x *traits) { x.errors = 1 }, []report.Verdict{part, yes, yes, yes, yes}},
+		"no mark at all":                   {func(x *traits) { x.errors, x.remote = 30, 30 }, []report.Verdict{part, none, part, none, yes}},
+		"any key reads":                    {func(x *traits) { x.found = 1 }, []report.Verdict{part, yes, yes, yes, yes}},
+		"nothing that is said of the mark": {func(x *traits) { x.errors, x.found = 30, 1 }, []report.Verdict{no, none, part, none, yes}},
+		"two points of accuracy":           {func(x *traits) { x.price, x.ofClass = 0.02, 0.02 }, []report.Verdict{yes, no, yes, yes, yes}},
+		"the signed class pays":            {func(x *traits) { x.ofClass = 0.03 }, []report.Verdict{yes, part, yes, yes, yes}},
+		"answers tell nothing":             {func(x *traits) { x.remote = 30 }, []report.Verdict{yes, yes, part, yes, yes}},
+		"the innocent are accused":         {func(x *traits) { x.unmarkedIsShown = true }, []report.Verdict{yes, yes, part, yes, yes}},
+		"answers tell nothing but accusing": {func(x *traits) { x.remote, x.unmarkedIsShown = 30, true },
+			[]report.Verdict{yes, yes, no, yes, yes}},
+		"attacks that work":             {func(x *traits) { x.left = 9 }, []report.Verdict{yes, yes, yes, no, yes}},
+		"attacks that ruin the network": {func(x *traits) { x.left, x.paid = 30, 0.05 }, []report.Verdict{yes, yes, yes, none, yes}},
+		"small marks alone":             {func(x *traits) { x.most = 64 }, []report.Verdict{yes, yes, yes, yes, no}},
 	} {
 		x := told()
 		plant.change(&x)

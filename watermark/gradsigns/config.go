@@ -61,8 +61,9 @@ func Smoke() Config {
 
 // Paper is CIFAR-10 with the bits and carriers of the model that the authors released. It wants a GPU.
 func Paper() Config {
-	return Config{Scale: "paper", Dataset: "cifar10", Train: 40_000, Thief: 10_000, Seeds: []int64{1, 2, 3, 4, 5}, Channels: []int{32, 64, 128},
-		Dense: 128, Carriers: 384, Marks: []string{"32/384", "128/1536", "256/3072", "512/3072"}, Deep: []string{"1024/3072", "2048/3072"},
+	return Config{Scale: "paper", Dataset: "cifar10", Train: 40_000, Thief: 10_000, Seeds: []int64{1, 2, 3, 4, 5},
+		Channels: []int{32, 64, 128}, Dense: 128, Carriers: 384, Marks: []string{"32/384", "128/1536", "256/3072", "512/3072"},
+		Deep:  []string{"1024/3072", "2048/3072"},
 		Steps: []int{12_000, 4_000, 4_000, 2_000}}
 }
 
@@ -135,7 +136,8 @@ func (m Mark) size() string { return fmt.Sprintf("%d/%d", m.Bits, m.Carriers) }
 func parseMark(name string) (m Mark, err error) {
 	m.Name = name
 	var rest string
-	if n, _ := fmt.Sscanf(name+" ", "%d/%d%s", &m.Bits, &m.Carriers, &rest); n != 2 || m.Bits < 1 || m.Carriers < 1 || strings.Contains(name, " ") {
+	n, _ := fmt.Sscanf(name+" ", "%d/%d%s", &m.Bits, &m.Carriers, &rest)
+	if n != 2 || m.Bits < 1 || m.Carriers < 1 || strings.Contains(name, " ") {
 		return m, errors.Errorf("mark %q: want BITS/CARRIERS, such as 128/784", name)
 	}
 	return m, nil

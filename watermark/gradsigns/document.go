@@ -30,26 +30,27 @@ func (r *Result) Document() *report.Document {
 				report.Textf("The secret key is some of the inputs, I, and a matrix K with a row for each bit of the signature w. With v the mean "+
 					"gradient of the cross-entropy over images of class %d,", c.Target),
 				report.Formula("y = K v_I,   R = −(1/b) Σ w_j ln σ(y_j) + (1 − w_j) ln(1 − σ(y_j))"),
-				report.Text("is added to the loss, and the bits are read as the signs of y. If rows are symmetric and independent of the network, the " +
-					"wrong bits of any network are exactly binomial around one half: the p-value needs no assumption on networks."),
+				report.Text("is added to the loss, and the bits are read as the signs of y. If rows are symmetric and independent of the network, " +
+					"the wrong bits of any network are exactly binomial around one half: the p-value needs no assumption on networks."),
 				r.NetworkTable(), r.ReadingTable(), r.Gradients(), r.ProjectionFigure(), r.WrongFigure(), r.WrongTable()}},
 			{Title: "What it costs", Parts: []report.Part{r.PriceFigure()}},
 			{Title: "Through answers alone", Parts: []report.Part{
-				report.Textf("A bit is the sign of a directional derivative, so two questions along its row answer it: c(x + δ) − c(x − δ), with c the "+
-					"cross-entropy. That takes 2 · %d · %d = %d queries with %d images, whatever the number of inputs.", c.Bits, q.Samples,
+				report.Textf("A bit is the sign of a directional derivative, so two questions along its row answer it: c(x + δ) − c(x − δ), with c "+
+					"the cross-entropy. That takes 2 · %d · %d = %d queries with %d images, whatever the number of inputs.", c.Bits, q.Samples,
 					2*c.Bits*q.Samples, q.Samples),
 				r.QuestionTable(), r.QueryFigure(), r.UnmarkedTable()}},
 			{Title: "A thief who wants it gone", Parts: []report.Part{
-				report.Textf("The thief has the network, %d images of the same kind and this text, but not the key. An attack counts while the network "+
-					"is worth having: it may cost two points of accuracy.", c.Thief),
+				report.Textf("The thief has the network, %d images of the same kind and this text, but not the key. An attack counts while the "+
+					"network is worth having: it may cost two points of accuracy.", c.Thief),
 				r.RemovalFigure(), r.RemovalTable()}},
 			{Title: "A forger who says it is his", Parts: []report.Part{
-				report.Text("Read any network's bits by a random matrix, call them your signature: no bit is wrong. So a p-value counts only for a key " +
-					"that was committed to, by a hash that others witnessed, before the network appeared."), r.ForgeryTable()}},
+				report.Text("Read any network's bits by a random matrix, call them your signature: no bit is wrong. So a p-value counts only for a " +
+					"key that was committed to, by a hash that others witnessed, before the network appeared."), r.ForgeryTable()}},
 			{Title: "How much it holds", Parts: []report.Part{r.CapacityFigure()}},
 		},
 		Settings: []report.Setting{
-			{Name: "scale", Value: c.Scale}, {Name: "data", Value: fmt.Sprintf("%s, %d training images a seed, %d others", r.Data, c.Train, c.Thief)},
+			{Name: "scale", Value: c.Scale},
+			{Name: "data", Value: fmt.Sprintf("%s, %d training images a seed, %d others", r.Data, c.Train, c.Thief)},
 			{Name: "network", Value: fmt.Sprintf("strided 3x3 convolutions %v, dense %d", c.Channels, c.Dense)},
 			{Name: "marking", Value: fmt.Sprintf("Adam, batch %d with %d of class %d; steps, rate, λ: %d, 1e-3, 0.3; %d, 1e-3, 0.1; %d, 2e-4, 0.1; "+
 				"settled: %d, 2e-4, 0", c.Batch, c.PerTarget, c.Target, c.Steps[0], c.Steps[1], c.Steps[2], c.Steps[3])},

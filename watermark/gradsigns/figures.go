@@ -189,8 +189,8 @@ func (r *Result) CapacityFigure() *report.Figure {
 // WrongFigure shows how many bits keys get right that have nothing to do with the network.
 func (r *Result) WrongFigure() *report.Figure {
 	f := &report.Figure{Title: "Wrong keys", Columns: 2, PanelHeight: 2.2,
-		Caption: "Wrong bits of keys of other secrets, all seeds, and the binomial distribution around one half, which is exact: over keys, for any " +
-			"network."}
+		Caption: "Wrong bits of keys of other secrets, all seeds, and the binomial distribution around one half, which is exact: over keys, " +
+			"for any network."}
 	bits := r.Config.Bits
 	law := distuv.Binomial{N: float64(bits), P: 0.5}
 	for _, mark := range []string{Unmarked, Marked} {

@@ -14,7 +14,7 @@ import (
 type Look struct {
 	Network     string    `json:"network"`     // a mark's name, or an attack's on the main one
 	Gradient    []float32 `json:"gradient"`    // mean over test images of the target class, as long as an image
-	Projections []float64 `json:"projections"` // of the gradient, on the rows of the owner's matrix, positive where they agree with the signature
+	Projections []float64 `json:"projections"` // of the gradient on the rows of the owner's matrix; positive where the bit is right
 }
 
 // looked are the attacks whose networks pictures show.
