@@ -154,7 +154,8 @@ func (r *Result) readTable(title, caption string, of func(r Reads) []Read, quest
 func (r *Result) QuestionTable() *report.Table {
 	return r.readTable("Through answers alone", fmt.Sprintf("The main mark, %d bits, asked of endpoints that hide more and less: how, how "+
 		"far from an image in l2, from how many images a bit, with how many queries of the first seed; the accuracy of what the "+
-		"endpoint answers; bits that were decided, those of them that were wrong, the share that read 1, the worst p-value over seeds.", r.Config.Bits),
+		"endpoint answers; bits that were decided, those of them that were wrong, the share that read 1, the worst p-value over seeds.",
+		r.Config.Bits),
 		onMarked, r.Config.Questions())
 }
 
