@@ -44,6 +44,9 @@ type Config struct {
 	Judged  int     `json:"judged"`  // test images that the accuracy of endpoints is measured on; zero: 2,000
 	Most    int     `json:"most"`    // images a bit that any verification uses at most; zero: 200
 
+	// Attacks are those on the network, by name; zero: all. Empty, it is no part of results.
+	Attacks []string `json:"attacks,omitempty"`
+
 	Epochs       int `json:"epochs"`        // of fine-tuning, distillation and extraction; zero: 10
 	RobustEpochs int `json:"robust_epochs"` // of adversarial fine-tuning and of that with a penalty; zero: 5
 
@@ -56,7 +59,8 @@ type Config struct {
 func Smoke() Config {
 	return Config{Scale: "smoke", Train: 1000, Thief: 1000, Test: 300, Seeds: []int64{1}, Channels: []int{4, 8}, Dense: 16, Bits: 32,
 		Carriers: 98, Marks: []string{"48/196"}, Batch: 50, PerTarget: 5, Steps: []int{40, 10, 10, 10}, Keys: 100,
-		Robust: 20, Judged: 50, Most: 5, Epochs: 1, RobustEpochs: 1}
+		Robust: 20, Judged: 50, Most: 5, Epochs: 1, RobustEpochs: 1,
+		Attacks: []string{"8 bits", "pruning 60%", "fine-tuning, rate 1e-3", "adversarial fine-tuning", "overwriting, same class", "extraction"}}
 }
 
 // Paper is CIFAR-10 with the bits and carriers of the model that the authors released. It wants a GPU.
@@ -100,6 +104,9 @@ func (c Config) Validate() error {
 		study.AtLeast(0, study.Count("target", c.Target)),
 		study.Positive(study.Rate("epsilon", c.Epsilon)),
 		study.Seeds(c.Seeds),
+	}
+	if _, err := study.Pick("attack", c.Attacks, Config{}.WithDefaults().attacks(nil, nil), Attack.name); err != nil {
+		errs = append(errs, err)
 	}
 	if slices.Min(c.Channels) < 1 {
 		errs = append(errs, errors.Errorf("channels = %v: want numbers of 1 at least", c.Channels))

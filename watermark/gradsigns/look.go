@@ -54,7 +54,9 @@ func (s *Study) Look(ctx context.Context, seed int64) ([]Look, error) {
 			return nil, err
 		}
 	}
-	attacks, err := s.Attacks()
+	every := *s
+	every.Config.Attacks = nil
+	attacks, err := every.Attacks()
 	if err != nil {
 		return nil, err
 	}

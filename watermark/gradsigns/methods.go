@@ -2,7 +2,9 @@ package gradsigns
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/trustbook/trustbook/study"
 	"github.com/trustbook/trustbook/watermark"
 	"github.com/trustbook/trustbook/watermark/removal"
 )
@@ -74,7 +76,7 @@ func (c Config) attacks(own, other *watermark.Key) []Attack {
 	over := func(k *watermark.Key) removal.Overwrite {
 		return removal.Overwrite{Key: k, Embedder: c.embedder(Mark{Bits: c.Bits}, 0)}
 	}
-	return []Attack{
+	all := []Attack{
 		{"8 bits", "weights rounded to 8 bits", edited, removal.Quantize{Bits: 8}, true},
 		{"4 bits", "weights rounded to 4 bits", edited, removal.Quantize{Bits: 4}, false},
 		{"3 bits", "weights rounded to 3 bits", edited, removal.Quantize{Bits: 3}, false},
@@ -95,15 +97,13 @@ func (c Config) attacks(own, other *watermark.Key) []Attack {
 		{"distillation", "a fresh network trained on its probabilities", stolen, removal.Distill{Training: tune(1e-3)}, true},
 		{"extraction", "a fresh network trained on its labels", stolen, removal.ExtractModel{Training: tune(1e-3)}, true},
 	}
+	if len(c.Attacks) == 0 {
+		return all
+	}
+	return study.Where(all, func(a Attack) bool { return slices.Contains(c.Attacks, a.Name) })
 }
 
-// attackNames are the attacks' names alone.
-func attackNames() (names []string) {
-	for _, a := range (Config{}).WithDefaults().attacks(nil, nil) {
-		names = append(names, a.Name)
-	}
-	return names
-}
+func (a Attack) name() string { return a.Name }
 
 // Question is a way of asking an endpoint for the mark.
 type Question struct {

@@ -154,7 +154,7 @@ func (c Config) Tasks() int {
 		for _, m := range c.MarksOf(i) {
 			total += c.tasksNetwork(m)
 		}
-		total += float64(len(attackNames())) + c.tasksReads()
+		total += float64(len(c.attacks(nil, nil))) + c.tasksReads()
 	}
 	return int(total)
 }
@@ -167,7 +167,7 @@ func (c Config) tasksNetwork(Mark) float64 { return 2 }
 
 // measuring is the part of a configuration that measurements depend on, for cache keys. Each mark is measured alone.
 func (c Config) measuring() Config {
-	c.Seeds, c.Scale, c.Marks, c.Deep = nil, "", nil, nil
+	c.Seeds, c.Scale, c.Marks, c.Deep, c.Attacks = nil, "", nil, nil, nil
 	return c
 }
 

@@ -27,7 +27,7 @@ func TestRepeats(t *testing.T) {
 	c := tiny()
 	r := studytest.Repeats(t, testengine.Quick(t), c, Run, []int{9, 60}, 2)
 	require.Len(t, r.Networks, 2*4)
-	require.Len(t, r.Removals, 2*len(attackNames()))
+	require.Len(t, r.Removals, 2*len(c.Attacks))
 	require.Len(t, r.Readings, 2)
 	require.Len(t, r.Looks, 3+len(looked))
 	for _, m := range r.Networks {
@@ -68,7 +68,7 @@ func TestRepeats(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	studytest.Keys(t, tiny(), func(c Config) any { return c.measuring() }, "Scale", "Seeds", "Marks", "Deep")
+	studytest.Keys(t, tiny(), func(c Config) any { return c.measuring() }, "Scale", "Seeds", "Marks", "Deep", "Attacks")
 }
 
 func TestConfigErrors(t *testing.T) {
@@ -79,20 +79,21 @@ func TestConfigErrors(t *testing.T) {
 		require.Positive(t, c.Tasks())
 	}
 	for want, change := range map[string]func(c *Config){
-		"train = -1: must be at least 1":      func(c *Config) { c.Train = -1 },
-		"bits = -3: must be at least 1":       func(c *Config) { c.Bits = -3 },
-		"target = -1: must be at least 0":     func(c *Config) { c.Target = -1 },
-		"epsilon = NaN: must be finite":       func(c *Config) { c.Epsilon = math.NaN() },
-		"seed 1 is given twice":               func(c *Config) { c.Seeds = []int64{1, 1} },
-		"per_target = 16 of batch = 16":       func(c *Config) { c.PerTarget = 16 },
-		"channels = [4 0]: want numbers of 1": func(c *Config) { c.Channels = []int{4, 0} },
-		"judged = 61 of test = 60":            func(c *Config) { c.Judged = 61 },
-		"steps = [3 1]: want four numbers":    func(c *Config) { c.Steps = []int{3, 1} },
-		`mark "many/8": want BITS/CARRIERS`:   func(c *Config) { c.Marks = []string{"many/8"} },
-		`mark "2/8/1": want BITS/CARRIERS`:    func(c *Config) { c.Marks = []string{"2/8/1"} },
-		`mark "2/8 ": want BITS/CARRIERS`:     func(c *Config) { c.Marks = []string{"2/8 "} },
-		`mark "0/8": want BITS/CARRIERS`:      func(c *Config) { c.Deep = []string{"0/8"} },
-		"marks = [3/12 3/12]: 3/12 is given":  func(c *Config) { c.Marks = []string{"3/12"} },
+		"train = -1: must be at least 1":       func(c *Config) { c.Train = -1 },
+		"bits = -3: must be at least 1":        func(c *Config) { c.Bits = -3 },
+		"target = -1: must be at least 0":      func(c *Config) { c.Target = -1 },
+		"epsilon = NaN: must be finite":        func(c *Config) { c.Epsilon = math.NaN() },
+		"seed 1 is given twice":                func(c *Config) { c.Seeds = []int64{1, 1} },
+		"per_target = 16 of batch = 16":        func(c *Config) { c.PerTarget = 16 },
+		"channels = [4 0]: want numbers of 1":  func(c *Config) { c.Channels = []int{4, 0} },
+		`attack "prayer": want some of 8 bits`: func(c *Config) { c.Attacks = []string{"prayer"} },
+		"judged = 61 of test = 60":             func(c *Config) { c.Judged = 61 },
+		"steps = [3 1]: want four numbers":     func(c *Config) { c.Steps = []int{3, 1} },
+		`mark "many/8": want BITS/CARRIERS`:    func(c *Config) { c.Marks = []string{"many/8"} },
+		`mark "2/8/1": want BITS/CARRIERS`:     func(c *Config) { c.Marks = []string{"2/8/1"} },
+		`mark "2/8 ": want BITS/CARRIERS`:      func(c *Config) { c.Marks = []string{"2/8 "} },
+		`mark "0/8": want BITS/CARRIERS`:       func(c *Config) { c.Deep = []string{"0/8"} },
+		"marks = [3/12 3/12]: 3/12 is given":   func(c *Config) { c.Marks = []string{"3/12"} },
 	} {
 		c := tiny()
 		change(&c)
