@@ -42,8 +42,33 @@ func (s *Sets) Draw(n int, seed int64) (Data, error) {
 	if err != nil {
 		return Data{}, err
 	}
-	images, _ := train.Tensors()
-	return Data{Images: images, Labels: train.Labels, Checksum: train.Checksum()}, nil
+	return dataOf(train), nil
+}
+
+// DrawApart takes as many training examples as the sizes add up to for a seed, and deals them out: no example is in two parts.
+func (s *Sets) DrawApart(seed int64, sizes ...int) (parts []Data, err error) {
+	total := 0
+	for _, n := range sizes {
+		total += n
+	}
+	all, err := s.Pool.Take(total, seed)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]int, total)
+	for i := range rows {
+		rows[i] = i
+	}
+	for _, n := range sizes {
+		parts = append(parts, dataOf(all.Subset(rows[:n])))
+		rows = rows[n:]
+	}
+	return parts, nil
+}
+
+func dataOf(set *datasets.Set) Data {
+	images, _ := set.Tensors()
+	return Data{Images: images, Labels: set.Labels, Checksum: set.Checksum()}
 }
 
 // Sample returns n of the test examples (all, if there are fewer), the same at each call and drawn from all classes alike.

@@ -148,24 +148,12 @@ func (s *Study) draw(seed int64) (train, held fit.Data, err error) {
 		return s.drawn.train, s.drawn.held, nil
 	}
 	c := s.Config
-	both, err := s.Data.Pool.Take(c.Train+c.Held, seed)
+	parts, err := s.Data.DrawApart(seed, c.Train, c.Held)
 	if err != nil {
 		return train, held, err
 	}
-	rows := make([]int, both.Len())
-	for i := range rows {
-		rows[i] = i
-	}
-	for _, part := range []struct {
-		to   *fit.Data
-		rows []int
-	}{{&train, rows[:c.Train]}, {&held, rows[c.Train:]}} {
-		set := both.Subset(part.rows)
-		images, _ := set.Tensors()
-		*part.to = fit.Data{Images: images, Labels: set.Labels, Checksum: set.Checksum()}
-	}
-	s.drawn = drawing{seed, train, held}
-	return train, held, nil
+	s.drawn = drawing{seed, parts[0], parts[1]}
+	return parts[0], parts[1], nil
 }
 
 // drawing is what was drawn for a seed.

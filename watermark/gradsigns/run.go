@@ -177,23 +177,11 @@ func (s *Study) sceneOf(seed int64) (*scene, error) {
 		return s.scene, nil
 	}
 	c := s.Config
-	both, err := s.Data.Pool.Take(c.Train+c.Thief, seed)
+	parts, err := s.Data.DrawApart(seed, c.Train, c.Thief)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]int, both.Len())
-	for i := range rows {
-		rows[i] = i
-	}
-	z := &scene{seed: seed, trained: map[string]*nets.Model{}}
-	for _, part := range []struct {
-		to   *fit.Data
-		rows []int
-	}{{&z.train, rows[:c.Train]}, {&z.thief, rows[c.Train:]}} {
-		set := both.Subset(part.rows)
-		images, _ := set.Tensors()
-		*part.to = fit.Data{Images: images, Labels: set.Labels, Checksum: set.Checksum()}
-	}
+	z := &scene{seed: seed, train: parts[0], thief: parts[1], trained: map[string]*nets.Model{}}
 	s.scene = z
 	return z, nil
 }
