@@ -18,6 +18,7 @@ type question struct {
 	image int
 	way   int // which direction; -1: none
 	sign  float64
+	key   askedKey
 }
 
 // interview is a verification on its way.
@@ -109,7 +110,7 @@ func (r *interview) order(rng *rand.Rand, images int) {
 	paired := r.v.Estimator == Directional || r.v.Estimator == OneQuery
 	if !paired {
 		for i := range r.v.Samples {
-			r.plan = append(r.plan, question{i, -1, 0})
+			r.add(i, -1, 0)
 		}
 	}
 	for _, way := range rng.Perm(len(r.ways)) {
@@ -117,14 +118,23 @@ func (r *interview) order(rng *rand.Rand, images int) {
 			first := float64(1 - 2*rng.IntN(2))
 			switch {
 			case !paired:
-				r.plan = append(r.plan, question{i, way, 1})
+				r.add(i, way, 1)
 			case r.v.Estimator == Directional:
-				r.plan = append(r.plan, question{i, way, first}, question{i, way, -first})
+				r.add(i, way, first)
+				r.add(i, way, -first)
 			case i%2 == 0:
-				r.plan = append(r.plan, question{own[way*r.v.Samples+i], way, first}, question{own[way*r.v.Samples+i+1], way, -first})
+				r.add(own[way*r.v.Samples+i], way, first)
+				r.add(own[way*r.v.Samples+i+1], way, -first)
 			}
 		}
 	}
+}
+
+// add plans a question.
+func (r *interview) add(image, way int, sign float64) {
+	q := question{image: image, way: way, sign: sign}
+	q.key = keyOf(r.input(q))
+	r.plan = append(r.plan, q)
 }
 
 // input is the changed image.
@@ -154,11 +164,10 @@ func (r *interview) askAll(ctx context.Context) error {
 	var keys []askedKey
 	waiting, begun := map[askedKey]bool{}, 0
 	for _, q := range r.plan {
-		key := keyOf(r.input(q))
-		if _, ok := r.known[key]; ok && !r.used[key] {
+		if _, ok := r.known[q.key]; ok && !r.used[q.key] {
 			begun++
 		}
-		r.used[key] = true
+		r.used[q.key] = true
 	}
 	r.v.Progress.Begin("verify", begun, len(r.used))
 	defer r.v.Progress.End()
@@ -173,13 +182,11 @@ func (r *interview) askAll(ctx context.Context) error {
 		return err
 	}
 	for _, q := range r.plan {
-		x := r.input(q)
-		key := keyOf(x)
-		if _, ok := r.known[key]; ok || waiting[key] {
+		if _, ok := r.known[q.key]; ok || waiting[q.key] {
 			continue
 		}
-		waiting[key] = true
-		rows, keys = append(rows, x...), append(keys, key)
+		waiting[q.key] = true
+		rows, keys = append(rows, r.input(q)...), append(keys, q.key)
 		if len(keys) == r.v.Batch {
 			if err := flush(); err != nil {
 				return err
@@ -260,7 +267,7 @@ func surprise(p []float32, target int) (float64, error) {
 
 // evaluate makes projections of answers.
 func (r *interview) evaluate() (*answers, error) {
-	told := func(q question) float64 { return r.known[keyOf(r.input(q))] }
+	told := func(q question) float64 { return r.known[q.key] }
 	base := map[int]float64{}
 	plus, minus := make([]mean, len(r.ways)), make([]mean, len(r.ways))
 	missing := 0

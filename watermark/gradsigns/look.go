@@ -23,7 +23,7 @@ var looked = []string{"fine-tuning, rate 1e-3", "adversarial fine-tuning", "extr
 // Look takes the pictures of a seed: networks without and with the main mark, and some attacked ones.
 func (s *Study) Look(ctx context.Context, seed int64) ([]Look, error) {
 	c := s.Config
-	key, err := s.keyOf(c.main(), seed)
+	key, err := s.Key(c.main(), seed)
 	if err != nil {
 		return nil, err
 	}

@@ -91,7 +91,7 @@ func (s *Study) Measure(ctx context.Context, m Mark, seed int64) (Measured, erro
 	if m.Bits == 0 {
 		main = c.main()
 	}
-	key, err := s.keyOf(main, seed)
+	key, err := s.Key(main, seed)
 	if err != nil {
 		return r, err
 	}
@@ -147,8 +147,7 @@ func (s *Study) accuracies(net *nets.Model) (all, class float64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	images, _ := s.Data.Test.Tensors()
-	classes, err := p.Classes(images)
+	classes, err := p.Classes(s.Data.Images)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -245,7 +244,7 @@ func (s *Study) Remove(ctx context.Context, a Attack, seed int64) (Removed, erro
 	if err != nil {
 		return r, err
 	}
-	key, err := s.keyOf(s.Config.main(), seed)
+	key, err := s.Key(s.Config.main(), seed)
 	if err != nil {
 		return r, err
 	}
@@ -302,7 +301,7 @@ func (r Read) is(q Question) bool {
 func (s *Study) Ask(ctx context.Context, seed int64) (Reads, error) {
 	c := s.Config
 	r := Reads{Seed: seed}
-	key, err := s.keyOf(c.main(), seed)
+	key, err := s.Key(c.main(), seed)
 	if err != nil {
 		return r, err
 	}

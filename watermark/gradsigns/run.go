@@ -46,6 +46,9 @@ type Study struct {
 
 	e     *engine.Engine
 	scene *scene // of the seed that was asked for last
+
+	heldRows   []int // see Held; nil: not yet
+	heldImages *tensors.Tensor
 }
 
 // scene is what a seed's networks share.
@@ -76,7 +79,7 @@ func (s *Study) check() error {
 		return errors.Errorf("target = %d: %s has classes 0 to %d", c.Target, pool.Name, pool.Classes-1)
 	}
 	for _, m := range c.allMarks() {
-		if _, err := s.keyOf(m, 0); m.Bits > 0 && err != nil {
+		if _, err := s.Key(m, 0); m.Bits > 0 && err != nil {
 			return errors.WithMessage(err, "mark "+m.size())
 		}
 	}
@@ -113,7 +116,7 @@ func (s *Study) run(ctx context.Context) (*Result, error) {
 		}
 		key := fit.Hash(s.e.Name(), data.train.Checksum, data.thief.Checksum, seed, c.measuring())
 		for _, m := range c.MarksOf(i) {
-			if err := study.Do(w, &r.Networks, study.Piece[Measured]{Name: study.Label(m.Name, seed), Group: i, Tasks: c.tasksNetwork(m),
+			if err := study.Do(w, &r.Networks, study.Piece[Measured]{Name: study.Label(m.Name, seed), Group: i, Tasks: tasksNetwork,
 				Key: "gradsigns-" + fit.Hash(key, m), Do: func() (Measured, error) { return s.Measure(ctx, m, seed) }}); err != nil {
 				return nil, err
 			}
@@ -151,9 +154,7 @@ func (c Config) Tasks() int {
 	c = c.WithDefaults()
 	total := 0.0
 	for i := range c.Seeds {
-		for _, m := range c.MarksOf(i) {
-			total += c.tasksNetwork(m)
-		}
+		total += float64(tasksNetwork * len(c.MarksOf(i)))
 		total += float64(len(c.attacks(nil, nil))) + c.tasksReads()
 	}
 	return int(total)
@@ -163,7 +164,7 @@ func (c Config) Tasks() int {
 func (c Config) tasksReads() float64 { return 4 }
 
 // tasksNetwork: it is trained, and measured.
-func (c Config) tasksNetwork(Mark) float64 { return 2 }
+const tasksNetwork = 2
 
 // measuring is the part of a configuration that measurements depend on, for cache keys. Each mark is measured alone.
 func (c Config) measuring() Config {
@@ -188,22 +189,23 @@ func (s *Study) sceneOf(seed int64) (*scene, error) {
 
 // Held are the test images of the target class, which nobody trains on, as rows of the test set.
 func (s *Study) Held() (rows []int, images *tensors.Tensor) {
-	for i, y := range s.Data.Test.Labels {
-		if int(y) == s.Config.Target {
-			rows = append(rows, i)
+	if s.heldRows == nil {
+		s.heldRows = []int{}
+		for i, y := range s.Data.Labels {
+			if int(y) == s.Config.Target {
+				s.heldRows = append(s.heldRows, i)
+			}
+		}
+		if len(s.heldRows) > 0 {
+			s.heldImages, _ = s.Data.Test.Subset(s.heldRows).Tensors()
 		}
 	}
-	if len(rows) > 0 {
-		images, _ = s.Data.Test.Subset(rows).Tensors()
-	}
-	return rows, images
+	return s.heldRows, s.heldImages
 }
 
 // Key is the key of a mark for a seed. It is made of a secret that is printed here: those who mark networks of their own need
 // another.
-func (s *Study) Key(m Mark, seed int64) (*watermark.Key, error) { return s.keyOf(m, seed) }
-
-func (s *Study) keyOf(m Mark, seed int64) (*watermark.Key, error) {
+func (s *Study) Key(m Mark, seed int64) (*watermark.Key, error) {
 	return watermark.NewKey(fmt.Appendf(nil, "gradsigns, seed %d", seed), Owner,
 		watermark.KeyOptions{Shape: s.Data.Pool.Shape, Target: s.Config.Target, Bits: m.Bits, Carriers: m.Carriers})
 }
@@ -234,7 +236,7 @@ func (s *Study) Train(ctx context.Context, m Mark, seed int64) (*nets.Model, err
 	if m.Bits == 0 { // the batches are chosen by the key's class; nothing else of it is used
 		main = s.Config.main()
 	}
-	key, err := s.keyOf(main, seed)
+	key, err := s.Key(main, seed)
 	if err != nil {
 		return nil, err
 	}
