@@ -27,7 +27,7 @@ type client struct {
 
 var (
 	mu      sync.Mutex
-	clients                 = map[string]*client{}      // by plugin and options
+	clients                 = map[string]*client{}      // by plugin, options and folder of compiled programs
 	plugins                 = map[string]*pjrt.Plugin{} // by path: a plugin, once loaded, stays for the life of the process
 	_       compute.Backend = (*xla.Backend)(nil)
 )
@@ -41,9 +41,27 @@ var (
 //
 // Where no plugin is found the error is one line with the command that gets it, see [IsNoPlugin]; there is no
 // fallback to the pure-Go backend.
-func Open(text string) (*Engine, error) {
+func Open(text string) (*Engine, error) { return OpenWith(text, Options{}) }
+
+// Options is how [OpenWith] opens a backend. The zero value is what [Open] does.
+type Options struct {
+	// Programs is the folder in which XLA's CPU plugin keeps what it compiled, for other processes to find: a path, "on"
+	// or "off", see [ProgramsEnv]. Default: that variable, and where it is not set "off".
+	//
+	// A program is found again only under the same plugin, flags, options, processor and number of cores, and computes
+	// the same bits. Files are written for this user alone, and a folder that others may write to is not used, as what lies
+	// there is run; where it cannot be made, read or written, programs are compiled. It holds 512 MB, then those go that were
+	// not used for longest. Whatever is set here, a process compiles a program once.
+	Programs string
+}
+
+// OpenWith is [Open] with options.
+func OpenWith(text string, o Options) (*Engine, error) {
 	sp, err := parseSpec(text, os.Getenv)
 	if err != nil {
+		return nil, err
+	}
+	if sp.programs, err = programsFolder(o.Programs); err != nil {
 		return nil, err
 	}
 	mu.Lock()
@@ -68,14 +86,14 @@ func Open(text string) (*Engine, error) {
 
 // open returns the client of a plugin, shared where it is open already, and counts one more user of it.
 func open(plugin Plugin, sp spec) (*client, error) {
-	key := plugin.Path + "," + sp.options
+	key := plugin.Path + "," + sp.options + "," + sp.programs
 	shared := clients[key]
 	if shared == nil {
 		var err error
 		if sp.pure {
 			shared, err = openGo()
 		} else {
-			shared, err = openXLA(plugin, sp.options)
+			shared, err = openXLA(plugin, sp)
 		}
 		if err != nil {
 			return nil, err
@@ -106,7 +124,7 @@ func openGo() (*client, error) {
 }
 
 // openXLA loads a plugin and creates a client on it.
-func openXLA(p Plugin, options string) (*client, error) {
+func openXLA(p Plugin, sp spec) (*client, error) {
 	defer quietLog()()
 	if p.Kind == CUDA {
 		defer quietStderr()()
@@ -119,12 +137,13 @@ func openXLA(p Plugin, options string) (*client, error) {
 	}
 	// go-xla's own default takes the plugin's name for its nature; ours is explicit.
 	config := loaded.Name() + fmt.Sprintf(",shared_buffers=%t", p.Kind == CPU)
-	if !strings.Contains(options, "tf32") {
+	if !strings.Contains(sp.options, "tf32") {
 		config += ",tf32=false"
 	}
-	if options != "" {
-		config += "," + options
+	if sp.options != "" {
+		config += "," + sp.options
 	}
+	keepNext(sp.programs, p.Path)
 	backend, err := xla.New(config)
 	if err != nil {
 		hint := ""

@@ -20,12 +20,13 @@ type executables struct {
 	known map[programKey]*executable
 	by    map[unsafe.Pointer]*executable // by what the plugin calls it
 	idle  []*executable                  // those used least lately first
+	kept  map[unsafe.Pointer]*folder     // by client: where programs are kept for other processes, nil for nowhere
 
-	compiled, found int
+	compiled, found, read int // anew, in this process, from a folder
 }
 
 func newExecutables() *executables {
-	return &executables{known: map[programKey]*executable{}, by: map[unsafe.Pointer]*executable{}}
+	return &executables{known: map[programKey]*executable{}, by: map[unsafe.Pointer]*executable{}, kept: map[unsafe.Pointer]*folder{}}
 }
 
 type executable struct {
@@ -37,20 +38,26 @@ type executable struct {
 // programKey tells the programs of a client, with the options to compile them with, apart.
 type programKey struct {
 	client unsafe.Pointer
-	text   [sha256.Size]byte
+	text   digest
 }
 
-// keyOf is the key of texts; where one ends and the next begins counts too.
 func keyOf(client unsafe.Pointer, texts ...[]byte) programKey {
-	h, key := sha256.New(), programKey{client: client}
+	return programKey{client, digestOf(texts...)}
+}
+
+// digest stands for texts; where one ends and the next begins counts too.
+type digest [sha256.Size]byte
+
+func digestOf(texts ...[]byte) (sum digest) {
+	h := sha256.New()
 	for _, t := range texts {
 		var length [8]byte
 		binary.LittleEndian.PutUint64(length[:], uint64(len(t)))
 		h.Write(length[:])
 		h.Write(t)
 	}
-	h.Sum(key.text[:0])
-	return key
+	h.Sum(sum[:0])
+	return sum
 }
 
 // nameless is a program without its module's name, which has a number that grows with every graph.
@@ -78,11 +85,30 @@ func (s *executables) take(key programKey) unsafe.Pointer {
 	return x.loaded
 }
 
-// add shares what was compiled, for its first user, unless another was quicker: then it stays that user's own.
-func (s *executables) add(key programKey, loaded unsafe.Pointer) {
+// keep has what a client compiles kept in a folder.
+func (s *executables) keep(client unsafe.Pointer, f *folder) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.compiled++
+	s.kept[client] = f // another's, where a client that was destroyed lay there before
+}
+
+// folder is where a client's programs are kept, or nil.
+func (s *executables) folder(client unsafe.Pointer) *folder {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept[client]
+}
+
+// add shares what was compiled, or read from a folder, for its first user, unless another was quicker: then it stays that
+// user's own.
+func (s *executables) add(key programKey, loaded unsafe.Pointer, read bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if read {
+		s.read++
+	} else {
+		s.compiled++
+	}
 	if s.known[key] != nil {
 		return
 	}
@@ -118,6 +144,7 @@ func (s *executables) give(loaded unsafe.Pointer) unsafe.Pointer {
 func (s *executables) leave(client unsafe.Pointer) (unused []unsafe.Pointer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.kept, client)
 	for key, x := range s.known {
 		if key.client != client {
 			continue

@@ -5,7 +5,12 @@ package engine
 // #include "pjrt.h"
 import "C"
 
-import "unsafe"
+import (
+	"bytes"
+	"os"
+	"strings"
+	"unsafe"
+)
 
 // shared are the executables of the plugin that share was called for.
 var shared = newExecutables()
@@ -19,6 +24,36 @@ func share(api uintptr) uintptr {
 	return api
 }
 
+// starting is the folder that the client which starts next keeps programs in, "" for none, and the path of its plugin. The lock
+// of Open guards it, and flags.
+var starting struct{ dir, plugin string }
+
+// flags are XLA's, as its first client found them: it reads them once.
+var flags struct {
+	known bool
+	text  string
+}
+
+// keepNext has the next client keep programs in a folder.
+func keepNext(dir, plugin string) { starting.dir, starting.plugin = dir, plugin }
+
+//export sharedClientCreate
+func sharedClientCreate(args *C.PJRT_Client_Create_Args) unsafe.Pointer {
+	if !flags.known {
+		flags.known, flags.text = true, os.Getenv(xlaFlags)
+	}
+	if err := C.plugin_call(C.PJRT_Client_Create, unsafe.Pointer(args)); err != nil {
+		return err
+	}
+	// Who has XLA dump programs wants to see them compiled.
+	if starting.dir != "" && !strings.Contains(flags.text+os.Getenv("XLA_DEBUG_OPTIONS"), "xla_dump") {
+		if f := openFolder(starting.dir); f != nil && f.setIdentity(starting.plugin, flags.text) {
+			shared.keep(args.client, f)
+		}
+	}
+	return nil
+}
+
 //export sharedCompile
 func sharedCompile(args *C.PJRT_Client_Compile_Args) unsafe.Pointer {
 	p := args.program
@@ -27,11 +62,45 @@ func sharedCompile(args *C.PJRT_Client_Compile_Args) unsafe.Pointer {
 	if args.executable = shared.take(key); args.executable != nil {
 		return nil
 	}
+	f := shared.folder(args.client)
+	if args.executable = readProgram(f, args.client, key.text); args.executable != nil {
+		shared.add(key, args.executable, true)
+		return nil
+	}
 	if err := C.plugin_call(C.PJRT_Client_Compile, unsafe.Pointer(args)); err != nil {
 		return err
 	}
-	shared.add(key, args.executable)
+	keepProgram(f, args.executable, key.text)
+	shared.add(key, args.executable, false)
 	return nil
+}
+
+// readProgram returns a program's executable from a folder, or nil; one that the plugin cannot read is removed.
+func readProgram(f *folder, client unsafe.Pointer, text digest) unsafe.Pointer {
+	if f == nil {
+		return nil
+	}
+	data := f.get(text)
+	if data == nil {
+		return nil
+	}
+	loaded := C.deserialize(client, unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)))
+	if loaded == nil {
+		f.remove(text)
+	}
+	return loaded
+}
+
+// keepProgram writes an executable into a folder, if the plugin can.
+func keepProgram(f *folder, loaded unsafe.Pointer, text digest) {
+	if f == nil {
+		return
+	}
+	var out C.PJRT_Executable_Serialize_Args
+	if C.serialize(loaded, &out) == 0 {
+		f.put(text, bytes.Clone(goBytes(out.serialized_bytes, out.serialized_bytes_size)))
+		C.serialized_free(&out)
+	}
 }
 
 //export sharedDestroy

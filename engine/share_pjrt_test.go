@@ -157,17 +157,18 @@ func TestPJRTLayout(t *testing.T) {
 		place[m[1]] = fmt.Sprint(i)
 	}
 	places := regexp.MustCompile(`(?m)^  (PJRT_\w+) = (\d+),`).FindAllStringSubmatch(string(own), -1)
-	require.Len(t, places, 3)
+	require.Len(t, places, 9)
 	for _, m := range places {
 		assert.Equal(t, place[m[1]], m[2], m[1])
 	}
 	structures := regexp.MustCompile(`(?m)^typedef struct \{\n((?:  [^\n]*\n)+)\} (PJRT_\w+);`).FindAllStringSubmatch(string(own), -1)
-	require.Len(t, structures, 4)
+	require.Len(t, structures, 10)
 	for _, m := range structures {
 		theirs := regexp.MustCompile(`(?ms)^struct ` + m[2] + ` \{\n(.*?)^\};`).FindStringSubmatch(string(header))
 		require.NotNil(t, theirs, m[2])
 		want, got := fieldsOf(theirs[1]), fieldsOf(m[1])
-		assert.Equal(t, want, got, m[2])
+		require.GreaterOrEqual(t, len(want), len(got), m[2])
+		assert.Equal(t, want[:len(got)], got, m[2])
 	}
 }
 
@@ -179,13 +180,15 @@ func fieldsOf(body string) (fields []string) {
 		if line == "" {
 			continue
 		}
-		kind := "pointer"
-		if strings.HasPrefix(line, "size_t ") {
+		kind, name := "pointer", line[strings.LastIndexAny(line, " *")+1:]
+		if function := regexp.MustCompile(`\(\*(\w+)\)`).FindStringSubmatch(line); function != nil {
+			name = function[1]
+		} else if strings.HasPrefix(line, "size_t ") {
 			kind = "size"
-		} else if !strings.Contains(line, "*") {
+		} else if !strings.Contains(line, "*") && !strings.Contains(line, "Callback ") {
 			kind = line
 		}
-		fields = append(fields, kind+" "+line[strings.LastIndexAny(line, " *")+1:])
+		fields = append(fields, kind+" "+name)
 	}
 	return fields
 }

@@ -48,10 +48,10 @@ func TestExecutablesAreDestroyedOnce(t *testing.T) {
 				if loaded == nil {
 					loaded = unsafe.Pointer(new([8]byte))
 					programs[loaded] = key
-					s.add(key, loaded)
+					s.add(key, loaded, false)
 					if rng.IntN(10) == 0 { // compiled by two at once
 						own := unsafe.Pointer(new([8]byte))
-						s.add(key, own)
+						s.add(key, own, true)
 						require.Equal(t, own, s.give(own))
 					}
 				}
@@ -82,7 +82,7 @@ func TestIdleExecutablesGoInTurn(t *testing.T) {
 	s := newExecutables()
 	loaded := make([]byte, idleLimit+2)
 	for i := range loaded {
-		s.add(keyOf(nil, []byte{byte(i)}), unsafe.Pointer(&loaded[i]))
+		s.add(keyOf(nil, []byte{byte(i)}), unsafe.Pointer(&loaded[i]), false)
 	}
 	for i := range idleLimit {
 		require.Nil(t, s.give(unsafe.Pointer(&loaded[i])))

@@ -19,6 +19,8 @@ type spec struct {
 	kind    Kind   // CPU, CUDA, or "" for the best that is there
 	path    string // an explicit plugin, made absolute
 	options string // go-xla's options after the first comma, such as "tf32=true"
+
+	programs string // the folder of compiled programs, "" for none
 }
 
 // ErrUnknown tells a backend that does not exist from one that is not installed.

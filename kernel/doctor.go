@@ -48,7 +48,7 @@ func Doctor(ctx context.Context, o DoctorOptions) Report {
 	}
 	checks := []Check{checkGo(ctx), checkBuildCache(ctx), checkCompiler(ctx), checkPython(ctx, home), checkEnvironment(home)}
 	checks = append(checks, checkBackend(o.Backend)...)
-	checks = append(checks, checkKernel(home), checkTool(home, "gonb"), checkTool(home, "goimports"), checkCache(o.CacheDir))
+	checks = append(checks, checkKernel(home), checkTool(home, "gonb"), checkTool(home, "goimports"), checkCache(o.CacheDir), checkPrograms())
 	if o.Extra != nil {
 		checks = append(checks, o.Extra(ctx)...)
 	}
@@ -274,6 +274,23 @@ func checkCache(dir string) Check {
 		return bad(name, found, fix)
 	}
 	return good(name, dir)
+}
+
+// checkPrograms tells of the programs that XLA compiled, which the command line and notebooks keep. None is needed.
+func checkPrograms() Check {
+	const name = "compiled programs"
+	setting := os.Getenv(engine.ProgramsEnv)
+	if setting == "" {
+		setting = "on"
+	}
+	dir, n, size, err := engine.ProgramsIn(setting)
+	switch {
+	case err != nil:
+		return bad(name, strings.TrimPrefix(oneLine(err), "engine: "), "chmod go-w "+dir+", or set "+engine.ProgramsEnv+" to another folder")
+	case dir == "":
+		return good(name, "not kept")
+	}
+	return good(name, fmt.Sprintf("%d (%.1f MB) in %s; to empty it: trustbook cache clear", n, float64(size)/1e6, dir))
 }
 
 // writable writes a file into a folder, or into its nearest parent that exists, which is at, and removes it again. Where that

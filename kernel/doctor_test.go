@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/trustbook/trustbook/engine"
 )
 
 // find returns the check of a name.
@@ -39,6 +41,8 @@ func TestDoctor(t *testing.T) {
 	ctx := context.Background()
 	_, err := Install(ctx, Options{})
 	require.NoError(t, err)
+	programs := filepath.Join(cache, "programs")
+	t.Setenv(engine.ProgramsEnv, programs)
 	examine := func() Report {
 		return Doctor(ctx, DoctorOptions{Backend: "go", CacheDir: filepath.Join(cache, "deep", "er")})
 	}
@@ -57,7 +61,11 @@ func TestDoctor(t *testing.T) {
 		"kernel":              func() { put(".venv/share/jupyter/kernels/gonb/kernel.json", `{"argv": ["/usr/bin/gonb"]}`) },
 		"goimports":           func() { os.Remove(filepath.Join(home, ".tools/goimports")); t.Setenv("PATH", "/usr/bin:/bin") },
 		"Python":              func() { put(".venv/bin/python", "#!/bin/sh\necho Python 3.9.9\n") },
-		"cache folder":        func() { require.NoError(t, os.WriteFile(filepath.Join(cache, "deep"), nil, 0o644)) },
+		"compiled programs": func() {
+			require.NoError(t, os.Mkdir(programs, 0o700))
+			require.NoError(t, os.Chmod(programs, 0o777))
+		},
+		"cache folder": func() { require.NoError(t, os.WriteFile(filepath.Join(cache, "deep"), nil, 0o644)) },
 	} {
 		spoil()
 		r := examine()

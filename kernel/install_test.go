@@ -24,6 +24,7 @@ else
 	echo "args $*"
 	echo "home $TRUSTBOOK_HOME"
 	echo "backend $GOMLX_BACKEND"
+	echo "programs $TRUSTBOOK_PROGRAMS"
 	echo "go $(command -v go)"
 fi
 `
@@ -73,9 +74,13 @@ func TestInstallWiresTheKernel(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(data, &s))
 		assert.Equal(t, "go", s.Language)
+		t.Setenv(engine.ProgramsEnv, "")
+		assert.Contains(t, run(t, t.TempDir(), s.Argv[0], s.Argv[1:]...), "programs on\n", "cells are processes of their own")
+		t.Setenv(engine.ProgramsEnv, "/of/the/user")
 		out := run(t, t.TempDir(), s.Argv[0], s.Argv[1:]...)
 		assert.Contains(t, out, "args --kernel {connection_file}\n")
 		assert.Contains(t, out, "home "+home+"\n")
+		assert.Contains(t, out, "programs /of/the/user\n")
 		assert.Contains(t, out, "backend \n", "the checkout's own plugin is found by the search")
 		assert.Contains(t, out, "go "+in.Dir+"/bin/go\n")
 	}

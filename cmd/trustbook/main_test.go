@@ -42,6 +42,9 @@ func command(dir string, args ...string) *exec.Cmd {
 	c := exec.Command(program, args...)
 	c.Dir = dir
 	c.Env = append(os.Environ(), engine.HomeEnv+"="+home)
+	if os.Getenv(engine.ProgramsEnv) == "" { // nothing of the user's is read or written
+		c.Env = append(c.Env, engine.ProgramsEnv+"="+filepath.Join(filepath.Dir(program), "programs"))
+	}
 	return c
 }
 

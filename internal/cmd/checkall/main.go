@@ -29,6 +29,7 @@ func (c count) String() string {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	keepPrograms()
 	var total count
 	lint(ctx, &total)
 	goTests(ctx, &total)
@@ -41,6 +42,17 @@ func main() {
 	fmt.Println(total)
 	if total.failed > 0 || total.passed == 0 {
 		os.Exit(1)
+	}
+}
+
+// keepPrograms has all tests and notebooks share what XLA compiles, where the user set nothing else: some thirty programs start, and
+// each cell of a notebook is one more. It is the user's folder, also for notebooks, which run with a cache of their own; and it is the
+// same at each run, so that Go knows the results of tests again.
+func keepPrograms() {
+	const variable = "TRUSTBOOK_PROGRAMS" // engine.ProgramsEnv, without all that engine brings
+	cache, err := os.UserCacheDir()
+	if os.Getenv(variable) == "" && err == nil {
+		os.Setenv(variable, filepath.Join(cache, "trustbook", "programs"))
 	}
 }
 
