@@ -141,7 +141,6 @@ type Autoencoder struct {
 	// Critic has the weights of what an AdversarialAE is trained against, in the same store; else nil. See Criticize.
 	Critic *Network
 
-	encoder  int // how many of the weights are the encoder's
 	critic   []Stage
 	selector string // the path of ConcreteAE's weights [values, Code], the logarithms of how likely each value is selected, plus a constant
 }
@@ -170,7 +169,7 @@ func NewAutoencoder(c AutoencoderConfig) (*Autoencoder, error) {
 	default:
 		l.denseEncoder(c)
 	}
-	a.Code, a.encoder = l.shape, len(b.m.WeightPaths)
+	a.Code = l.shape
 	if c.Kind == ConvAE {
 		l.convDecoder(c)
 	} else {
@@ -225,7 +224,7 @@ func (l *layering) convEncoder(c AutoencoderConfig) {
 		if i == len(c.Channels)-1 && c.Code == 0 {
 			name = LayerCode
 		}
-		l.add(name, []int{l.shape[0] / 2, l.shape[1] / 2, channels}, func(_ *model.Scope, x *Node) *Node { return MaxPool2D(x, 2) })
+		l.pool(name)
 	}
 	if c.Code > 0 {
 		l.squareConvolution(LayerCode, ActNone, c.Kernel, c.Code, false)
@@ -347,26 +346,10 @@ func (a *Autoencoder) Relax(scope *model.Scope, images, temperature *Node) *Node
 
 // Model is the autoencoder as a network from images to images, both [batch, InputShape...]; Classes is the number of values. Its
 // stages are the layers: of ConvAE, the first is a convolution with its activation, and pooling is the second.
-func (a *Autoencoder) Model() *Model {
-	return a.model(a.Network, a.Layers)
-}
+func (a *Autoencoder) Model() *Model { return a.model() }
 
 // Encoder is the network from images [batch, InputShape...] to codes [batch, Code...]; Classes is the number of values of a code.
-func (a *Autoencoder) Encoder() *Model {
-	n := a.Network
-	n.Name, n.WeightPaths = "encoder of "+n.Name, n.WeightPaths[:a.encoder:a.encoder]
-	at := slices.IndexFunc(a.Layers, func(l Layer) bool { return l.Name == LayerCode })
-	return a.model(n, a.Layers[:at+1])
-}
-
-func (a *Autoencoder) model(n Network, layers []Layer) *Model {
-	m := &Model{Network: n, InputShape: a.InputShape, Lower: 0, Upper: 1, Classes: product(layers[len(layers)-1].Shape)}
-	for _, l := range layers {
-		m.Body = append(m.Body, l.Stage)
-	}
-	m.Logits = chain(m.Body)
-	return m
-}
+func (a *Autoencoder) Encoder() *Model { return a.until(LayerCode) }
 
 // Selected are the values that the codes of a ConcreteAE are made of, counted along an image's, in the order of the code; one may
 // be there twice. An error says that other kinds select none.

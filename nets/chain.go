@@ -21,6 +21,8 @@ type Chain struct {
 type Layer struct {
 	Stage
 	Shape []int // of its output for one example
+
+	weights int // how many of the network's weights are this layer's or those of layers before
 }
 
 // Layered is what is a chain of layers: [VAE] and [Autoencoder].
@@ -110,7 +112,7 @@ type layering struct {
 }
 
 func (l *layering) add(name string, shape []int, graph func(scope *model.Scope, x *Node) *Node) {
-	l.c.Layers = append(l.c.Layers, Layer{Stage{name, graph}, shape})
+	l.c.Layers = append(l.c.Layers, Layer{Stage{name, graph}, shape, len(l.b.m.WeightPaths)})
 	l.shape = shape
 }
 
