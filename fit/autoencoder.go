@@ -110,7 +110,7 @@ func (c AutoencoderConfig) alternation(a *nets.Autoencoder, images Data) (Altern
 	if err := c.validate(a, images); err != nil {
 		return Alternation{}, err
 	}
-	sum, err := images.sum()
+	sum, err := images.Sum()
 	if err != nil {
 		return Alternation{}, err
 	}

@@ -6,10 +6,9 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
-	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
-	"gonum.org/v1/gonum/optimize"
+	"gonum.org/v1/gonum/floats"
 
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/nets"
@@ -22,8 +21,6 @@ type Probe struct {
 	// L2 is the penalty: the sum over examples of the cross-entropy, and half of L2 times the sum of the squared weights, are
 	// minimal; biases are free. Zero: 1. It is 1/C of scikit-learn's LogisticRegression, which differs with two classes.
 	L2 float64
-	// Steps are how many L-BFGS may take. Zero: 5,000.
-	Steps int
 }
 
 // Linear is a linear classifier.
@@ -31,14 +28,10 @@ type Linear struct {
 	Weights [][]float64 // [classes][values]
 	Biases  []float64   // [classes], of mean 0
 	Labels  []int32     // of the classes, in order
-	Steps   int         // that the training took
 }
 
-// slope is how small the gradient of the mean loss is where training ends, at each weight.
-const slope = 1e-7
-
-// Fit trains a classifier of features [n, values], float32 or float64, one label each, to convergence; an error says where it does
-// not converge, or what is wrong with the data: fewer than 2 classes, for one.
+// Fit trains a classifier of features [n, values], float32 or float64, one label each, to convergence. An error says what is wrong
+// with the data, fewer than 2 classes for one, or that training does not converge.
 func (p Probe) Fit(ctx context.Context, e *engine.Engine, features *tensors.Tensor, labels []int32) (*Linear, error) {
 	l, err := p.fit(ctx, e, features, labels)
 	return l, errors.WithMessage(err, "linear probe")
@@ -48,11 +41,8 @@ func (p Probe) fit(ctx context.Context, e *engine.Engine, features *tensors.Tens
 	if p.L2 == 0 {
 		p.L2 = 1
 	}
-	if p.Steps == 0 {
-		p.Steps = 5000
-	}
-	if !(p.L2 > 0) || math.IsInf(p.L2, 1) || p.Steps < 0 {
-		return nil, errors.Errorf("L2 = %g, Steps = %d: must be finite and above 0", p.L2, p.Steps)
+	if !(p.L2 > 0) || math.IsInf(p.L2, 1) {
+		return nil, errors.Errorf("L2 = %g: must be finite and above 0", p.L2)
 	}
 	x, n, size, err := rowsOf(features, labels)
 	if err != nil {
@@ -69,100 +59,34 @@ func (p Probe) fit(ctx context.Context, e *engine.Engine, features *tensors.Tens
 		at, _ := slices.BinarySearch(classes, y)
 		targets[i] = int32(at)
 	}
-	center := centered(x, size) // biases are free, so that the optimum stays; it is found in fewer steps
-	r := &regression{ctx: ctx, x: tensors.FromFlatDataAndDimensions(x, n, size), labels: tensors.FromFlatDataAndDimensions(targets, n),
-		size: size, classes: len(classes), l2: p.L2 / float64(n)}
-	if r.exec, err = NewExec(e.Backend(), r.graph); err != nil {
-		return nil, err
-	}
-	defer r.exec.Finalize()
-	return r.minimize(p.Steps, classes, center)
-}
-
-// regression is a training on its way.
-type regression struct {
-	ctx           context.Context
-	exec          *Exec
-	x, labels     *tensors.Tensor
-	size, classes int
-	l2            float64
-	at            []float64 // where value and gradient were asked last
-	value         float64
-	gradient      []float64
-	err           error
-}
-
-// graph builds the mean loss with the penalty, and its gradient, at weights [size+1, classes], of which the last row are biases.
-func (r *regression) graph(x, labels, weights, l2 *Node) []*Node {
-	w, b := Slice(weights, AxisRange(0, r.size)), Slice(weights, AxisRange(r.size, r.size+1))
-	loss := ReduceAllMean(nets.CrossEntropy(Add(MatMul(x, w), b), labels))
-	loss = Add(loss, MulScalar(Mul(l2, ReduceAllSum(Square(w))), 0.5))
-	return []*Node{loss, Gradient(loss, weights)[0]}
-}
-
-// ask computes value and gradient, if it was not of the same weights that they were asked last.
-func (r *regression) ask(at []float64) {
-	if slices.Equal(at, r.at) || r.err != nil {
-		return
-	}
-	r.at = slices.Clone(at)
-	out, err := r.exec.Call(r.x, r.labels, tensors.FromFlatDataAndDimensions(slices.Clone(at), r.size+1, r.classes), r.l2)
+	center := centered(x, size) // biases are free, so that the optimum stays
+	r, err := newRegression(e, x, targets, size, len(classes), p.L2)
 	if err != nil {
-		r.err, r.value = err, math.NaN()
-		return
-	}
-	r.value = tensors.ToScalar[float64](out[0])
-	r.gradient, r.err = tensors.CopyFlatData[float64](out[1])
-}
-
-func (r *regression) minimize(steps int, classes []int32, center []float64) (*Linear, error) {
-	problem := optimize.Problem{
-		Func: func(at []float64) float64 { r.ask(at); return r.value },
-		Grad: func(gradient, at []float64) { r.ask(at); copy(gradient, r.gradient) },
-		Status: func() (optimize.Status, error) {
-			if err := r.ctx.Err(); err != nil {
-				return optimize.Failure, err
-			}
-			return optimize.NotTerminated, r.err
-		},
-	}
-	settings := &optimize.Settings{GradientThreshold: slope, MajorIterations: steps, Converger: optimize.NeverTerminate{}}
-	found, err := optimize.Minimize(problem, make([]float64, (r.size+1)*r.classes), settings, &optimize.LBFGS{})
-	if r.err != nil {
-		return nil, r.err
-	}
-	if err := r.ctx.Err(); err != nil {
 		return nil, err
 	}
-	// Where rounding hides any further descent, the search along a line fails: at the optimum, or far from it.
-	if r.ask(found.X); r.err != nil {
-		return nil, r.err
+	defer r.close()
+	at, err := r.minimize(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if largest := slices.MaxFunc(r.gradient, func(a, b float64) int { return int(math.Copysign(1, math.Abs(a)-math.Abs(b))) }); !(math.Abs(largest) <= 10*slope) {
-		if err == nil {
-			err = errors.Errorf("%d steps are not enough", found.MajorIterations)
-		}
-		return nil, errors.Errorf("not converged, the slope is %.2g: %v: scale the features, or raise L2 or Steps", math.Abs(largest), err)
-	}
-	return r.linear(found.X, classes, center, found.MajorIterations), nil
+	return linear(at, classes, center), nil
 }
 
-// linear is the classifier of features that are not centered.
-func (r *regression) linear(at []float64, classes []int32, center []float64, steps int) *Linear {
-	l := &Linear{Labels: classes, Biases: at[r.size*r.classes:], Steps: steps}
+// linear is the classifier of features that are not centered, from weights [values+1][classes] of those that are.
+func linear(at []float64, classes []int32, center []float64) *Linear {
+	size := len(center)
+	l := &Linear{Labels: classes, Biases: at[size*len(classes):]}
 	mean := 0.
 	for c := range classes {
-		w := make([]float64, r.size)
+		w := make([]float64, size)
 		for j := range w {
-			w[j] = at[j*r.classes+c]
+			w[j] = at[j*len(classes)+c]
 			l.Biases[c] -= w[j] * center[j]
 		}
 		l.Weights = append(l.Weights, w)
-		mean += l.Biases[c] / float64(r.classes)
+		mean += l.Biases[c] / float64(len(classes))
 	}
-	for c := range l.Biases {
-		l.Biases[c] -= mean
-	}
+	floats.AddConst(-mean, l.Biases)
 	return l
 }
 

@@ -69,13 +69,9 @@ func (t Training) alternation(m *nets.Model, images fit.Data) (fit.Alternation, 
 	if err := t.validate(m, images); err != nil {
 		return fit.Alternation{}, err
 	}
-	sum := images.Checksum
-	if sum == "" {
-		flat, err := tensors.CopyFlatData[float32](images.Images)
-		if err != nil {
-			return fit.Alternation{}, err
-		}
-		sum = fit.Hash(flat)
+	sum, err := images.Sum()
+	if err != nil {
+		return fit.Alternation{}, err
 	}
 	batches, err := fit.Batches(images.Images, t.BatchSize, t.Seed)
 	if err != nil {
@@ -86,7 +82,7 @@ func (t Training) alternation(m *nets.Model, images fit.Data) (fit.Alternation, 
 		every = images.Images.Shape().Dimensions[0] / t.BatchSize
 		steps = t.Epochs * every
 	}
-	key := fit.Hash("contrastive 1", sum, images.Images.Shape().Dimensions, t.BatchSize, t.Temperature, t.Augmentation.Name)
+	key := fit.Hash("contrastive 1", sum, t.BatchSize, t.Temperature, t.Augmentation.Name)
 	return fit.Alternation{Name: m.Name, Key: key, Store: m.Store, Steps: steps, Every: every, Seed: t.Seed,
 		Updates: []fit.Update{{Name: Loss, Trains: []*nets.Network{&m.Network}, Rule: t.Rule, Batch: batches,
 			Loss: func(scope *model.Scope, _ *Graph, batch []*Node) *Node {
