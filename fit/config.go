@@ -42,7 +42,7 @@ type Phase struct {
 type Config struct {
 	Phases       []Phase
 	BatchSize    int       // zero: 64. The examples that do not fill a batch are left out of an epoch, others each time
-	LearningRate float64   // zero: 1e-3
+	LearningRate float64   // zero: 1e-3, with Adadelta 1
 	Optimizer    Optimizer // zero: Adam
 	WeightDecay  float64   // decoupled, of every weight (AdamW; Loshchilov and Hutter, arXiv 1711.05101); with Adam only
 	Cosine       bool      // the rate falls along half a cosine to zero over each phase, instead of being constant
@@ -80,12 +80,8 @@ func (c Config) withDefaults() Config {
 	if c.BatchSize == 0 {
 		c.BatchSize = 64
 	}
-	if c.LearningRate == 0 {
-		c.LearningRate = 1e-3
-	}
-	if c.Optimizer == "" {
-		c.Optimizer = Adam
-	}
+	rule := c.rule().withDefaults()
+	c.LearningRate, c.Optimizer = rule.LearningRate, rule.Optimizer
 	return c
 }
 

@@ -37,7 +37,7 @@ func Key(m *nets.Model, backend string, train Data, c Config) (string, error) {
 		sets = append(sets, *c.Validation)
 	}
 	for _, d := range sets {
-		sum, err := d.sum()
+		sum, err := d.Sum()
 		if err != nil {
 			return "", err
 		}
@@ -71,7 +71,8 @@ func storeSums(store *model.Store, trained ...string) (parts []any, err error) {
 
 func isRandomState(v *model.Variable) bool { return v.Name() == model.RNGStateVariableName }
 
-func (d Data) sum() (string, error) {
+// Sum identifies the content, by Checksum if there is one.
+func (d Data) Sum() (string, error) {
 	if d.Images == nil {
 		return "", errors.New("fit: no images given")
 	}

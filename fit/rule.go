@@ -2,6 +2,7 @@ package fit
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -22,16 +23,27 @@ const (
 	Adam64 Optimizer = "adam64"
 	// SGD is plain gradient descent.
 	SGD Optimizer = "sgd"
+	// RMSProp divides gradients by the root of the mean of their squares (Hinton, lecture 6e of Neural Networks for Machine
+	// Learning), with epsilon 1e-8 behind the root, as in PyTorch.
+	RMSProp Optimizer = "rmsprop"
+	// Adadelta multiplies RMSProp's step by the root of the mean of the squares of steps (Zeiler, arXiv 1212.5701, algorithm 1),
+	// with epsilon 1e-6 below both roots, as in PyTorch. The first steps are tiny.
+	Adadelta Optimizer = "adadelta"
 )
 
-const adamEpsilon = 1e-8
+// The terms that keep divisors from 0.
+const (
+	adamEpsilon     = 1e-8
+	rmsPropEpsilon  = 1e-8
+	adadeltaEpsilon = 1e-6
+)
 
 // Rule is how gradients change weights. GoMLX's optimizers keep one learning rate and one count of steps a store; these
 // keep all they know under a scope of their own, so that any number of them can train the networks of one store.
 type Rule struct {
 	Optimizer    Optimizer // zero: Adam
-	LearningRate float64   // zero: 1e-3
-	Beta1, Beta2 float64   // of Adam's moments; zero: 0.9 and 0.999, negative: 0
+	LearningRate float64   // zero: 1e-3, with Adadelta 1
+	Beta1, Beta2 float64   // of Adam's moments; zero: 0.9 and 0.999, negative: 0. RMSProp and Adadelta have Beta2 alone; zero: 0.9 and 0.95
 	WeightDecay  float64   // decoupled, of every weight (AdamW; Loshchilov and Hutter, arXiv 1711.05101); with Adam only
 	Cosine       bool      // the rate falls along half a cosine to zero over all steps, instead of being constant
 	WarmUpSteps  int       // with Cosine: over this many first steps, the rate rises linearly
@@ -49,11 +61,18 @@ func (r Rule) withDefaults() Rule {
 	if r.Optimizer == "" {
 		r.Optimizer = Adam
 	}
+	rate, second := 1e-3, 0.999
+	switch r.Optimizer {
+	case RMSProp:
+		second = 0.9
+	case Adadelta:
+		rate, second = 1, 0.95
+	}
 	if r.LearningRate == 0 {
-		r.LearningRate = 1e-3
+		r.LearningRate = rate
 	}
 	or(&r.Beta1, 0.9)
-	or(&r.Beta2, 0.999)
+	or(&r.Beta2, second)
 	return r
 }
 
@@ -66,8 +85,8 @@ func (r Rule) validate() error {
 	switch {
 	case !(r.LearningRate >= 0) || math.IsInf(r.LearningRate, 1):
 		return errors.Errorf("LearningRate = %g: must be finite and > 0", r.LearningRate)
-	case !adam && r.Optimizer != SGD:
-		return errors.Errorf("Optimizer = %q: want %q, %q or %q", r.Optimizer, Adam, Adam64, SGD)
+	case !adam && !slices.Contains([]Optimizer{SGD, RMSProp, Adadelta}, r.Optimizer):
+		return errors.Errorf("Optimizer = %q: want %q, %q, %q, %q or %q", r.Optimizer, Adam, Adam64, SGD, RMSProp, Adadelta)
 	case !(r.Beta1 < 1) || !(r.Beta2 < 1):
 		return errors.Errorf("Beta1 = %g, Beta2 = %g: must be below 1", r.Beta1, r.Beta2)
 	case !(r.WeightDecay >= 0) || math.IsInf(r.WeightDecay, 1) || r.WeightDecay > 0 && !adam:
@@ -81,8 +100,8 @@ func (r Rule) validate() error {
 // Names of a rule's variables under its scope.
 const (
 	countName   = "count"  // int64: steps that were made
-	firstScope  = "first"  // Adam's moments of each weight, under the weight's path
-	secondScope = "second" //
+	firstScope  = "first"  // Adam's moments of each weight, under the weight's path; of Adadelta, the mean square of its steps
+	secondScope = "second" // of all but SGD, the mean square of its gradients
 )
 
 // Begin sets the count of steps and the moments to zero, creating their variables where they are missing.
@@ -98,17 +117,25 @@ func (r Rule) Begin(scope *model.Scope, weights []*model.Variable) error {
 	if err := zero(model.JoinPath(scope.Scope(), countName), shapes.Make(dtypes.Int64)); err != nil {
 		return err
 	}
-	if r.withDefaults().Optimizer == SGD {
-		return nil
-	}
 	for _, w := range weights {
-		for _, moment := range []string{firstScope, secondScope} {
+		for _, moment := range r.kept() {
 			if err := zero(momentPath(scope, moment, w), w.Shape()); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// kept are the scopes of what the rule keeps of each weight.
+func (r Rule) kept() []string {
+	switch r.Optimizer {
+	case SGD:
+		return nil
+	case RMSProp:
+		return []string{secondScope}
+	}
+	return []string{firstScope, secondScope}
 }
 
 func momentPath(scope *model.Scope, moment string, w *model.Variable) string {
@@ -137,23 +164,43 @@ func (r Rule) apply(scope *model.Scope, weights []*model.Variable, gradients []*
 	count.SetNodeValue(after)
 	rate := rateAfter(before)
 	var m moments
-	if r.Optimizer != SGD {
+	if r.Optimizer == Adam || r.Optimizer == Adam64 {
 		m = r.moments(after, dtype)
 	}
 	for i, w := range weights {
 		value, gradient := w.NodeValue(g), gradients[i]
+		kept := func(moment string) *model.Variable { return scope.Store().GetVariable(momentPath(scope, moment, w)) }
 		var step *Node
-		if r.Optimizer == SGD {
+		switch r.Optimizer {
+		case SGD:
 			step = Mul(gradient, rate)
-		} else {
-			store := scope.Store()
-			step = m.step(gradient, rate, store.GetVariable(momentPath(scope, firstScope, w)), store.GetVariable(momentPath(scope, secondScope, w)))
+		case RMSProp:
+			step = Mul(Div(gradient, AddScalar(Sqrt(r.meanSquare(kept(secondScope), gradient)), rmsPropEpsilon)), rate)
+		case Adadelta:
+			step = Mul(r.adadelta(gradient, kept(firstScope), kept(secondScope)), rate)
+		default:
+			step = m.step(gradient, rate, kept(firstScope), kept(secondScope))
 		}
 		if r.WeightDecay > 0 {
 			step = Add(step, Mul(rate, MulScalar(value, r.WeightDecay)))
 		}
 		w.SetNodeValue(Sub(value, step))
 	}
+}
+
+// meanSquare moves a running mean of squares, and is it.
+func (r Rule) meanSquare(kept *model.Variable, values *Node) *Node {
+	mean := Add(MulScalar(kept.NodeValue(values.Graph()), r.Beta2), MulScalar(Square(values), 1-r.Beta2))
+	kept.SetNodeValue(mean)
+	return mean
+}
+
+// adadelta is the step before it is multiplied by the rate.
+func (r Rule) adadelta(gradient *Node, steps, squares *model.Variable) *Node {
+	up := AddScalar(steps.NodeValue(gradient.Graph()), adadeltaEpsilon)
+	step := Mul(Div(Sqrt(up), Sqrt(AddScalar(r.meanSquare(squares, gradient), adadeltaEpsilon))), gradient)
+	r.meanSquare(steps, step)
+	return step
 }
 
 // rate is the learning rate after so many steps: with Cosine (Loshchilov and Hutter, arXiv 1608.03983),

@@ -35,7 +35,7 @@ func (c VAEConfig) alternation(v *nets.VAE, images Data) (Alternation, error) {
 	if err := v.CheckImages(images.Images); err != nil {
 		return Alternation{}, err
 	}
-	sum, err := images.sum()
+	sum, err := images.Sum()
 	if err != nil {
 		return Alternation{}, err
 	}

@@ -15,6 +15,8 @@ const (
 	ActSigmoid  Activation = "sigmoid"
 	ActSoftplus Activation = "softplus" // ln(1 + exp(x))
 	ActTanh     Activation = "tanh"
+	// ActLeakyReLU is x, or x/5 where x is negative; for autoencoders.
+	ActLeakyReLU Activation = "leaky relu"
 )
 
 // Graph applies the activation. Panics if there is none of that name.
@@ -30,8 +32,10 @@ func (a Activation) Graph(x *Node) *Node {
 		return softplus(x)
 	case ActTanh:
 		return Tanh(x)
+	case ActLeakyReLU:
+		return Max(x, MulScalar(x, 0.2))
 	}
-	exceptions.Panicf("nets: no activation %q: want relu, sigmoid, softplus or tanh", string(a))
+	exceptions.Panicf("nets: no activation %q: want relu, sigmoid, softplus, tanh or leaky relu", string(a))
 	return nil
 }
 

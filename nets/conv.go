@@ -34,6 +34,41 @@ func StridedConv2D(x, kernel *Node) *Node {
 	return Reshape(MatMul(patches, Reshape(kernel, 9*d[3], k[3])), d[0], height, width, k[3])
 }
 
+// double repeats each value of maps [batch, height, width, channels] twice in both directions.
+func double(x *Node) *Node {
+	d := x.Shape().Dimensions
+	x = BroadcastToDims(InsertAxes(x, 2, 3), d[0], d[1], 2, d[2], 2, d[3])
+	return Reshape(x, d[0], 2*d[1], 2*d[2], d[3])
+}
+
+// DoubledConv2D is [Conv2D] of x with each value repeated twice in both directions, [batch, 2·height, 2·width, outputs], for a
+// square kernel of an odd side. Of the kernel's values, those that meet the same value of x are summed, for each of the four
+// positions in a window of the result: one convolution of x itself, with fewer products, gives all four.
+func DoubledConv2D(x, kernel *Node) *Node {
+	d, k := x.Shape().Dimensions, kernel.Shape().Dimensions
+	if x.Rank() != 4 || kernel.Rank() != 4 || k[0] != k[1] || k[0]%2 == 0 || k[2] != d[3] {
+		exceptions.Panicf("nets: kernel %s for %s: want [side, side, channels, outputs] of an odd side and [batch, height, width, channels]",
+			kernel.Shape(), x.Shape())
+	}
+	// At position a of a window, the kernel's row r meets the row (a+r-k/2)/2 of x, rounded down, counted from the window's.
+	first := (k[0]/2 + 1) / 2
+	side := 2*first + 1
+	meets := make([][][]float64, 2)
+	for a := range meets {
+		meets[a] = make([][]float64, side)
+		for m := range meets[a] {
+			meets[a][m] = make([]float64, k[0])
+		}
+		for r := range k[0] {
+			meets[a][(a+r-k[0]/2+2*first)/2][r] = 1
+		}
+	}
+	sums := ConvertDType(Const(x.Graph(), meets), kernel.DType())
+	four := Reshape(Einsum("bnc,amcio->mniabo", sums, Einsum("amr,rcio->amcio", sums, kernel)), side, side, k[2], 4*k[3])
+	y := Reshape(Conv2D(x, four), d[0], d[1], d[2], 2, 2, k[3])
+	return Reshape(TransposeAllDims(y, 0, 1, 3, 2, 4, 5), d[0], 2*d[1], 2*d[2], k[3])
+}
+
 // fewChannels is up to how many input channels ConvMaxPool2D multiplies patches itself.
 const fewChannels = 4
 

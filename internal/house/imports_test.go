@@ -44,11 +44,12 @@ var may = []struct {
 	{"robust/certify", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
 	{"robust/information", nil},
 	{"robust/manifold", []string{"engine"}},
+	{"representation", []string{"engine", "nets", "fit", "robust/manifold"}},
 	{"fewshot", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"fewshot/meta", []string{"engine", "datasets", "nets", "report", "fit", "fewshot", "robust"}}, // for the projections of its attacks
 	// The papers: everything above, and no other paper.
 	{"robust/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "remote", "report", "fit", "study", "robust",
-		"robust/attack", "robust/certify", "robust/information", "robust/manifold"}},
+		"robust/attack", "robust/certify", "robust/information", "robust/manifold", "representation"}},
 	{"scoring", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack"}},
 	{"creativity", []string{"creativity/scan", "engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust",
 		"robust/attack"}},
@@ -155,6 +156,7 @@ func TestRules(t *testing.T) {
 		{"robust/hardlabel", "remote", true},
 		{"robust/hardlabel", "robust/manifold", true},
 		{"robust/manifold", "robust", false},
+		{"representation", "robust", false},
 		{"robust", "remote", false},
 		{"remote", "robust", false},
 		{"fewshot/maml", "robust/attack", true},
