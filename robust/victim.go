@@ -89,6 +89,13 @@ func (o *Oracle) Predict(images *Node) *Node {
 	return ArgMax(o.victim.Model.Logits(o.scope, images), -1, dtypes.Int32)
 }
 
+// Inside builds fn with the scope that the model's graph functions take, for attacks that read its stages or features: one forward pass.
+func (o *Oracle) Inside(fn func(scope *model.Scope)) {
+	o.need(Gradients)
+	o.forwards++
+	fn(o.scope)
+}
+
 // Gradient builds the gradients of a scalar, finite everywhere (see [Slopes]): one backward pass.
 func (o *Oracle) Gradient(loss *Node, with ...*Node) []*Node {
 	o.need(Gradients)

@@ -42,14 +42,15 @@ var may = []struct {
 	{"robust", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"robust/attack", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
 	{"robust/certify", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
-	{"robust/information", nil},
+	{"robust/information", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"robust/manifold", []string{"engine"}},
 	{"representation", []string{"engine", "nets", "fit", "robust/manifold"}},
+	{"robust/uae", []string{"engine", "nets", "report", "robust", "robust/information"}},
 	{"fewshot", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"fewshot/meta", []string{"engine", "datasets", "nets", "report", "fit", "fewshot", "robust"}}, // for the projections of its attacks
 	// The papers: everything above, and no other paper.
 	{"robust/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "remote", "report", "fit", "study", "robust",
-		"robust/attack", "robust/certify", "robust/information", "robust/manifold", "representation"}},
+		"robust/attack", "robust/certify", "robust/information", "robust/manifold", "robust/uae", "representation"}},
 	{"scoring", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust", "robust/attack"}},
 	{"creativity", []string{"creativity/scan", "engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "robust",
 		"robust/attack"}},
