@@ -20,6 +20,7 @@ import (
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust/hardlabel"
 	"github.com/trustbook/trustbook/robust/joint"
+	"github.com/trustbook/trustbook/robust/unsup"
 	"github.com/trustbook/trustbook/robust/vit"
 	"github.com/trustbook/trustbook/robust/weights"
 	"github.com/trustbook/trustbook/scoring"
@@ -82,6 +83,9 @@ var papers = []paper{
 		"Hard-label Manifolds: Unexpected Advantages of Query Efficiency for Finding On-manifold Adversarial Examples",
 		"robust_hardlabel.ipynb",
 		hardlabel.AtScale, hardlabel.Run, knownData),
+	of("2103.01895", "robust/unsup", "Adversarial Examples can be Effective Data Augmentation for Unsupervised Machine Learning",
+		"robust_unsup.ipynb",
+		unsup.AtScale, unsup.Run, knownData),
 	of("2103.03701", "watermark", "Don't Forget to Sign the Gradients!", "watermark_gradsigns.ipynb",
 		gradsigns.AtScale, gradsigns.Run, knownData),
 }
