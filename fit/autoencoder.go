@@ -222,9 +222,9 @@ func sigmoidLoss(logits *Node, target float64) *Node {
 	return sigmoidLossOf(logits, MulScalar(OnesLike(logits), target))
 }
 
-// sigmoidLossOf is the same with a target for each.
+// sigmoidLossOf is the same with a target for each, of as few operations as do not overflow.
 func sigmoidLossOf(logits, targets *Node) *Node {
-	return Sub(nets.ActSoftplus.Graph(logits), Mul(logits, targets))
+	return Sub(Add(MaxScalar(logits, 0), Log1P(Exp(Neg(Abs(logits))))), Mul(logits, targets))
 }
 
 // AutoencoderKey identifies a training of an autoencoder, as [Key] does that of a classifier.
