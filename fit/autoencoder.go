@@ -242,7 +242,8 @@ func AutoencoderKey(e *engine.Engine, a *nets.Autoencoder, images Data, c Autoen
 //
 //	a, err := nets.NewAutoencoder(nets.AutoencoderConfig{Input: []int{8, 8, 1}, Kernel: 3, Seed: 1})
 //	losses, err := fit.TrainAutoencoder(ctx, eng, a, images, fit.AutoencoderConfig{Steps: 1500, Seed: 1}, fit.Options{})
-func TrainAutoencoder(ctx context.Context, e *engine.Engine, a *nets.Autoencoder, images Data, c AutoencoderConfig, o Options) (Losses, error) {
+func TrainAutoencoder(ctx context.Context, e *engine.Engine, a *nets.Autoencoder, images Data, c AutoencoderConfig,
+	o Options) (Losses, error) {
 	t, err := c.alternation(a, images)
 	if err != nil {
 		return nil, errors.WithMessagef(err, "fit: %s", a.Name)

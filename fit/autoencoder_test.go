@@ -59,9 +59,9 @@ func TestAutoencodersLearn(t *testing.T) {
 	for kind, c := range map[nets.AutoencoderKind]AutoencoderConfig{
 		nets.ConvAE:        {Epochs: 20},
 		nets.DenseAE:       {Epochs: 40, Rule: Rule{Optimizer: RMSProp, LearningRate: 1e-2}},
-		nets.SparseAE:      {Epochs: 100, Rule: Rule{LearningRate: 1e-2}, Penalty: 0.05},
-		nets.AdversarialAE: {Epochs: 250, Rule: Rule{LearningRate: 2e-3}},
-		nets.ConcreteAE:    {Steps: 800, Rule: Rule{LearningRate: 1e-2}},
+		nets.SparseAE:      {Epochs: 120, Rule: Rule{LearningRate: 3e-2}, Penalty: 0.05},
+		nets.AdversarialAE: {Epochs: 80, Rule: Rule{LearningRate: 5e-3}},
+		nets.ConcreteAE:    {Steps: 500, Rule: Rule{LearningRate: 2e-2}},
 	} {
 		a := newAutoencoder(t, kind)
 		c.BatchSize, c.Seed = 50, 1
