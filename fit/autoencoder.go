@@ -222,9 +222,9 @@ func sigmoidLoss(logits *Node, target float64) *Node {
 	return sigmoidLossOf(logits, MulScalar(OnesLike(logits), target))
 }
 
-// sigmoidLossOf is the same with a target for each.
+// sigmoidLossOf is the same with a target for each, of as few operations as do not overflow.
 func sigmoidLossOf(logits, targets *Node) *Node {
-	return Sub(nets.ActSoftplus.Graph(logits), Mul(logits, targets))
+	return Sub(Add(MaxScalar(logits, 0), Log1P(Exp(Neg(Abs(logits))))), Mul(logits, targets))
 }
 
 // AutoencoderKey identifies a training of an autoencoder, as [Key] does that of a classifier.
@@ -242,7 +242,8 @@ func AutoencoderKey(e *engine.Engine, a *nets.Autoencoder, images Data, c Autoen
 //
 //	a, err := nets.NewAutoencoder(nets.AutoencoderConfig{Input: []int{8, 8, 1}, Kernel: 3, Seed: 1})
 //	losses, err := fit.TrainAutoencoder(ctx, eng, a, images, fit.AutoencoderConfig{Steps: 1500, Seed: 1}, fit.Options{})
-func TrainAutoencoder(ctx context.Context, e *engine.Engine, a *nets.Autoencoder, images Data, c AutoencoderConfig, o Options) (Losses, error) {
+func TrainAutoencoder(ctx context.Context, e *engine.Engine, a *nets.Autoencoder, images Data, c AutoencoderConfig,
+	o Options) (Losses, error) {
 	t, err := c.alternation(a, images)
 	if err != nil {
 		return nil, errors.WithMessagef(err, "fit: %s", a.Name)

@@ -46,18 +46,29 @@ func draw(scope *model.Scope, images *Node, low, high float64) *Node {
 	return AddScalar(MulScalar(uniform, high-low), low)
 }
 
+// checked is an augmentation that panics, as graphs do, unless its parameter is at least low and at most high.
+func checked(what string, value, low, high float64, graph func(scope *model.Scope, images *Node) *Node) Augmentation {
+	name := fmt.Sprintf("%s %g", what, value)
+	return Augmentation{name, func(scope *model.Scope, images *Node) *Node {
+		if !(value >= low && value <= high) {
+			exceptions.Panicf("representation: augmentation %s: want %g to %g", name, low, high)
+		}
+		return graph(scope, images)
+	}}
+}
+
 // ShiftBy moves an image by up to so many whole pixels along each side; black comes in.
 func ShiftBy(pixels int) Augmentation {
-	return Augmentation{fmt.Sprintf("shift %d", pixels), func(scope *model.Scope, images *Node) *Node {
+	return checked("shift", float64(pixels), 0, math.MaxInt16, func(scope *model.Scope, images *Node) *Node {
 		by := func() *Node { return Floor(draw(scope, images, -float64(pixels), float64(pixels)+1)) }
 		rows, columns := places(images)
 		return sampled(images, Add(rows, by()), Add(columns, by()))
-	}}
+	})
 }
 
 // RotateBy turns an image about its center by up to so many degrees to either side; black comes in.
 func RotateBy(degrees float64) Augmentation {
-	return Augmentation{fmt.Sprintf("rotate %g", degrees), func(scope *model.Scope, images *Node) *Node {
+	return checked("rotate", degrees, 0, 180, func(scope *model.Scope, images *Node) *Node {
 		angle := MulScalar(draw(scope, images, -degrees, degrees), math.Pi/180)
 		sin, cos := Sin(angle), Cos(angle)
 		d := images.Shape().Dimensions
@@ -65,13 +76,13 @@ func RotateBy(degrees float64) Augmentation {
 		rows, columns := places(images)
 		rows, columns = AddScalar(rows, -y), AddScalar(columns, -x)
 		return sampled(images, AddScalar(Add(Mul(cos, rows), Mul(sin, columns)), y), AddScalar(Sub(Mul(cos, columns), Mul(sin, rows)), x))
-	}}
+	})
 }
 
 // CropFrom enlarges a part of an image, of at least the given share of its area and with sides in a ratio from 3/4 to 4/3, to
-// the whole. Share is above 0 and at most 1.
+// the whole. Share is at most 1.
 func CropFrom(share float64) Augmentation {
-	return Augmentation{fmt.Sprintf("crop %g", share), func(scope *model.Scope, images *Node) *Node {
+	return checked("crop", share, 1e-3, 1, func(scope *model.Scope, images *Node) *Node {
 		side := Sqrt(draw(scope, images, share, 1))
 		ratio := Exp(MulScalar(draw(scope, images, -1, 1), math.Log(4./3)/2))
 		d := images.Shape().Dimensions
@@ -84,7 +95,7 @@ func CropFrom(share float64) Augmentation {
 		}
 		rows, columns := places(images)
 		return sampled(images, part(rows, Mul(side, ratio), d[1]), part(columns, Div(side, ratio), d[2]))
-	}}
+	})
 }
 
 // Flip mirrors about half of the images, left to right.
@@ -97,15 +108,15 @@ func Flip() Augmentation {
 
 // AddNoise adds normal noise of the given deviation to each value.
 func AddNoise(deviation float64) Augmentation {
-	return Augmentation{fmt.Sprintf("noise %g", deviation), func(scope *model.Scope, images *Node) *Node {
+	return checked("noise", deviation, 0, math.MaxFloat32, func(scope *model.Scope, images *Node) *Node {
 		return ClipScalar(Add(images, MulScalar(scope.RandomNormal(images.Graph(), images.Shape()), deviation)), 0, 1)
-	}}
+	})
 }
 
 // JitterColors multiplies brightness, then the distance from the image's mean (contrast), then of images with three channels the
 // distance from gray (saturation), each by a factor within 1 ± strength. Hues stay, unlike in SimCLR.
 func JitterColors(strength float64) Augmentation {
-	return Augmentation{fmt.Sprintf("colors %g", strength), func(scope *model.Scope, images *Node) *Node {
+	return checked("colors", strength, 0, 10, func(scope *model.Scope, images *Node) *Node {
 		factor := func() *Node { return InsertAxes(draw(scope, images, max(0, 1-strength), 1+strength), -1) }
 		away := func(x, from *Node) *Node { return ClipScalar(Add(from, Mul(factor(), Sub(x, from))), 0, 1) }
 		x := ClipScalar(Mul(images, factor()), 0, 1)
@@ -115,7 +126,7 @@ func JitterColors(strength float64) Augmentation {
 			x = away(x, gray)
 		}
 		return x
-	}}
+	})
 }
 
 // places are the rows and columns of an image's pixels, [1, height, 1] and [1, 1, width].

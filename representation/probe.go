@@ -131,7 +131,8 @@ func (p Probe) Accuracy(ctx context.Context, e *engine.Engine, train *tensors.Te
 
 // KNNAccuracy is the share of test features [m, values] whose label is the most frequent one among their k nearest training features
 // [n, values], by the l2 distance: of equally frequent ones the smallest, of equally near ones those that come first.
-func KNNAccuracy(e *engine.Engine, k int, train *tensors.Tensor, labels []int32, test *tensors.Tensor, testLabels []int32) (float64, error) {
+func KNNAccuracy(e *engine.Engine, k int, train *tensors.Tensor, labels []int32,
+	test *tensors.Tensor, testLabels []int32) (float64, error) {
 	if _, _, _, err := rowsOf(train, labels); err != nil {
 		return 0, errors.WithMessage(err, "knn: training set")
 	}

@@ -110,7 +110,7 @@ func (r *regression) minimize(ctx context.Context) ([]float64, error) {
 		}
 		// Halved until the loss falls by a part of what the slope promises, but for rounding.
 		descent, moved := floats.Dot(now[1], step), make([]float64, len(at))
-		next := [][]float64(nil)
+		var next [][]float64
 		for length := 1.; ; length /= 2 {
 			if !(length > 1e-9) {
 				return nil, errors.Errorf("no descent from a slope of %.2g, %.2g wanted: scale the features, or raise L2", slope, flatSlope)

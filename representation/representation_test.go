@@ -210,6 +210,22 @@ func TestAugmentations(t *testing.T) {
 	}
 }
 
+func TestAugmentationErrors(t *testing.T) {
+	for want, a := range map[string]Augmentation{
+		"augmentation crop 2: want 0.001 to 1":  CropFrom(2),
+		"augmentation shift -1: want 0 to":      ShiftBy(-1),
+		"augmentation noise NaN: want 0 to":     InTurn(Flip(), AddNoise(math.NaN())),
+		"want [batch, height, width, channels]": Flip(),
+	} {
+		images := pictures(2, 4, 4, 1)
+		if a.Name == "flip" {
+			images = tensors.FromFlatDataAndDimensions(make([]float32, 8), 2, 4)
+		}
+		_, err := model.CallOnce(testengine.Quick(t).Backend(), model.NewStore(), a.Graph, images)
+		require.ErrorContains(t, err, want)
+	}
+}
+
 // TestShiftMovesPixels: each image is one that was moved by whole pixels, and every move that there is comes up.
 func TestShiftMovesPixels(t *testing.T) {
 	const n = 300
