@@ -25,20 +25,20 @@ type estimator struct {
 	hidden, code  int
 }
 
-// The convolution of maps.
+// The convolution of maps: four values and a bias, which is a fifth that sees 1 everywhere.
 const (
-	taps     = 4 // 2x2
+	taps     = 5
 	channels = 16
 )
 
 func (t estimator) maps() bool { return t.height > 0 }
 
-// features are the inputs of the first dense layer.
-func (t estimator) features() int {
+// blocks are the inputs of the first dense layer: so many of so many values, the convolution's channels or the row.
+func (t estimator) blocks() (count, values int) {
 	if t.maps() {
-		return channels * (t.height - 1) * (t.width - 1)
+		return channels, (t.height - 1) * (t.width - 1)
 	}
-	return t.values
+	return 1, t.values
 }
 
 // name tells all that shapes the graph.
@@ -48,13 +48,13 @@ func (t estimator) name() string { return fmt.Sprintf("%+v", t) }
 type weight struct {
 	shape []int
 	limit float64 // 0: a bias, that starts at 0
+	free  int     // as many of the last values start at 0 too
 }
 
 // In the order of a branch, and where the layer behind both branches is.
 const (
 	kernel = iota // [taps, channels], of maps
-	kernelBias
-	first // [hidden, features]
+	first         // [blocks, hidden, values]
 	firstBias
 	second // [hidden, code]
 	secondBias
@@ -65,13 +65,14 @@ const (
 // weights are those of both branches and of what comes behind; a branch of rows has a kernel that nothing reads.
 func (t estimator) weights() (all []weight) {
 	glorot := func(in, out int) float64 { return math.Sqrt(6 / float64(in+out)) }
+	blocks, values := t.blocks()
 	for range 2 {
 		all = append(all,
-			weight{[]int{taps, channels}, glorot(taps, taps*channels)}, weight{[]int{channels}, 0},
-			weight{[]int{t.hidden, t.features()}, glorot(t.features(), t.hidden)}, weight{[]int{t.hidden}, 0},
-			weight{[]int{t.hidden, t.code}, glorot(t.hidden, t.code)}, weight{[]int{t.code}, 0})
+			weight{[]int{taps, channels}, glorot(taps-1, (taps-1)*channels), channels},
+			weight{[]int{blocks, t.hidden, values}, glorot(blocks*values, t.hidden), 0}, weight{shape: []int{t.hidden}},
+			weight{[]int{t.hidden, t.code}, glorot(t.hidden, t.code), 0}, weight{shape: []int{t.code}})
 	}
-	return append(all, weight{[]int{t.code}, glorot(t.code, 1)})
+	return append(all, weight{[]int{t.code}, glorot(t.code, 1), 0})
 }
 
 // parameters counts the weights of one image.
@@ -90,9 +91,9 @@ func (t estimator) start(streams []*rand.Rand) []*tensors.Tensor {
 	}
 	for _, rng := range streams {
 		for i, w := range t.weights() {
-			for range product(w.shape) {
+			for k := range product(w.shape) {
 				value := float32(0)
-				if w.limit > 0 {
+				if w.limit > 0 && k < product(w.shape)-w.free {
 					value = float32(w.limit) * (2*rng.Float32() - 1)
 				}
 				flat[i] = append(flat[i], value)
@@ -106,43 +107,50 @@ func (t estimator) start(streams []*rand.Rand) []*tensors.Tensor {
 	return all
 }
 
-// collapsed is what a branch is as one linear function: the product of its dense layers, and what its biases come to.
+// collapsed is what a branch is as one linear function: the product of its dense layers, what that comes to with the kernel before it,
+// and what the biases come to.
 type collapsed struct {
-	kernel, kernelBias *Node
-	matrix             *Node // [batch, code, features]
-	shift              *Node // [batch, code]
+	dense  *Node // [batch, blocks, code, values]
+	matrix *Node // [batch, taps, code, values]; of rows dense itself
+	shift  *Node // [batch, code]
 }
 
-func collapse(theta []*Node) collapsed {
+// collapse builds it. Here and below the order of axes is such that no product of matrices needs any turned before or after: XLA would
+// do so again and again, within the loops that read them.
+func (t estimator) collapse(theta []*Node) collapsed {
 	shift := Add(Einsum("bh,bhj->bj", theta[firstBias], theta[second]), theta[secondBias])
-	return collapsed{theta[kernel], theta[kernelBias], Einsum("bhj,bhf->bjf", theta[second], theta[first]), shift}
-}
-
-// branch builds the codes [batch, samples, code] of samples [batch, samples, ...].
-func (t estimator) branch(c collapsed, x *Node) *Node {
-	shift := c.shift
-	if t.maps() {
-		batch, pixels := x.Shape().Dimensions[0], (t.height-1)*(t.width-1)
-		x = t.taps(x)
-		matrix := Reshape(c.matrix, batch, t.code, channels, pixels)
-		shift = Add(shift, Einsum("bc,bjc->bj", c.kernelBias, ReduceSum(matrix, -1)))
-		c.matrix = Einsum("btc,bjcp->bjtp", c.kernel, matrix)
+	c := collapsed{dense: Einsum("bchj,bchv->bcjv", onEach(theta[second], theta[first]), theta[first]), shift: shift}
+	if c.matrix = c.dense; t.maps() {
+		c.matrix = Einsum("btc,bcjv->btjv", theta[kernel], c.dense)
 	}
-	batch := x.Shape().Dimensions[0]
-	product := Einsum("bkf,bjf->bkj", Reshape(x, batch, t.samples, -1), Reshape(c.matrix, batch, t.code, -1))
-	return Add(product, InsertAxes(shift, 1))
+	return c
 }
 
-// taps builds what each of the kernel's values sees, [batch, samples, taps, pixels], of maps [batch, samples, height, width].
-func (t estimator) taps(x *Node) *Node {
+// onEach repeats x [batch, ...] for every block of like [batch, blocks, ...].
+func onEach(x, like *Node) *Node {
+	d := x.Shape().Dimensions
+	return BroadcastToDims(InsertAxes(x, 1), append([]int{d[0], like.Shape().Dimensions[1]}, d[1:]...)...)
+}
+
+// codes builds what a branch puts out, [batch, samples, code], for what sees gives of samples.
+func (c collapsed) codes(seen *Node) *Node {
+	return Add(ReduceSum(Einsum("btkv,btjv->btkj", seen, c.matrix), 1), InsertAxes(c.shift, 1))
+}
+
+// sees builds what each of the kernel's values sees of maps [batch, samples, height, width], as [batch, taps, samples, values], with
+// ones for the bias; of rows [batch, samples, values] just these, as one.
+func (t estimator) sees(x *Node) *Node {
+	if !t.maps() {
+		return InsertAxes(x, 1)
+	}
 	var all []*Node
 	for r := range 2 {
 		for c := range 2 {
 			view := Slice(x, AxisRange(), AxisRange(), AxisRange(r, t.height-1+r), AxisRange(c, t.width-1+c))
-			all = append(all, Reshape(view, view.Shape().Dimensions[0], t.samples, 1, -1))
+			all = append(all, Reshape(view, view.Shape().Dimensions[0], 1, t.samples, -1))
 		}
 	}
-	return Concatenate(all, 2)
+	return Concatenate(append(all, OnesLike(all[0])), 1)
 }
 
 // estimate builds the bound [batch] from the codes of both branches, and of each image a permutation int32 [batch, samples] that
@@ -157,8 +165,8 @@ func (t estimator) estimate(a, b, last, permutation *Node) *Node {
 
 // information builds the estimate [batch] of samples x and y.
 func (t estimator) information(theta []*Node, x, y, permutation *Node) *Node {
-	a, b := collapse(theta[:branchWeights]), collapse(theta[branchWeights:out])
-	return t.estimate(t.branch(a, x), t.branch(b, y), theta[out], permutation)
+	a, b := t.collapse(theta[:branchWeights]), t.collapse(theta[branchWeights:out])
+	return t.estimate(a.codes(t.sees(x)), b.codes(t.sees(y)), theta[out], permutation)
 }
 
 // Adam's constants, as in PyTorch; its corrections for the start at 0 come with the rate.
@@ -170,24 +178,13 @@ const (
 // ascend builds one step of Adam up the estimate of x and y: weights and moments after it. rate is the learning rate divided by
 // 1-β1ᵗ, correct is 1/(1-β2ᵗ).
 func (t estimator) ascend(theta, mean, square []*Node, x, y, permutation, rate, correct *Node) (_, _, _ []*Node) {
-	a, b := collapse(theta[:branchWeights]), collapse(theta[branchWeights:out])
-	// The samples may come of a step that the weights had a part in: this is another's slope.
-	x, y = StopGradient(x), StopGradient(y)
-	value := t.estimate(t.branch(a, x), t.branch(b, y), theta[out], permutation)
-	with := []*Node{a.matrix, a.shift, b.matrix, b.shift, theta[out]}
-	if t.maps() {
-		with = append(with, a.kernel, a.kernelBias, b.kernel, b.kernelBias)
-	}
-	slopes := Gradient(ReduceAllSum(value), with...)
-	var all []*Node
-	for i := range 2 {
-		kernels := []*Node{nil, nil}
-		if t.maps() {
-			kernels = slopes[5+2*i : 7+2*i]
-		}
-		all = append(append(all, kernels...), expanded(theta[branchWeights*i:], slopes[2*i], slopes[2*i+1])...)
-	}
-	all = append(all, slopes[4])
+	// The samples may come of a step that the weights had a part in: that is another slope.
+	x, y = StopGradient(t.sees(x)), StopGradient(t.sees(y))
+	a, b := t.collapse(theta[:branchWeights]), t.collapse(theta[branchWeights:out])
+	ours, theirs := a.codes(x), b.codes(y)
+	slopes := Gradient(ReduceAllSum(t.estimate(ours, theirs, theta[out], permutation)), ours, theirs, theta[out])
+	all := append(t.slopes(theta, a, x, slopes[0]), t.slopes(theta[branchWeights:], b, y, slopes[1])...)
+	all = append(all, slopes[2])
 	theta1, mean1, square1 := make([]*Node, len(theta)), make([]*Node, len(theta)), make([]*Node, len(theta))
 	for i, g := range all {
 		if g == nil {
@@ -201,20 +198,30 @@ func (t estimator) ascend(theta, mean, square []*Node, x, y, permutation, rate, 
 	return theta1, mean1, square1
 }
 
-// expanded builds the slopes of a branch's dense layers from those of their product. That of the first layer, by far the largest, is a
-// sum of code products of a column by a row, written out: XLA computes it where Adam needs it and never stores it.
-func expanded(theta []*Node, matrix, shift *Node) []*Node {
+// slopes builds those of a branch's weights from those of its codes, in the order of the weights; nil for the kernel of rows. That of
+// the first dense layer, by far the largest, is a sum of code products of a column by a row, written out: XLA computes it where Adam
+// needs it and never stores it.
+func (t estimator) slopes(theta []*Node, c collapsed, seen, codes *Node) []*Node {
+	dense := Einsum("btkj,btkv->btjv", onEach(codes, seen), seen)
+	shift := ReduceSum(codes, 1)
+	var ofKernel *Node
+	if t.maps() {
+		ofKernel = Einsum("btjv,bcjv->btc", dense, c.dense)
+		dense = Einsum("btc,btjv->bcjv", theta[kernel], dense)
+	}
 	var wide *Node
-	for j := range matrix.Shape().Dimensions[1] {
-		p := Mul(Slice(theta[second], AxisRange(), AxisRange(), AxisElem(j)), Slice(matrix, AxisRange(), AxisElem(j), AxisRange()))
+	for j := range t.code {
+		column := InsertAxes(Slice(theta[second], AxisRange(), AxisRange(), AxisElem(j)), 1) // [batch, 1, hidden, 1]
+		p := Mul(column, Slice(dense, AxisRange(), AxisRange(), AxisElem(j), AxisRange()))
 		if wide == nil {
 			wide = p
 		} else {
 			wide = Add(wide, p)
 		}
 	}
-	narrow := Add(Einsum("bhf,bjf->bhj", theta[first], matrix), Einsum("bh,bj->bhj", theta[firstBias], shift))
-	return []*Node{wide, Einsum("bhj,bj->bh", theta[second], shift), narrow, shift}
+	narrow := ReduceSum(Einsum("bchv,bcjv->bchj", theta[first], dense), 1)
+	narrow = Add(narrow, Einsum("bh,bj->bhj", theta[firstBias], shift))
+	return []*Node{ofKernel, wide, Einsum("bhj,bj->bh", theta[second], shift), narrow, shift}
 }
 
 func product(dims []int) int {

@@ -87,7 +87,7 @@ func autoencoder(t testing.TB) *nets.Model {
 		Loss: func(scope *model.Scope, _ *Graph, batch []*Node) *Node {
 			return ReduceAllMean(squares(Sub(batch[0], m.Logits(scope, batch[0]))))
 		}}}}
-	losses, err := a.Train(context.Background(), testengine.Quick(t), fit.Options{})
+	losses, err := a.Train(context.Background(), testengine.Get(t), fit.Options{})
 	require.NoError(t, err)
 	t.Log("training error", losses)
 	return m
