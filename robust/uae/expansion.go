@@ -53,6 +53,9 @@ func FirstConv(m *nets.Model) (*Expansion, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(shape) == 2 { // what comes after dense layers is no map, whatever its shape
+			break
+		}
 		if len(shape) != 4 {
 			continue
 		}
