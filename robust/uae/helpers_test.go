@@ -76,7 +76,6 @@ func convolutional(t testing.TB, input []int, seed uint64) *nets.Model {
 	return m
 }
 
-
 // autoencoder is a small one, trained on strokes.
 func autoencoder(t testing.TB) *nets.Model {
 	m := convolutional(t, []int{side, side, 1}, 1)
@@ -87,7 +86,7 @@ func autoencoder(t testing.TB) *nets.Model {
 		Loss: func(scope *model.Scope, _ *Graph, batch []*Node) *Node {
 			return ReduceAllMean(squares(Sub(batch[0], m.Logits(scope, batch[0]))))
 		}}}}
-	losses, err := a.Train(context.Background(), testengine.Get(t), fit.Options{})
+	losses, err := a.Train(context.Background(), testengine.Quick(t), fit.Options{})
 	require.NoError(t, err)
 	t.Log("training error", losses)
 	return m
