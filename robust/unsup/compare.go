@@ -12,17 +12,16 @@ import (
 
 // Searched is what one search brought against a seed's convolutional autoencoder.
 type Searched struct {
-	Search     string   `json:"search"`
-	About      string   `json:"about"` // its every setting
-	Seed       int64    `json:"seed"`
-	Images     int      `json:"images"`
-	Steps      int      `json:"steps"` // on the perturbation, for each image
-	Rate       float64  `json:"rate"`  // as the referee confirms
-	Wrong      int      `json:"wrong"`
-	L2         float64  `json:"l2"`
-	MI         *float64 `json:"mi,omitempty"` // mean estimate over successes; absent without any, or without an estimator
-	First      *float64 `json:"first_mi,omitempty"`
-	Similarity float64  `json:"similarity"` // mean over all images, by estimators trained for that alone
+	Search string   `json:"search"`
+	About  string   `json:"about"` // its every setting
+	Seed   int64    `json:"seed"`
+	Images int      `json:"images"`
+	Steps  int      `json:"steps"` // on the perturbation, for each image
+	Rate   float64  `json:"rate"`  // as the referee confirms
+	Wrong  int      `json:"wrong"`
+	L2     float64  `json:"l2"`
+	MI     *float64 `json:"mi,omitempty"` // mean estimate over successes; absent without any, or without an estimator
+	First  *float64 `json:"first_mi,omitempty"`
 	// Budgets are numbers of gradient steps, Curve the share of images with a success within so many.
 	Budgets []int     `json:"budgets"`
 	Curve   []float64 `json:"curve"`
@@ -67,7 +66,7 @@ func (s *Study) Compare(ctx context.Context, x Search, seed int64, keep bool) (r
 	}
 	images := first(z.train.Images, r.Images)
 	x.Trace = r.Images
-	ex, err := s.generate(ctx, x.Search, m.Objective, m.Expansion, images, x.Name)
+	ex, err := s.generate(ctx, x.Search, m.Objective, m.Expansion, images)
 	if err != nil {
 		return r, err
 	}
@@ -77,9 +76,6 @@ func (s *Study) Compare(ctx context.Context, x Search, seed int64, keep bool) (r
 	}
 	r.Steps, r.Rate, r.Wrong, r.L2 = ex.GradientSteps, v.Rate(), len(v.Wrong), stat.Mean(ex.L2, nil)
 	r.MI, r.First, _ = over(ex)
-	if r.Similarity, err = s.similarity(ctx, m, images, ex.Images, seed); err != nil {
-		return r, err
-	}
 	for _, budget := range s.Config.budgets() {
 		if budget > r.Steps {
 			break

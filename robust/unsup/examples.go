@@ -45,11 +45,11 @@ func (s *Study) Make(ctx context.Context, t Task, seed int64) (*Made, error) {
 		steps = s.Config.ContrastSearch
 	}
 	search := s.Config.search(steps, seed)
-	if m.Examples, err = s.generate(ctx, search, m.Objective, m.Expansion, z.train.Images, t.Name); err != nil {
+	if m.Examples, err = s.generate(ctx, search, m.Objective, m.Expansion, z.train.Images); err != nil {
 		return nil, err
 	}
 	search.Distance = uae.SquaredL2
-	if m.Distant, err = s.generate(ctx, search, m.Objective, nil, z.train.Images, t.Name+", l2"); err != nil {
+	if m.Distant, err = s.generate(ctx, search, m.Objective, nil, z.train.Images); err != nil {
 		return nil, err
 	}
 	m.Noise = matched(z.train.Images, m.Examples.L2, seed)
@@ -58,15 +58,9 @@ func (s *Study) Make(ctx context.Context, t Task, seed int64) (*Made, error) {
 }
 
 // generate runs a search, whose progress is shown.
-func (s *Study) generate(ctx context.Context, search uae.Search, o *uae.Objective, x *uae.Expansion, images *tensors.Tensor,
-	name string) (*uae.Examples, error) {
-	s.Config.Progress.Begin("search examples, "+name, 0, 1)
-	defer s.Config.Progress.End()
-	ex, err := search.Generate(ctx, s.e, o, x, images)
-	if err == nil {
-		s.Config.Progress.Advance(1)
-	}
-	return ex, err
+func (s *Study) generate(ctx context.Context, search uae.Search, o *uae.Objective, x *uae.Expansion, images *tensors.Tensor) (*uae.Examples, error) {
+	search.Progress = s.Config.Progress
+	return search.Generate(ctx, s.e, o, x, images)
 }
 
 // beside are the pixels of what an arm has beside a seed's images.

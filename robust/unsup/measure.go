@@ -196,8 +196,9 @@ func (s *Study) noiseRate(ctx context.Context, o *uae.Objective, images, noisy *
 
 // similarity is the mean estimate of what images share with their partners, by estimators trained for that alone.
 func (s *Study) similarity(ctx context.Context, m *Made, images, partners *tensors.Tensor, seed int64) (float64, error) {
-	n := s.Config.Compared
-	values, err := s.Config.search(1, seed).Similarity(ctx, s.e, m.Objective, m.Expansion, first(images, n), first(partners, n), s.Config.Search)
+	n, search := s.Config.Compared, s.Config.search(1, seed)
+	search.EstimatorRate = 1e-3 // ten times that of the search, at which an estimator hardly leaves its start
+	values, err := search.Similarity(ctx, s.e, m.Objective, m.Expansion, first(images, n), first(partners, n), s.Config.Similarity)
 	if err != nil {
 		return 0, err
 	}
@@ -343,7 +344,7 @@ func (s *Study) Supervise(ctx context.Context, seed int64) (r Supervised, err er
 	}
 	search := uae.Supervised()
 	search.Steps, search.Hidden, search.Seed = s.Config.Search, s.Config.Hidden, seed
-	ex, err := s.generate(ctx, search, o, x, images, "classifier")
+	ex, err := s.generate(ctx, search, o, x, images)
 	if err != nil {
 		return r, err
 	}

@@ -279,8 +279,10 @@ func (s *Study) learn(ctx context.Context, t Task, images fit.Data, a Arm, seed 
 	switch t.Name {
 	case Convolutional:
 		config.Kernel = 3
-	case Dense, Sparse:
-		config.Code = 32
+	case Dense:
+		config.Code, steps = 32, c.DenseSteps
+	case Sparse:
+		steps = c.DenseSteps
 	case Concrete:
 		config.Code, steps = c.Selected, c.SelectSteps
 	}

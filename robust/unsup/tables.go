@@ -70,10 +70,9 @@ func (r *Result) SearchTable() *report.Table {
 	c := r.Config
 	t := &report.Table{Title: "Searches",
 		Caption: fmt.Sprintf("On the convolutional autoencoder, %d images (%d by the authors' setting); gradient steps for each; the mean estimate at the "+
-			"first success and at the one that is kept; the information that examples share with their images, successes or not, by estimators "+
-			"trained for that alone; f⁺ over the first and the last tenth of the steps.", c.Compared, c.Faithful),
+			"first success and at the one that is kept; f⁺ over the first and the last tenth of the steps.", c.Compared, c.Faithful),
 		Columns: []report.Column{{Name: "search"}, {Name: "steps"}, {Name: "successes", Percent: true}, {Name: "first estimate", Format: "%.3f"},
-			{Name: "kept", Format: "%.3f"}, {Name: "information shared", Format: "%.3f"}, {Name: "l2", Format: "%.2f"},
+			{Name: "kept", Format: "%.3f"}, {Name: "l2", Format: "%.2f"},
 			{Name: "early f⁺", Format: "%.3f"}, {Name: "late f⁺", Format: "%.3f"}}}
 	for _, x := range c.Searches(0) {
 		rows := r.Search(x.Name)
@@ -84,7 +83,7 @@ func (r *Result) SearchTable() *report.Table {
 		t.Rows = append(t.Rows, []any{x.Name, rows[0].Steps, of(func(m Searched) float64 { return m.Rate }),
 			interval(study.Values(rows, func(m Searched) (float64, bool) { return deref(m.First) })),
 			interval(study.Values(rows, func(m Searched) (float64, bool) { return deref(m.MI) })),
-			of(func(m Searched) float64 { return m.Similarity }), of(func(m Searched) float64 { return m.L2 }),
+			of(func(m Searched) float64 { return m.L2 }),
 			of(func(m Searched) float64 { return m.Early }), of(func(m Searched) float64 { return m.Late })})
 	}
 	return t
