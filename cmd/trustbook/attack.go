@@ -24,7 +24,7 @@ type attackFlags struct {
 	remoteFlags
 	targets, out                        string
 	attack, norm, loss, backend         string
-	directions                          string
+	directions, uaeMode                 string
 	epsilon, stepSize                   float64
 	steps, restarts, batch, queries     int
 	targetClasses                       int
@@ -43,11 +43,16 @@ func newAttack() *cobra.Command {
 		Short: "Attack a model that was trained elsewhere",
 		Long: "Attack an ONNX model, or one behind an HTTP endpoint, on labeled images and print clean and robust accuracy,\n" +
 			"as the referee measures them: budget, bounds and success of every example are checked again, whatever the\n" +
-			"attack says. An endpoint is attacked by its scores or decisions.\n\n" +
+			"attack says. An endpoint is attacked by its scores or decisions. minmax does without labels too; uae takes\n" +
+			"autoencoders, and no labels.\n\n" +
 			arraysHelp,
 		Example: "  trustbook attack --model M.onnx --inputs X.npy --labels Y.npy --attack pgd --norm linf --epsilon 0.3 --out ADV.npy\n" +
-			"  trustbook attack --url URL --model-name NAME --inputs X.npy --labels Y.npy --attack square --epsilon 0.3",
-		Args:        takes(),
+			"  trustbook attack --url URL --model-name NAME --inputs X.npy --labels Y.npy --attack square --epsilon 0.3\n" +
+			"  trustbook attack --model AUTOENCODER.onnx --inputs X.npy --attack uae --epsilon 0.3 --out ADV.npy",
+		Args: func(c *cobra.Command, args []string) error {
+			f.freeLabels(c) // which flags are required is looked at next
+			return takes()(c, args)
+		},
 		Annotations: map[string]string{onStop: "nothing"},
 		RunE:        func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
@@ -62,12 +67,14 @@ func newAttack() *cobra.Command {
 	flags.StringVar(&f.backend, "backend", "", backendHelp)
 	flags.Float64Var(&f.epsilon, "epsilon", 0,
 		"`RADIUS` of the perturbation; inf: none, for attacks that minimize it ("+strings.Join(minimizers(), ", ")+")")
-	flags.Float64Var(&f.stepSize, "step-size", 0, "absolute step `SIZE` (default 2.5·epsilon/steps; mim: epsilon/steps)")
-	flags.IntVar(&f.steps, "steps", 0, "`NUMBER` of steps (default 20; mim: 10; apgd, fab: 100; deepfool: 50; cw: 1000)")
+	flags.Float64Var(&f.stepSize, "step-size", 0, "absolute step `SIZE` (default 2.5·epsilon/steps; mim: epsilon/steps; minmax: 0.01; uae: 0.1)")
+	flags.IntVar(&f.steps, "steps", 0, "`NUMBER` of steps (default 20; mim: 10; apgd, fab: 100; deepfool: 50; cw: 1000; minmax: 200; uae: 300)")
 	flags.IntVar(&f.restarts, "restarts", 1, "`NUMBER` of runs, each on the examples still standing (pgd, apgd, square, fab)")
 	flags.IntVar(&f.queries, "queries", 0, "`NUMBER` of queries an example ("+strings.Join(attacksWith("queries"), ", ")+"; default 5000)")
 	flags.StringVar(&f.directions, "directions", "full",
 		"`SPACE` of random directions: full, bilinear:SIDE, dct:SIDE or decoder:FILE.onnx ("+strings.Join(attacksWith("directions"), ", ")+")")
+	flags.StringVar(&f.uaeMode, "uae-mode", "",
+		"`SAMPLES` by which information is estimated: conv, maps of the first convolution, or random projections (uae; default: conv if there is one)")
 	flags.IntVar(&f.targetClasses, "target-classes", 0,
 		"`NUMBER` of likeliest other classes to search towards, one by one (apgd, fab, cw; default: untargeted)")
 	flags.StringVar(&f.stateDir, "state", "", "`DIR` in which finished batches are kept, so that a stopped run goes on (autoattack)")
@@ -112,6 +119,9 @@ func (f *attackFlags) problem(changed func(flag string) bool) (robust.Attack, ro
 	}
 	if f.space, err = readDirections(f.directions); err != nil {
 		return nil, t, o, err
+	}
+	if f.unsupervised() {
+		return nil, t, o, f.checkUAE(changed, t)
 	}
 	directions := f.space.Directions
 	for _, known := range f.attacks(loss, directions) {
@@ -158,12 +168,13 @@ func (f *attackFlags) attacks(loss robust.Loss, directions attack.Directions) []
 		{"sign-opt", attack.SignOPT{Queries: f.queries, Directions: directions}, searched, []string{"l2"}, 101},
 		{"rays", attack.RayS{Queries: f.queries}, []string{"queries"}, []string{"linf"}, 2},
 		{"boundary", attack.Boundary{Queries: f.queries, Directions: directions}, searched, []string{"l2"}, 2},
+		{"minmax", f.minmax(), []string{"steps", "step-size"}, []string{"linf"}, 0},
 	}
 }
 
 // attackSettings are the flags that only some attacks have.
 var attackSettings = []string{"loss", "steps", "step-size", "restarts", "queries", "target-classes",
-	"state", "random-start", "early-stop", "multi-target", "directions"}
+	"state", "random-start", "early-stop", "multi-target", "directions", "uae-mode"}
 
 // check refuses settings that the attack would not use, which is better than to ignore them.
 func (n named) check(changed func(flag string) bool, t robust.Threat) error {
@@ -181,7 +192,7 @@ func (n named) check(changed func(flag string) bool, t robust.Threat) error {
 	return nil
 }
 
-func attackNames() []string { return namesOf(func(named) bool { return true }) }
+func attackNames() []string { return append(namesOf(func(named) bool { return true }), "uae") }
 
 // attacksWith are the attacks that have a setting.
 func attacksWith(flag string) []string {
@@ -212,6 +223,9 @@ func (f *attackFlags) run(c *cobra.Command) error {
 	}
 	if err := f.checkOut(); err != nil {
 		return err
+	}
+	if f.unsupervised() {
+		return f.runUAE(c, threat, options)
 	}
 	s, err := f.subject(c, options)
 	if err != nil {
@@ -290,9 +304,12 @@ func (f *attackFlags) subject(c *cobra.Command, options onnx.Options) (_ *subjec
 	if s.p.Goal.Targets, err = f.readTargets(); err != nil {
 		return nil, err
 	}
-	if f.url != "" {
+	switch {
+	case f.url != "":
 		err = s.find(c, f, options)
-	} else {
+	case f.labels == "" && f.labelFree():
+		s.m, s.p.Images, err = f.readUnlabeled(options)
+	default:
 		s.m, s.p.Images, s.p.Goal.Labels, err = f.read(options)
 	}
 	if err != nil {
@@ -301,7 +318,7 @@ func (f *attackFlags) subject(c *cobra.Command, options onnx.Options) (_ *subjec
 	if others := s.m.Classes - 1; f.targetClasses > others {
 		return nil, usagef("--target-classes %d: the model has %d other classes: want 1 to %d", f.targetClasses, others, others)
 	}
-	if err := s.p.Goal.Validate(len(s.p.Goal.Labels), s.m); err != nil {
+	if err := s.p.Goal.Validate(s.p.Images.Shape().Dimensions[0], s.m); err != nil {
 		return nil, wrongFile("targets", f.targets, err)
 	}
 	return s, nil

@@ -203,7 +203,7 @@ func (s *subject) allows(a robust.Attack, all []named) error {
 
 // victim is the model as attacks take it; one behind an endpoint is asked about enough at once for all its requests.
 func (s *subject) victim(e *engine.Engine, f *attackFlags) (*robust.Victim, error) {
-	n := len(s.p.Goal.Labels)
+	n := s.p.Images.Shape().Dimensions[0]
 	if s.client == nil {
 		return robust.NewVictim(e, s.m, min(f.batch, n))
 	}

@@ -83,26 +83,70 @@ func (t estimator) parameters() (n int) {
 	return n
 }
 
-// start draws the weights of each of some images from its own stream.
+// start draws the weights of each of some images from its own stream, packed.
 func (t estimator) start(streams []*rand.Rand) []*tensors.Tensor {
-	var flat [][]float32
-	for _, w := range t.weights() {
-		flat = append(flat, make([]float32, 0, len(streams)*product(w.shape)))
-	}
+	weights := t.weights()
+	var flat [packs][]float32
 	for _, rng := range streams {
-		for i, w := range t.weights() {
-			for k := range product(w.shape) {
+		for i, w := range weights {
+			size := product(w.shape)
+			pack := packOf(i)
+			for k := range size {
 				value := float32(0)
-				if w.limit > 0 && k < product(w.shape)-w.free {
+				if w.limit > 0 && k < size-w.free {
 					value = float32(w.limit) * (2*rng.Float32() - 1)
 				}
-				flat[i] = append(flat[i], value)
+				flat[pack] = append(flat[pack], value)
 			}
 		}
 	}
-	var all []*tensors.Tensor
+	wide := append([]int{len(streams)}, weights[first].shape...)
+	return []*tensors.Tensor{tensors.FromFlatDataAndDimensions(flat[0], wide...), tensors.FromFlatDataAndDimensions(flat[1], wide...),
+		tensors.FromFlatDataAndDimensions(flat[2], len(streams), len(flat[2])/len(streams))}
+}
+
+// packs are as what weights are kept: the first dense layers, which are large, and all others in one row [batch, ...]. Few arrays are
+// compiled and updated in less time than many.
+const packs = 3
+
+func packOf(weight int) int {
+	switch weight {
+	case first:
+		return 0
+	case branchWeights + first:
+		return 1
+	}
+	return 2
+}
+
+// pack builds packs of weights, or of their slopes; nil stands for slopes of 0.
+func (t estimator) pack(all []*Node) []*Node {
+	var others []*Node
 	for i, w := range t.weights() {
-		all = append(all, tensors.FromFlatDataAndDimensions(flat[i], append([]int{len(streams)}, w.shape...)...))
+		batch := all[first].Shape().Dimensions[0]
+		switch {
+		case packOf(i) < 2:
+		case all[i] == nil:
+			others = append(others, BroadcastToDims(ScalarZero(all[first].Graph(), all[first].DType()), batch, product(w.shape)))
+		default:
+			others = append(others, Reshape(all[i], batch, -1))
+		}
+	}
+	return []*Node{all[first], all[branchWeights+first], Concatenate(others, 1)}
+}
+
+// unpack builds the weights of packs.
+func (t estimator) unpack(kept []*Node) (all []*Node) {
+	at := 0
+	for i, w := range t.weights() {
+		if pack := packOf(i); pack < 2 {
+			all = append(all, kept[pack])
+			continue
+		}
+		size := product(w.shape)
+		row := Slice(kept[2], AxisRange(), AxisRange(at, at+size))
+		all = append(all, Reshape(row, append([]int{-1}, w.shape...)...))
+		at += size
 	}
 	return all
 }
@@ -163,8 +207,9 @@ func (t estimator) estimate(a, b, last, permutation *Node) *Node {
 	return information.DonskerVaradhan(statistic(b), statistic(shuffled))
 }
 
-// information builds the estimate [batch] of samples x and y.
-func (t estimator) information(theta []*Node, x, y, permutation *Node) *Node {
+// information builds the estimate [batch] of samples x and y by packed weights.
+func (t estimator) information(kept []*Node, x, y, permutation *Node) *Node {
+	theta := t.unpack(kept)
 	a, b := t.collapse(theta[:branchWeights]), t.collapse(theta[branchWeights:out])
 	return t.estimate(a.codes(t.sees(x)), b.codes(t.sees(y)), theta[out], permutation)
 }
@@ -175,27 +220,23 @@ const (
 	adamEpsilon  = 1e-8
 )
 
-// ascend builds one step of Adam up the estimate of x and y: weights and moments after it. rate is the learning rate divided by
-// 1-β1ᵗ, correct is 1/(1-β2ᵗ).
-func (t estimator) ascend(theta, mean, square []*Node, x, y, permutation, rate, correct *Node) (_, _, _ []*Node) {
+// ascend builds one step of Adam up the estimate of x and y: weights and moments after it, all packed. rate is the learning rate
+// divided by 1-β1ᵗ, correct is 1/(1-β2ᵗ).
+func (t estimator) ascend(kept, mean, square []*Node, x, y, permutation, rate, correct *Node) (_, _, _ []*Node) {
 	// The samples may come of a step that the weights had a part in: that is another slope.
 	x, y = StopGradient(t.sees(x)), StopGradient(t.sees(y))
+	theta := t.unpack(kept)
 	a, b := t.collapse(theta[:branchWeights]), t.collapse(theta[branchWeights:out])
 	ours, theirs := a.codes(x), b.codes(y)
 	slopes := Gradient(ReduceAllSum(t.estimate(ours, theirs, theta[out], permutation)), ours, theirs, theta[out])
 	all := append(t.slopes(theta, a, x, slopes[0]), t.slopes(theta[branchWeights:], b, y, slopes[1])...)
-	all = append(all, slopes[2])
-	theta1, mean1, square1 := make([]*Node, len(theta)), make([]*Node, len(theta)), make([]*Node, len(theta))
-	for i, g := range all {
-		if g == nil {
-			theta1[i], mean1[i], square1[i] = theta[i], mean[i], square[i]
-			continue
-		}
+	after, mean1, square1 := make([]*Node, packs), make([]*Node, packs), make([]*Node, packs)
+	for i, g := range t.pack(append(all, slopes[2])) {
 		mean1[i] = Add(MulScalar(mean[i], beta1), MulScalar(g, 1-beta1))
 		square1[i] = Add(MulScalar(square[i], beta2), MulScalar(Square(g), 1-beta2))
-		theta1[i] = Add(theta[i], Div(Mul(mean1[i], rate), AddScalar(Sqrt(Mul(square1[i], correct)), adamEpsilon)))
+		after[i] = Add(kept[i], Div(Mul(mean1[i], rate), AddScalar(Sqrt(Mul(square1[i], correct)), adamEpsilon)))
 	}
-	return theta1, mean1, square1
+	return after, mean1, square1
 }
 
 // slopes builds those of a branch's weights from those of its codes, in the order of the weights; nil for the kernel of rows. That of

@@ -84,19 +84,19 @@ func TestReconstruction(t *testing.T) {
 
 // TestSimilarity: by projections that are drawn anew, so that none is learned by heart, an image shares more with itself than with others.
 func TestSimilarity(t *testing.T) {
-	images := strokes(4, 1)
+	images := strokes(2, 1)
 	m, err := blind(images)
 	require.NoError(t, err)
 	o, err := Reconstruction(m)
 	require.NoError(t, err)
-	x, err := RandomProjection(32, 6)
+	x, err := RandomProjection(24, 4)
 	require.NoError(t, err)
 	s := Search{Hidden: 16, Code: 8, EstimatorRate: 1e-2}
-	same, err := s.Similarity(context.Background(), testengine.Quick(t), o, x, images, images, 200)
+	same, err := s.Similarity(context.Background(), testengine.Quick(t), o, x, images, images, 100)
 	require.NoError(t, err)
-	others, err := s.Similarity(context.Background(), testengine.Quick(t), o, x, images, strokes(4, 2), 200)
+	others, err := s.Similarity(context.Background(), testengine.Quick(t), o, x, images, strokes(2, 2), 100)
 	require.NoError(t, err)
-	require.Greater(t, mean(same), mean(others)+0.3)
+	require.Greater(t, mean(same), mean(others)+0.2)
 }
 
 func mean(values []float64) (sum float64) {
@@ -108,7 +108,7 @@ func mean(values []float64) (sum float64) {
 
 // TestBatchesDoNotMatter: eight together are eight one by one, for every kind of random number.
 func TestBatchesDoNotMatter(t *testing.T) {
-	e, m, images := testengine.Quick(t), convolutional(t, []int{side, side, 1}, 1), strokes(8, 3)
+	e, m := testengine.Quick(t), convolutional(t, []int{side, side, 1}, 1)
 	reconstruction, err := Reconstruction(m)
 	require.NoError(t, err)
 	contrast, err := Contrastive(m, 2, 0.5, func(scope *model.Scope, images *Node) *Node {
@@ -120,17 +120,19 @@ func TestBatchesDoNotMatter(t *testing.T) {
 	lines, err := RandomProjection(4, 6)
 	require.NoError(t, err)
 	for _, c := range []struct {
-		name string
-		o    *Objective
-		x    *Expansion
-		s    Search
+		name   string
+		images int
+		o      *Objective
+		x      *Expansion
+		s      Search
 	}{
-		{"maps", reconstruction, maps, Search{Steps: 5, EstimatorSteps: 2, Hidden: 4, Code: 2, EstimatorRate: 1e-4}},
-		{"contrast, projections", contrast, lines, Search{Method: Penalty, Rounds: 2, Steps: 3, EstimatorSteps: 1, Hidden: 4, Code: 2}},
+		{"maps", 8, reconstruction, maps, Search{Steps: 5, EstimatorSteps: 2, Hidden: 4, Code: 2, EstimatorRate: 1e-4}},
+		{"contrast, projections", 3, contrast, lines, Search{Method: Penalty, Rounds: 2, Steps: 3, EstimatorSteps: 1, Hidden: 4, Code: 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var all [2]*Examples
-			for i, batch := range []int{8, 1} {
+			images := strokes(c.images, 3)
+			for i, batch := range []int{c.images, 1} {
 				s := c.s
 				s.Batch, s.Seed, s.StepSize, s.Trace = batch, 5, 0.05, 8
 				all[i], err = s.Generate(context.Background(), e, c.o, c.x, images)
@@ -220,10 +222,10 @@ func (stopper) End()                   {}
 
 // TestAttack: under the contract of attacks, in every goal, with maps and with projections.
 func TestAttack(t *testing.T) {
-	e, images := testengine.Quick(t), strokes(12, 5)
+	e, images := testengine.Quick(t), strokes(6, 5)
 	m, err := nets.NewCNN(nets.CNNConfig{Input: []int{side, side, 1}, Channels: []int{4}, Dense: 8, Classes: 3, Seed: 2})
 	require.NoError(t, err)
-	v, err := robust.NewVictim(e, m, 12)
+	v, err := robust.NewVictim(e, m, 6)
 	require.NoError(t, err)
 	clean, err := v.Predictions(context.Background(), images, nil)
 	require.NoError(t, err)
@@ -309,7 +311,9 @@ func TestBadInput(t *testing.T) {
 	_, err = FirstConv(dense)
 	require.EqualError(t, err, "uae: model exposes no conv features; use RandomProjection")
 	flat := *m
-	flat.Logits = func(scope *model.Scope, x *Node) *Node { return Reshape(m.Logits(scope, x), x.Shape().Dimensions[0], -1) }
+	flat.Logits = func(scope *model.Scope, x *Node) *Node {
+		return Reshape(m.Logits(scope, x), x.Shape().Dimensions[0], -1)
+	}
 	_, err = Reconstruction(&flat)
 	require.EqualError(t, err, "reconstruction: output [8,64] does not match input [8,8,8,1]")
 	_, err = Margin(dense, robust.Goal{Labels: []int32{0, 11}}, 0)

@@ -85,7 +85,7 @@ func (b *batch) similarity(ctx context.Context, measure executable, adversarial 
 	}
 	args := []any{b.given[0], b.given[1], b.given[2], b.given[3], b.permutations(1), b.states(1),
 		tensors.FromFlatDataAndDimensions(moved, b.shape...)}
-	for _, w := range b.state[heldImages : heldImages+len(b.p.t.weights())] {
+	for _, w := range b.state[heldImages : heldImages+packs] {
 		args = append(args, w)
 	}
 	out, err := b.call(ctx, measure, args...)

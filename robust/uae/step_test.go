@@ -149,7 +149,7 @@ func TestSlopes(t *testing.T) {
 				at := given{clean: clean, samples: fixed[1]}
 				adv := p.perturbed(clean, delta, Scalar(clean.Graph(), clean.DType(), 1))
 				f := o.violation(scope, asked{clean: clean, images: adv}, fixed[0])
-				value := ReduceAllSum(Add(MulScalar(MaxScalar(f, 0), 0.3), p.shared(scope, at, in[:n], adv, in[n+2], in[n+3])))
+				value := ReduceAllSum(Add(MulScalar(MaxScalar(f, 0), 0.3), p.shared(scope, at, p.t.pack(in[:n]), adv, in[n+2], in[n+3])))
 				return []*Node{value, ReduceAllSum(f), Gradient(value, delta)[0]}
 			})
 			require.NoError(t, err)
