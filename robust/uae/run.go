@@ -164,7 +164,7 @@ type batch struct {
 	rows    []int // of the images; fewer than the batch in the last
 	streams []*rand.Rand
 	common  *rand.Rand // of what all images see
-	given   []any // clean, loss, samples, classes
+	given   []any      // clean, loss, samples, classes
 	state   []*tensors.Tensor
 	shape   []int
 }

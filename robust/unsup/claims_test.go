@@ -14,7 +14,7 @@ type traits struct {
 	rate, noise   float64 // of successes, and of noise of their norm
 	shared        float64 // with examples, where 1 is shared with noise
 	early, late   float64 // violation
-	penalty       float64 // its success rate, where MinMax's is 0.7
+	penalty       float64 // steps to its first success, where MinMax takes 20
 	fooled        float64 // of a classifier's images, where noise fools 0.1
 	wrong         int
 	learned       float64 // error by that of the mean image; accuracy is one minus that
@@ -24,7 +24,7 @@ type traits struct {
 
 // told are numbers as the paper tells them.
 func told() traits {
-	return traits{off: 0.01, rate: 0.7, noise: 0.1, shared: 0.5, early: 1, late: 0.1, penalty: 0.3, fooled: 1, learned: 0.2, longer: 0.2, equal: 0.1,
+	return traits{off: 0.01, rate: 0.7, noise: 0.1, shared: 0.5, early: 1, late: 0.1, penalty: 60, fooled: 1, learned: 0.2, longer: 0.2, equal: 0.1,
 		noiseBrings: 0.02}
 }
 
@@ -61,9 +61,9 @@ func synthetic(x traits) *Result {
 			r.Learned = append(r.Learned, m)
 		}
 		for _, search := range c.Searches(seed) {
-			m := Searched{Search: search.Name, Seed: seed, Steps: 200, Rate: 0.7 - e, Early: x.early + e, Late: x.late}
+			m := Searched{Search: search.Name, Seed: seed, Steps: 200, Rate: 0.7, Until: 20, Early: x.early + e, Late: x.late}
 			if search.Name == ShortPenalty || search.Name == PenaltyL2 {
-				m.Rate = x.penalty
+				m.Until = x.penalty + e
 			}
 			r.Searched = append(r.Searched, m)
 		}
@@ -95,8 +95,8 @@ func TestClaimsTurnOutEachWay(t *testing.T) {
 		"noise is as good":             {func(x *traits) { x.noise = 0.9 }, []report.Verdict{part, yes, yes, yes}},
 		"nothing of it":                {func(x *traits) { x.noise, x.shared, x.off = 0.9, 1.2, 0.2 }, []report.Verdict{no, yes, yes, yes}},
 		"violation grows":              {func(x *traits) { x.late = 2 }, []report.Verdict{yes, part, yes, yes}},
-		"the penalty is better":        {func(x *traits) { x.penalty = 0.9 }, []report.Verdict{yes, part, yes, yes}},
-		"both":                         {func(x *traits) { x.penalty, x.late = 0.9, 2 }, []report.Verdict{yes, no, yes, yes}},
+		"the penalty is better":        {func(x *traits) { x.penalty = 10 }, []report.Verdict{yes, part, yes, yes}},
+		"both":                         {func(x *traits) { x.penalty, x.late = 10, 2 }, []report.Verdict{yes, no, yes, yes}},
 		"the classifier stands":        {func(x *traits) { x.fooled = 0.05 }, []report.Verdict{yes, yes, no, yes}},
 		"noise improves as much":       {func(x *traits) { x.noiseBrings = 0.15 }, []report.Verdict{yes, yes, yes, part}},
 		"only longer training does":    {func(x *traits) { x.equal, x.noiseBrings = -0.1, 0 }, []report.Verdict{yes, yes, yes, part}},

@@ -22,6 +22,8 @@ type Searched struct {
 	L2     float64  `json:"l2"`
 	MI     *float64 `json:"mi,omitempty"` // mean estimate over successes; absent without any, or without an estimator
 	First  *float64 `json:"first_mi,omitempty"`
+	// Until is the mean gradient step of the first success, of those up to Config.Search; images without one by then count as that.
+	Until float64 `json:"until"`
 	// Budgets are numbers of gradient steps, Curve the share of images with a success within so many.
 	Budgets []int     `json:"budgets"`
 	Curve   []float64 `json:"curve"`
@@ -76,6 +78,12 @@ func (s *Study) Compare(ctx context.Context, x Search, seed int64, keep bool) (r
 	}
 	r.Steps, r.Rate, r.Wrong, r.L2 = ex.GradientSteps, v.Rate(), len(v.Wrong), stat.Mean(ex.L2, nil)
 	r.MI, r.First, _ = over(ex)
+	for _, at := range ex.FirstSuccess {
+		if at < 0 {
+			at = s.Config.Search
+		}
+		r.Until += float64(min(at, s.Config.Search)) / float64(r.Images)
+	}
 	for _, budget := range s.Config.budgets() {
 		if budget > r.Steps {
 			break

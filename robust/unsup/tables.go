@@ -69,18 +69,17 @@ func (r *Result) AttackTable() *report.Table {
 func (r *Result) SearchTable() *report.Table {
 	c := r.Config
 	t := &report.Table{Title: "Searches",
-		Caption: fmt.Sprintf("On the convolutional autoencoder, %d images (%d by the authors' setting); gradient steps for each; the mean estimate at the "+
-			"first success and at the one that is kept; f⁺ over the first and the last tenth of the steps.", c.Compared, c.Faithful),
-		Columns: []report.Column{{Name: "search"}, {Name: "steps"}, {Name: "successes", Percent: true}, {Name: "first estimate", Format: "%.3f"},
-			{Name: "kept", Format: "%.3f"}, {Name: "l2", Format: "%.2f"},
-			{Name: "early f⁺", Format: "%.3f"}, {Name: "late f⁺", Format: "%.3f"}}}
+		Caption: fmt.Sprintf("On the convolutional autoencoder, %d images (%d by the authors' setting); gradient steps for each; steps to the first "+
+			"success, where images without one count as %d; the mean estimate at the first success and at the one that is kept; f⁺ over the first and the last tenth of the steps.", c.Compared, c.Faithful, c.Search),
+		Columns: []report.Column{{Name: "search"}, {Name: "steps"}, {Name: "successes", Percent: true}, {Name: "steps to the first", Format: "%.1f"},
+			{Name: "first estimate", Format: "%.3f"}, {Name: "kept", Format: "%.3f"}, {Name: "l2", Format: "%.2f"}, {Name: "early f⁺", Format: "%.3f"}, {Name: "late f⁺", Format: "%.3f"}}}
 	for _, x := range c.Searches(0) {
 		rows := r.Search(x.Name)
 		if len(rows) == 0 {
 			continue
 		}
 		of := func(value func(m Searched) float64) any { return interval(study.Values(rows, study.Always(value))) }
-		t.Rows = append(t.Rows, []any{x.Name, rows[0].Steps, of(func(m Searched) float64 { return m.Rate }),
+		t.Rows = append(t.Rows, []any{x.Name, rows[0].Steps, of(func(m Searched) float64 { return m.Rate }), of(func(m Searched) float64 { return m.Until }),
 			interval(study.Values(rows, func(m Searched) (float64, bool) { return deref(m.First) })),
 			interval(study.Values(rows, func(m Searched) (float64, bool) { return deref(m.MI) })),
 			of(func(m Searched) float64 { return m.L2 }),
