@@ -18,3 +18,5 @@ func pjrtAPI(string) (uintptr, error) {
 func quietStderr() (restore func()) { return func() {} }
 
 func share(api uintptr) uintptr { return api }
+
+func keepMemory() {}

@@ -112,6 +112,7 @@ func openXLA(p Plugin, options string) (*client, error) {
 		defer quietStderr()()
 	} else {
 		defer tuneCPU(p.Path)()
+		keepMemory()
 	}
 	loaded, err := load(&p)
 	if err != nil {

@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "_cgo_export.h"
 
@@ -29,4 +32,11 @@ void *plugin_call(int function, void *args) { return ((void *(*)(void *))plugin-
 void *destroy_executable(void *executable) {
   PJRT_LoadedExecutable_Destroy_Args args = {sizeof args, NULL, executable};
   return plugin_call(PJRT_LoadedExecutable_Destroy, &args);
+}
+
+void keep_memory(void) {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
 }

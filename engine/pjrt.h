@@ -67,4 +67,8 @@ void *plugin_call(int function, void *args);
 // destroy_executable has that plugin destroy an executable, and returns its error.
 void *destroy_executable(void *executable);
 
+// keep_memory has the C library keep memory that is freed for what comes next, up to 256 MiB at the end of each of its heaps, in place
+// of giving it back to the system above a few MiB.
+void keep_memory(void);
+
 #endif
