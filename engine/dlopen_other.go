@@ -20,3 +20,5 @@ func quietStderr() (restore func()) { return func() {} }
 func share(api uintptr) uintptr { return api }
 
 func keepNext(string, string) {}
+
+func keepMemory() {}

@@ -130,6 +130,7 @@ func openXLA(p Plugin, sp spec) (*client, error) {
 		defer quietStderr()()
 	} else {
 		defer tuneCPU(p.Path)()
+		keepMemory()
 	}
 	loaded, err := load(&p)
 	if err != nil {

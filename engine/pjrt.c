@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "_cgo_export.h"
 
@@ -59,4 +62,11 @@ void serialized_free(PJRT_Executable_Serialize_Args *args) {
 void *deserialize(void *client, const void *bytes, size_t size) {
   PJRT_Executable_DeserializeAndLoad_Args args = {sizeof args, NULL, client, bytes, size, NULL, NULL, 0};
   return failed(plugin_call(PJRT_Executable_DeserializeAndLoad, &args)) ? NULL : args.loaded_executable;
+}
+
+void keep_memory(void) {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
 }

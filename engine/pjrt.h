@@ -133,4 +133,8 @@ void serialized_free(PJRT_Executable_Serialize_Args *args);
 // deserialize returns a loaded executable, or NULL where the plugin cannot read it.
 void *deserialize(void *client, const void *bytes, size_t size);
 
+// keep_memory has the C library keep memory that is freed for what comes next, up to 256 MiB at the end of each of its heaps, in place
+// of giving it back to the system above a few MiB.
+void keep_memory(void);
+
 #endif

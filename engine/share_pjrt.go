@@ -125,3 +125,11 @@ func sharedClientDestroy(args *C.PJRT_Client_Destroy_Args) unsafe.Pointer {
 func goBytes(start *C.char, size C.size_t) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(start)), int(size))
 }
+
+// keepMemory has the C library keep what XLA frees: arrays of a few MiB, that each step makes anew, would else come from the system
+// every time, which clears each of their pages. It leaves settings of the user's alone.
+func keepMemory() {
+	if os.Getenv("GLIBC_TUNABLES") == "" && os.Getenv("MALLOC_TRIM_THRESHOLD_") == "" && os.Getenv("MALLOC_MMAP_THRESHOLD_") == "" {
+		C.keep_memory()
+	}
+}

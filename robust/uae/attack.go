@@ -82,7 +82,7 @@ func (a Attack) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem)
 		s.Progress = p.Progress
 	}
 	ex, err := s.generate(ctx, v.Engine, onVictim(v, fmt.Sprintf("%s/%s/%t/%g/%d/%d", o.name, x.name, p.Goal.Targeted(), a.Confidence,
-		s.Hidden, s.Code)), o, x, p.Images)
+		s.Hidden, s.Code)), 1, o, x, p.Images)
 	if err != nil {
 		return nil, err
 	}

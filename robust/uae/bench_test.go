@@ -80,14 +80,17 @@ func BenchmarkUAE(b *testing.B) {
 				flat[i] = rng.Float32()
 			}
 			images := tensors.FromFlatDataAndDimensions(flat, c.images, 28, 28, 1)
-			var theirs func() float64
-			if other := peer.Start(b, "testdata/torch_uae.py"); other != nil {
-				theirs = func() float64 { return other(c.name) }
-			}
-			peer.CompareCPU(b, "PyTorch", func() {
+			run := func() {
 				_, err := c.s.Generate(context.Background(), e, o, x, images)
 				require.NoError(b, err)
-			}, theirs)
+			}
+			other := peer.Start(b, "testdata/torch_uae.py")
+			if other == nil {
+				peer.CompareCPU(b, "PyTorch", run, nil)
+				return
+			}
+			b.Run("cpu", func(b *testing.B) { peer.CompareCPU(b, "PyTorch", run, func() float64 { return other(c.name) }) })
+			b.Run("wall", func(b *testing.B) { peer.Compare(b, "PyTorch", run, func() float64 { return other("wall " + c.name) }) })
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -28,12 +29,14 @@ type run struct {
 	clean []float32 // of all
 	batch int
 
+	workers int // batches at once
+	mu      sync.Mutex
+
 	compile                   compiler
 	preparation, step, ascent executable
 
 	images []float32 // what is returned
 	found  []account // one an image
-	dead   int       // values that the box cuts off at first
 }
 
 // account is what the host knows of the search on one image.
@@ -43,6 +46,7 @@ type account struct {
 	mi, firstMI, f        float32 // of what is returned; those of the fallback until there is a success
 	c, low, high, tried   float32 // of Penalty: the next value, and between which two it lies
 	least                 float32
+	dead                  int // values that the box cuts off at first
 	cs, violations, infos []float64
 }
 
@@ -78,7 +82,7 @@ func newRun(s Search, e *engine.Engine, compile compiler, p problem, images *ten
 		return nil, err
 	}
 	n := images.Shape().Dimensions[0]
-	r := &run{s: s, p: p, compile: compile, n: n, size: len(clean) / n, clean: clean, images: slices.Clone(clean), found: make([]account, n)}
+	r := &run{s: s, p: p, compile: compile, n: n, size: len(clean) / n, clean: clean, images: slices.Clone(clean), found: make([]account, n), workers: 1}
 	r.batch = min(s.Batch, n)
 	if s.Batch == 0 {
 		r.batch = min(n, 64)
@@ -131,7 +135,8 @@ func (p problem) model() *nets.Model {
 	return p.x.model
 }
 
-// all searches on all images but those that are skipped.
+// all searches on all images but those that are skipped, several batches at once where that changes nothing: most of a step is single
+// loops over large arrays.
 func (r *run) all(ctx context.Context, skipped []int) error {
 	var rows []int
 	for i := range r.n {
@@ -141,21 +146,42 @@ func (r *run) all(ctx context.Context, skipped []int) error {
 	}
 	r.s.Progress.Begin("uae: "+r.s.Name(), 0, len(rows)*r.s.Rounds*(r.s.Steps+1))
 	defer r.s.Progress.End()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	free := make(chan struct{}, r.workers)
+	var running sync.WaitGroup
 	for chunk := range slices.Chunk(rows, r.batch) {
-		b, err := r.begin(ctx, chunk)
-		if err != nil {
-			return err
-		}
-		for round := range r.s.Rounds {
-			if err := b.round(ctx, round); err != nil {
-				return err
+		free <- struct{}{}
+		running.Go(func() {
+			defer func() { <-free }()
+			if err := r.search(ctx, chunk); err != nil {
+				stop(err) // the first that fails stops the others
 			}
-		}
-		if err := b.end(); err != nil {
+		})
+	}
+	running.Wait()
+	return context.Cause(ctx)
+}
+
+// search makes all rounds of a batch.
+func (r *run) search(ctx context.Context, rows []int) error {
+	b, err := r.begin(ctx, rows)
+	if err != nil {
+		return err
+	}
+	for round := range r.s.Rounds {
+		if err := b.round(ctx, round); err != nil {
 			return err
 		}
 	}
-	return nil
+	return b.end()
+}
+
+// advance tells the progress, which is not safe for concurrent use.
+func (r *run) advance(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.s.Progress.Advance(n)
 }
 
 // batch is some images under search.
@@ -277,7 +303,7 @@ func (b *batch) restart(round int) {
 			d := limit * (2*rng.Float32() - 1)
 			delta[i*b.size+j] = d
 			if v := float64(b.clean[row*b.size+j] + d); round == 0 && i < len(b.rows) && (v < b.p.box.Lower || v > b.p.box.Upper) {
-				b.dead++
+				b.found[row].dead++
 			}
 		}
 	}
@@ -333,7 +359,7 @@ func (b *batch) round(ctx context.Context, round int) error {
 				return err
 			}
 		}
-		b.s.Progress.Advance(len(b.rows))
+		b.advance(len(b.rows))
 	}
 	for _, row := range b.rows {
 		b.found[row].bisect()
@@ -463,10 +489,9 @@ func (b *batch) end() error {
 func (r *run) examples(skipped []int) (*Examples, error) {
 	shape := append([]int{r.n}, r.p.model().InputShape...)
 	ex := &Examples{Images: tensors.FromFlatDataAndDimensions(r.images, shape...), GradientSteps: r.s.Rounds * r.s.Steps}
-	if searched := r.n - len(skipped); searched > 0 {
-		ex.Dead = float64(r.dead) / float64(searched*r.size)
-	}
+	searched := max(1, r.n-len(skipped))
 	for i, a := range r.found {
+		ex.Dead += float64(a.dead) / float64(searched*r.size)
 		ex.Success = append(ex.Success, a.success)
 		ex.Violation = append(ex.Violation, float64(a.f))
 		ex.FirstSuccess = append(ex.FirstSuccess, a.first)

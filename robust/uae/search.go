@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -172,10 +173,15 @@ func (s Search) Generate(ctx context.Context, e *engine.Engine, o *Objective, x 
 	if o == nil || x == nil && s.Distance == MutualInformation {
 		return nil, errors.New("uae: Generate needs an objective and, but for SquaredL2, an expansion")
 	}
-	return s.generate(ctx, e, onEngine(e, o.model), o, x, images)
+	workers := 1
+	if e.OnCPU() && !o.drawn { // what is drawn changes a variable of the network's store
+		workers = runtime.GOMAXPROCS(0)
+	}
+	return s.generate(ctx, e, onEngine(e, o.model), workers, o, x, images)
 }
 
-func (s Search) generate(ctx context.Context, e *engine.Engine, compile compiler, o *Objective, x *Expansion,
+// generate searches, on so many batches at once.
+func (s Search) generate(ctx context.Context, e *engine.Engine, compile compiler, workers int, o *Objective, x *Expansion,
 	images *tensors.Tensor) (*Examples, error) {
 	s = s.withDefaults()
 	if err := s.validate(); err != nil {
@@ -198,6 +204,7 @@ func (s Search) generate(ctx context.Context, e *engine.Engine, compile compiler
 	if err != nil {
 		return nil, err
 	}
+	r.workers = workers
 	if err := r.all(ctx, skipped); err != nil {
 		return nil, err
 	}
