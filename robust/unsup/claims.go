@@ -56,10 +56,10 @@ func (r *Result) searched(name, what string, of func(m Searched) float64) report
 }
 
 // learned is the control that a network can do its task: an autoencoder that it beats the mean image, the others that they tell classes
-// far more often than guessing.
+// three times as often as guessing.
 func (r *Result) learned(t Task) report.Test {
 	if t.reconstructs() {
-		return percent(report.Test{What: "error of reconstruction by that of the mean image, " + t.Name, Relation: report.Below, Threshold: 0.5,
+		return percent(report.Test{What: "error of reconstruction by that of the mean image, " + t.Name, Relation: report.Below, Threshold: 1,
 			Values: study.Values(r.Task(t.Name), func(m Learned) (float64, bool) {
 				x, ok := m.Score(Originals, false)
 				if !ok || x.Error == nil || m.Blank == 0 {
@@ -68,7 +68,7 @@ func (r *Result) learned(t Task) report.Test {
 				return *x.Error / m.Blank, true
 			})})
 	}
-	return percent(report.Test{What: "accuracy of its features, " + t.Name, Relation: report.AtLeast, Threshold: 0.5,
+	return percent(report.Test{What: "accuracy of its features, " + t.Name, Relation: report.AtLeast, Threshold: 0.3,
 		Values: study.Values(r.Task(t.Name), func(m Learned) (float64, bool) {
 			if x, ok := m.Score(Originals, false); ok && x.Accuracy != nil {
 				return *x.Accuracy, true

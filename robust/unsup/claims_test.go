@@ -101,7 +101,7 @@ func TestClaimsTurnOutEachWay(t *testing.T) {
 		"noise improves as much":       {func(x *traits) { x.noiseBrings = 0.15 }, []report.Verdict{yes, yes, yes, part}},
 		"only longer training does":    {func(x *traits) { x.equal, x.noiseBrings = -0.1, 0 }, []report.Verdict{yes, yes, yes, part}},
 		"examples harm":                {func(x *traits) { x.equal, x.longer = -0.1, -0.05 }, []report.Verdict{yes, yes, yes, no}},
-		"networks have not learned":    {func(x *traits) { x.learned = 0.8 }, []report.Verdict{part, none, yes, none}},
+		"networks have not learned":    {func(x *traits) { x.learned = 1.2 }, []report.Verdict{part, none, yes, none}},
 		"the referee does not confirm": {func(x *traits) { x.wrong = 3 }, []report.Verdict{part, yes, yes, part}}, // but for drawn views
 	} {
 		x := told()
