@@ -40,9 +40,13 @@ type Config struct {
 	Projections    int `json:"projections"`     // samples of an image where there is no convolution; zero: 32
 	Projected      int `json:"projected"`       // values of each; zero: 16
 
-	Compared   int `json:"compared"`    // images that searches are compared on; zero: 32
-	Rounds     int `json:"rounds"`      // in which the penalty's weight is searched; zero: 9
-	Faithful   int `json:"faithful"`    // images by the setting of the authors' code; zero: 8
+	Compared int `json:"compared"` // images that searches are compared on; zero: 32
+	Rounds   int `json:"rounds"`   // in which the penalty's weight is searched; zero: 9
+	Faithful int `json:"faithful"` // images by the setting of the authors' code; zero: 8
+	// FaithfulWidth and FaithfulSteps make that setting smaller; zero: as it is, a width of 512 and 40 steps
+	FaithfulWidth int `json:"faithful_width,omitempty"`
+	FaithfulSteps int `json:"faithful_steps,omitempty"`
+
 	Classified int `json:"classified"`  // images by which a classifier is attacked; zero: 100
 	Similarity int `json:"similarity"`  // steps of the estimators that examples and noise are compared by; zero: 300
 	EstimateOn int `json:"estimate_on"` // pairs of numbers whose information is estimated; zero: 40,000
@@ -59,7 +63,7 @@ type Config struct {
 func Smoke() Config {
 	return Config{Scale: "smoke", Train: 32, Probe: 60, Test: 60, Seeds: []int64{1}, Networks: []string{Convolutional, Concrete, Contrastive},
 		Batch: 16, Steps: 60, DenseSteps: 60, Similarity: 20, Selected: 8, SelectSteps: 40, ContrastSteps: 10, Hidden: 8, Search: 20, ContrastSearch: 3, Copies: 2,
-		Projections: 8, Projected: 8, Compared: 8, Rounds: 2, Faithful: 2, Classified: 8, EstimateOn: 1000, Estimates: 50, Noise: []float64{0.01}}
+		Projections: 8, Projected: 8, Compared: 8, Rounds: 2, Faithful: 2, FaithfulWidth: 8, FaithfulSteps: 3, Classified: 8, EstimateOn: 1000, Estimates: 50, Noise: []float64{0.01}}
 }
 
 // Paper is MNIST as it is with the authors' networks and an example of each of its images. It wants a GPU.
@@ -99,6 +103,7 @@ func (c Config) Validate() error {
 			study.Count("search", c.Search), study.Count("contrast_search", c.ContrastSearch), study.Count("projected", c.Projected),
 			study.Count("compared", c.Compared), study.Count("rounds", c.Rounds), study.Count("faithful", c.Faithful),
 			study.Count("classified", c.Classified), study.Count("estimates", c.Estimates)),
+		study.AtLeast(0, study.Count("faithful_width", c.FaithfulWidth), study.Count("faithful_steps", c.FaithfulSteps)),
 		study.AtLeast(2, study.Count("copies", c.Copies), study.Count("projections", c.Projections)),
 		study.AtLeast(8, study.Count("estimate_on", c.EstimateOn)),
 		study.Seeds(c.Seeds), known, study.Distinct("noise", c.Noise),

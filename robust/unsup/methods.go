@@ -1,6 +1,7 @@
 package unsup
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/trustbook/trustbook/nets"
@@ -125,6 +126,9 @@ func (c Config) Searches(seed int64) []Search {
 		{Penalty, with(rounds(c.Search))},
 		{MinMaxL2, with(func(s *uae.Search) { s.Distance = uae.SquaredL2 })},
 		{PenaltyL2, with(func(s *uae.Search) { rounds(short)(s); s.Distance = uae.SquaredL2 })},
-		{Authors, with(func(s *uae.Search) { *s = uae.Faithful(); s.Seed = seed })},
+		{Authors, with(func(s *uae.Search) {
+			*s = uae.Faithful()
+			s.Seed, s.Hidden, s.Steps = seed, cmp.Or(c.FaithfulWidth, s.Hidden), cmp.Or(c.FaithfulSteps, s.Steps)
+		})},
 	}
 }
