@@ -40,7 +40,20 @@ func TestReconstruction(t *testing.T) {
 	require.GreaterOrEqual(t, ex.Rate(), 0.6)
 	require.InDelta(t, 0.45, ex.Dead, 0.1, "images are mostly black, and half of the first perturbation goes below")
 	require.Equal(t, 60, ex.GradientSteps)
+	agrees(t, ex, v)
 
+	// A referee that is handed other images notices.
+	broken := *ex
+	broken.Images = strokes(n, 8)
+	v, err = Check(context.Background(), e, o, images, &broken, epsilon)
+	require.NoError(t, err)
+	require.NotEmpty(t, v.Outside)
+	require.NotEmpty(t, v.Wrong)
+}
+
+// agrees requires of examples that they are what their traces say, and the referee.
+func agrees(t *testing.T, ex *Examples, v *Verdict) {
+	t.Helper()
 	successes, lower := 0, 0
 	for i, ok := range ex.Success {
 		require.InDelta(t, ex.Violation[i], v.Violation[i], 1e-4)
@@ -72,14 +85,6 @@ func TestReconstruction(t *testing.T) {
 			require.Equal(t, best, ex.MI[i])
 		}
 	}
-
-	// A referee that is handed other images notices.
-	broken := *ex
-	broken.Images = strokes(n, 8)
-	v, err = Check(context.Background(), e, o, images, &broken, epsilon)
-	require.NoError(t, err)
-	require.NotEmpty(t, v.Outside)
-	require.NotEmpty(t, v.Wrong)
 }
 
 // TestSimilarity: by projections that are drawn anew, so that none is learned by heart, an image shares more with itself than with others.
@@ -92,9 +97,9 @@ func TestSimilarity(t *testing.T) {
 	x, err := RandomProjection(24, 4)
 	require.NoError(t, err)
 	s := Search{Hidden: 16, Code: 8, EstimatorRate: 1e-2}
-	same, err := s.Similarity(context.Background(), testengine.Quick(t), o, x, images, images, 100)
+	same, err := s.Similarity(context.Background(), testengine.Quick(t), o, x, images, images, 60)
 	require.NoError(t, err)
-	others, err := s.Similarity(context.Background(), testengine.Quick(t), o, x, images, strokes(2, 2), 100)
+	others, err := s.Similarity(context.Background(), testengine.Quick(t), o, x, images, strokes(2, 2), 60)
 	require.NoError(t, err)
 	require.Greater(t, mean(same), mean(others)+0.2)
 }
@@ -259,11 +264,8 @@ func TestAttack(t *testing.T) {
 		Threat: robust.Threat{Norm: robust.Linf, Epsilon: 0.01}})
 	require.NoError(t, err)
 	require.LessOrEqual(t, small.MaxNorm, 0.01+1e-6)
-	rows, err := robust.Evaluate(context.Background(), v, Attack{Search: Search{Steps: 2, EstimatorSteps: 1, Hidden: 2, Code: 2, Batch: 2}, Random: true},
-		robust.Problem{Images: strokes(2, 5), Threat: robust.Threat{Norm: robust.Linf, Epsilon: 0.1}})
-	require.NoError(t, err)
-	require.LessOrEqual(t, rows.MaxNorm, 0.1+1e-6)
-	_, err = robust.Evaluate(context.Background(), v, Attack{}, robust.Problem{Images: images, Threat: robust.Threat{Norm: robust.L2, Epsilon: 1}})
+	_, err = robust.Evaluate(context.Background(), v, Attack{}, robust.Problem{Images: images,
+		Threat: robust.Threat{Norm: robust.L2, Epsilon: 1}})
 	require.ErrorContains(t, err, "minmax moves in linf, not in l2: use PGD")
 }
 
