@@ -67,14 +67,16 @@ func newAttack() *cobra.Command {
 	flags.StringVar(&f.backend, "backend", "", backendHelp)
 	flags.Float64Var(&f.epsilon, "epsilon", 0,
 		"`RADIUS` of the perturbation; inf: none, for attacks that minimize it ("+strings.Join(minimizers(), ", ")+")")
-	flags.Float64Var(&f.stepSize, "step-size", 0, "absolute step `SIZE` (default 2.5·epsilon/steps; mim: epsilon/steps; minmax: 0.01; uae: 0.1)")
-	flags.IntVar(&f.steps, "steps", 0, "`NUMBER` of steps (default 20; mim: 10; apgd, fab: 100; deepfool: 50; cw: 1000; minmax: 200; uae: 300)")
+	flags.Float64Var(&f.stepSize, "step-size", 0,
+		"absolute step `SIZE` (default 2.5·epsilon/steps; mim: epsilon/steps; minmax: 0.01; uae: 0.1)")
+	flags.IntVar(&f.steps, "steps", 0,
+		"`NUMBER` of steps (default 20; mim: 10; apgd, fab: 100; deepfool: 50; cw: 1000; minmax: 200; uae: 300)")
 	flags.IntVar(&f.restarts, "restarts", 1, "`NUMBER` of runs, each on the examples still standing (pgd, apgd, square, fab)")
 	flags.IntVar(&f.queries, "queries", 0, "`NUMBER` of queries an example ("+strings.Join(attacksWith("queries"), ", ")+"; default 5000)")
 	flags.StringVar(&f.directions, "directions", "full",
 		"`SPACE` of random directions: full, bilinear:SIDE, dct:SIDE or decoder:FILE.onnx ("+strings.Join(attacksWith("directions"), ", ")+")")
 	flags.StringVar(&f.uaeMode, "uae-mode", "",
-		"`SAMPLES` by which information is estimated: conv, maps of the first convolution, or random projections (uae; default: conv if there is one)")
+		"`SAMPLES` by which information is estimated: maps of the first convolution (conv) or random projections (random; uae)")
 	flags.IntVar(&f.targetClasses, "target-classes", 0,
 		"`NUMBER` of likeliest other classes to search towards, one by one (apgd, fab, cw; default: untargeted)")
 	flags.StringVar(&f.stateDir, "state", "", "`DIR` in which finished batches are kept, so that a stopped run goes on (autoattack)")

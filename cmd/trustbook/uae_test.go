@@ -130,7 +130,8 @@ func TestUAE(t *testing.T) {
 	fails(t, dir, command(dir, conv...), wrongUse, "--uae-mode conv", "random")
 	// A classifier, with what does for one.
 	other := with(with(args, "--model", "m.onnx"), "--inputs", "x.npy")
-	fails(t, dir, command(dir, other...), wrongUse, "--model m.onnx", "[8,10] does not match input [8,1,28,28]", "--attack minmax", "--attack pgd")
+	fails(t, dir, command(dir, other...), wrongUse, "--model m.onnx",
+		"[8,10] does not match input [8,1,28,28]", "--attack minmax", "--attack pgd")
 	fails(t, dir, command(dir, with(classifier, "--uae-mode", "conv")...), wrongUse, "--uae-mode: pgd has no such setting")
 }
 

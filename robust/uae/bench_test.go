@@ -29,7 +29,8 @@ func benchAutoencoder(b testing.TB) *nets.Model {
 		for k := range flat {
 			flat[k] = float32(rng.NormFloat64() * math.Sqrt(2/float64(25*widths[i])))
 		}
-		v, err := store.RootScope().CreateVariable(fmt.Sprintf("kernel%d", i), tensors.FromFlatDataAndDimensions(flat, 5, 5, widths[i], widths[i+1]))
+		kernel := tensors.FromFlatDataAndDimensions(flat, 5, 5, widths[i], widths[i+1])
+		v, err := store.RootScope().CreateVariable(fmt.Sprintf("kernel%d", i), kernel)
 		require.NoError(b, err)
 		m.WeightPaths = append(m.WeightPaths, v.Path())
 		m.Body = append(m.Body, nets.Stage{Name: fmt.Sprint("conv ", i+1), Graph: func(scope *model.Scope, x *Node) *Node {
@@ -65,7 +66,7 @@ func BenchmarkUAE(b *testing.B) {
 		images int
 		s      Search
 	}{
-		{"tuned", 4, Search{StepSize: 0.1, Steps: 25, EstimatorSteps: 1, EstimatorRate: 1e-4, Hidden: 64}},
+		{"tuned", 8, Search{StepSize: 0.1, Steps: 30, EstimatorSteps: 1, EstimatorRate: 1e-4, Hidden: 64}},
 		{"faithful", 2, Search{Steps: 2}},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -1,7 +1,6 @@
 package uae
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -40,9 +39,6 @@ func (t estimator) blocks() (count, values int) {
 	}
 	return 1, t.values
 }
-
-// name tells all that shapes the graph.
-func (t estimator) name() string { return fmt.Sprintf("%+v", t) }
 
 // weight is one of the estimator's: its shape for one image, and up to where Glorot's uniform distribution of its start goes.
 type weight struct {

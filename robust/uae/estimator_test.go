@@ -190,12 +190,12 @@ func TestEstimatorStart(t *testing.T) {
 	require.Equal(t, single, at(first)[len(single):])
 }
 
-// TestProjections: the same projections of both images, standardized, for each image its own.
+// TestProjections: the same projections of both images, standardized, the same for all images of a batch.
 func TestProjections(t *testing.T) {
 	x, err := RandomProjection(6, 40)
 	require.NoError(t, err)
-	exec, err := NewExec(testengine.Quick(t).Backend(), func(clean, states *Node) []*Node {
-		a, b := x.pair(nil, clean, nil, clean, states)
+	exec, err := NewExec(testengine.Quick(t).Backend(), func(clean, state *Node) []*Node {
+		a, b := x.pair(nil, clean, nil, clean, state)
 		return []*Node{a, b}
 	})
 	require.NoError(t, err)
@@ -204,13 +204,16 @@ func TestProjections(t *testing.T) {
 		image[i] = float32(i%5) / 5
 	}
 	clean := tensors.FromFlatDataAndDimensions(append(image, image...), 2, 5, 6, 1)
-	states := [][]uint64{{1, 2, 3}, {4, 5, 6}}
-	out, err := exec.Call(clean, states)
+	out, err := exec.Call(clean, []uint64{1, 2, 3})
 	require.NoError(t, err)
 	a, b := tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1])
 	require.Equal(t, []int{2, 6, 40}, out[0].Shape().Dimensions)
 	require.Equal(t, a, b)
-	require.NotEqual(t, a[:240], a[240:])
+	require.Equal(t, a[:240], a[240:])
+	require.NotEqual(t, a[:40], a[40:80])
+	other, err := exec.Call(clean, []uint64{4, 5, 6})
+	require.NoError(t, err)
+	require.NotEqual(t, a, tensors.MustCopyFlatData[float32](other[0]))
 	for row := range 12 {
 		mean, variance := 0.0, 0.0
 		for _, v := range a[row*40:][:40] {

@@ -43,7 +43,8 @@ func convolutional(t testing.TB, input []int, seed uint64) *nets.Model {
 	const kernels, channels = 3, 8
 	rng := rand.New(rand.NewPCG(seed, 3))
 	store := model.NewStore()
-	m := &nets.Model{Network: nets.Network{Name: "small autoencoder", Store: store}, InputShape: input, Lower: 0, Upper: 1, Classes: product(input)}
+	m := &nets.Model{Network: nets.Network{Name: "small autoencoder", Store: store}, InputShape: input,
+		Lower: 0, Upper: 1, Classes: product(input)}
 	c := input[2]
 	sizes := map[string][]int{"in": {kernels, kernels, c, channels}, "out": {kernels, kernels, channels, c}}
 	for _, name := range []string{"in", "out"} {

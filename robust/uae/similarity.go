@@ -22,7 +22,8 @@ func (s Search) Similarity(ctx context.Context, e *engine.Engine, o *Objective, 
 		return nil, err
 	}
 	if o == nil || x == nil || steps < 0 {
-		return nil, errors.Errorf("uae: Similarity needs an objective, which says what images look like, an expansion, and steps >= 0, got %d", steps)
+		return nil, errors.Errorf("uae: Similarity needs an objective, which says what images look like, an expansion, and steps >= 0, "+
+			"got %d", steps)
 	}
 	p := problem{o: o, x: x, t: x.estimator(s.Hidden, s.Code), box: boxOf(o.model)}
 	for _, images := range []*tensors.Tensor{clean, adversarial} {

@@ -155,7 +155,7 @@ func TestSlopes(t *testing.T) {
 			require.NoError(t, err)
 			at := func(delta []float64) []*tensors.Tensor {
 				out, err := exec.Call(append(append([]any{}, args...), tensors.FromFlatDataAndDimensions(clean, 1, 6, 6, 1),
-					tensors.FromFlatDataAndDimensions(delta, 1, 6, 6, 1), [][]int32{permutation}, [][]uint64{{1, 2, 3}})...)
+					tensors.FromFlatDataAndDimensions(delta, 1, 6, 6, 1), [][]int32{permutation}, []uint64{1, 2, 3})...)
 				require.NoError(t, err)
 				return out
 			}
