@@ -17,8 +17,9 @@ const accurate = 0.06
 func (r *Result) Claims() []report.Claim {
 	claims := []report.Claim{
 		{
-			Sentence: "A mutual information neural estimator serves as a similarity measure for generating adversarial examples without supervision.",
-			Parts:    []report.ClaimPart{r.estimated(), r.dissimilar(), r.unsupervised()},
+			Sentence: "A mutual information neural estimator serves as a similarity measure for generating adversarial examples without " +
+				"supervision.",
+			Parts: []report.ClaimPart{r.estimated(), r.dissimilar(), r.unsupervised()},
 		},
 		{
 			Sentence: "A MinMax algorithm with convergence guarantees generates unsupervised adversarial examples efficiently.",
@@ -29,8 +30,8 @@ func (r *Result) Claims() []report.Claim {
 			Parts:    []report.ClaimPart{r.supervised()},
 		},
 		{
-			Sentence: "Retraining with unsupervised adversarial examples as plug-in data augmentation significantly and consistently improves data " +
-				"reconstruction, representation learning and contrastive learning.",
+			Sentence: "Retraining with unsupervised adversarial examples as plug-in data augmentation significantly and consistently improves " +
+				"data reconstruction, representation learning and contrastive learning.",
 		},
 	}
 	for _, t := range r.Config.AllTasks() {
@@ -116,7 +117,8 @@ func (r *Result) dissimilar() report.ClaimPart {
 		Test: r.attacked(t, "information shared with noise minus that shared with examples, nats, "+t.Name,
 			func(a Attacked) float64 { return a.NoisySame - a.Similarity }, report.Above, 0)}
 	for _, other := range r.Config.AllTasks()[1:] {
-		p.Beside = append(p.Beside, r.attacked(other, "the same, "+other.Name, func(a Attacked) float64 { return a.NoisySame - a.Similarity }, "", 0))
+		p.Beside = append(p.Beside, r.attacked(other, "the same, "+other.Name, func(a Attacked) float64 { return a.NoisySame - a.Similarity },
+			"", 0))
 	}
 	return p
 }
@@ -125,7 +127,8 @@ func (r *Result) unsupervised() report.ClaimPart {
 	t := tasks[0]
 	beyond := func(a Attacked) float64 { return a.Rate - a.Noise }
 	p := report.ClaimPart{Statement: "without supervision", Controls: []report.Test{r.learned(t), r.confirmed(t)},
-		Test: percent(r.attacked(t, "images with an example that the network treats no worse, minus those that noise of the same norm does that for, "+
+		Test: percent(r.attacked(t, "images with an example that the network treats no worse, minus those that noise of the same norm does "+
+			"that for, "+
 			t.Name, beyond, report.Above, 0))}
 	for _, other := range r.Config.AllTasks() {
 		p.Beside = append(p.Beside, percent(r.attacked(other, "success rate, "+other.Name, func(a Attacked) float64 { return a.Rate }, "", 0)))
@@ -153,7 +156,8 @@ func (r *Result) efficient() report.ClaimPart {
 		Controls: []report.Test{r.learned(tasks[0]),
 			{What: "successes of MinMax that do not hold", Relation: report.Zero,
 				Values: study.Values(r.Search(MinMax), study.Always(func(m Searched) float64 { return float64(m.Wrong) }))}},
-		Test: report.Test{What: fmt.Sprintf("gradient steps to the first success, of %d: penalty in %d rounds minus MinMax", c.Search, c.Rounds),
+		Test: report.Test{What: fmt.Sprintf("gradient steps to the first success, of %d: penalty in %d rounds minus MinMax", c.Search,
+			c.Rounds),
 			Relation: report.Above, Values: less(ShortPenalty, MinMax, until)},
 		Beside: []report.Test{
 			{What: fmt.Sprintf("the same, penalty with %d times the steps", c.Rounds), Values: less(Penalty, MinMax, until)},

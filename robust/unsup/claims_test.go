@@ -24,7 +24,8 @@ type traits struct {
 
 // told are numbers as the paper tells them.
 func told() traits {
-	return traits{off: 0.01, rate: 0.7, noise: 0.1, shared: 0.5, early: 1, late: 0.1, penalty: 60, fooled: 1, learned: 0.2, longer: 0.2, equal: 0.1,
+	return traits{off: 0.01, rate: 0.7, noise: 0.1, shared: 0.5, early: 1, late: 0.1, penalty: 60, fooled: 1, learned: 0.2, longer: 0.2,
+		equal:       0.1,
 		noiseBrings: 0.02}
 }
 

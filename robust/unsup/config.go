@@ -61,15 +61,20 @@ type Config struct {
 
 // Smoke proves in seconds that everything works; its numbers mean nothing.
 func Smoke() Config {
-	return Config{Scale: "smoke", Train: 32, Probe: 60, Test: 60, Seeds: []int64{1}, Networks: []string{Convolutional, Concrete, Contrastive},
-		Batch: 16, Steps: 60, DenseSteps: 60, Similarity: 20, Selected: 8, SelectSteps: 40, ContrastSteps: 10, Hidden: 8, Search: 20, ContrastSearch: 3, Copies: 2,
-		Projections: 8, Projected: 8, Compared: 8, Rounds: 2, Faithful: 2, FaithfulWidth: 8, FaithfulSteps: 3, Classified: 8, EstimateOn: 1000, Estimates: 50, Noise: []float64{0.01}}
+	return Config{Scale: "smoke", Train: 32, Probe: 60, Test: 60, Seeds: []int64{1}, Networks: []string{Convolutional, Concrete,
+		Contrastive},
+		Batch: 16, Steps: 60, DenseSteps: 60, Similarity: 20, Selected: 8, SelectSteps: 40, ContrastSteps: 10, Hidden: 8, Search: 20,
+		ContrastSearch: 3, Copies: 2,
+		Projections: 8, Projected: 8, Compared: 8, Rounds: 2, Faithful: 2, FaithfulWidth: 8, FaithfulSteps: 3, Classified: 8,
+		EstimateOn: 1000, Estimates: 50, Noise: []float64{0.01}}
 }
 
 // Paper is MNIST as it is with the authors' networks and an example of each of its images. It wants a GPU.
 func Paper() Config {
-	return Config{Scale: "paper", Side: 28, Train: 40_000, Probe: 10_000, Test: 10_000, Seeds: []int64{1, 2, 3, 4, 5}, Batch: 100, Steps: 8_000,
-		Selected: 50, SelectSteps: 320_000, ContrastSteps: 30_000, Hidden: 512, Search: 1_000, Copies: 50, Projections: 500, Projected: 128, Compared: 1_000,
+	return Config{Scale: "paper", Side: 28, Train: 40_000, Probe: 10_000, Test: 10_000, Seeds: []int64{1, 2, 3, 4, 5}, Batch: 100,
+		Steps:    8_000,
+		Selected: 50, SelectSteps: 320_000, ContrastSteps: 30_000, Hidden: 512, Search: 1_000, Copies: 50, Projections: 500, Projected: 128,
+		Compared: 1_000,
 		Faithful: 1_000, Classified: 1_000, DenseSteps: 8_000, Noise: []float64{0.01, 0.001}}
 }
 
@@ -115,7 +120,8 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.Errorf("batch = %d of train = %d images: want 2 to all of them", c.Batch, c.Train))
 	}
 	if most := max(c.Compared, c.Faithful); most > c.Train {
-		errs = append(errs, errors.Errorf("compared = %d, faithful = %d of train = %d images: want no more than these", c.Compared, c.Faithful, c.Train))
+		errs = append(errs, errors.Errorf("compared = %d, faithful = %d of train = %d images: want no more than these", c.Compared,
+			c.Faithful, c.Train))
 	}
 	if c.Classified > c.Test {
 		errs = append(errs, errors.Errorf("classified = %d of test = %d images: want no more than these", c.Classified, c.Test))

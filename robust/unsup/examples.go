@@ -58,7 +58,8 @@ func (s *Study) Make(ctx context.Context, t Task, seed int64) (*Made, error) {
 }
 
 // generate runs a search, whose progress is shown.
-func (s *Study) generate(ctx context.Context, search uae.Search, o *uae.Objective, x *uae.Expansion, images *tensors.Tensor) (*uae.Examples, error) {
+func (s *Study) generate(ctx context.Context, search uae.Search, o *uae.Objective, x *uae.Expansion,
+	images *tensors.Tensor) (*uae.Examples, error) {
 	search.Progress = s.Config.Progress
 	return search.Generate(ctx, s.e, o, x, images)
 }

@@ -15,8 +15,8 @@ func (r *Result) Figures() []*report.Figure {
 // Examples shows images of the first seed, their examples by a network, and what the network makes of both.
 func (r *Result) Examples(network string) *report.Grid {
 	g := &report.Grid{Title: "Examples by the " + network + " network",
-		Caption: "An image, its example, noise of the same norm, and what is reconstructed of image and example. Below an example stands f: how " +
-			"much worse than the image it is reconstructed, in squares of pixels. First seed."}
+		Caption: "An image, its example, noise of the same norm, and what is reconstructed of image and example. Below an example stands f: " +
+			"how much worse than the image it is reconstructed, in squares of pixels. First seed."}
 	for _, l := range r.Looks {
 		if l.Network != network {
 			continue
@@ -49,13 +49,16 @@ func (r *Result) Examples(network string) *report.Grid {
 // TraceFigure shows how MinMax goes.
 func (r *Result) TraceFigure() *report.Figure {
 	f := &report.Figure{Title: "How a search goes", Columns: 3, PanelHeight: 2.4,
-		Caption: fmt.Sprintf("MinMax on %d images of the first seed: the violation f⁺, the weight c that follows it, and the estimate of the information "+
-			"that image and example share.", traced)}
+		Caption: fmt.Sprintf("MinMax on %d images of the first seed: the violation f⁺, the weight c that follows it, and the estimate of the "+
+			"information that image and example share.", traced)}
 	rows := study.Where(r.Search(MinMax), func(m Searched) bool { return len(m.Traces) > 0 })
 	if len(rows) == 0 {
 		return f
 	}
-	panels := []report.Panel{{Title: "f⁺", X: report.Axis{Label: "step"}}, {Title: "c", X: report.Axis{Label: "step"}}, {Title: "estimate, nats", X: report.Axis{Label: "step"}}}
+	panels := []report.Panel{{Title: "f⁺"}, {Title: "c"}, {Title: "estimate, nats"}}
+	for i := range panels {
+		panels[i].X.Label = "step"
+	}
 	for i, t := range rows[0].Traces {
 		violation := make([]float64, len(t.Violation))
 		for k, v := range t.Violation {
@@ -75,7 +78,8 @@ func (r *Result) TraceFigure() *report.Figure {
 
 // BudgetFigure shows how many images have an example within so many gradient steps.
 func (r *Result) BudgetFigure() *report.Figure {
-	p := report.Panel{X: report.Axis{Label: "gradient steps", Log: true}, Y: report.Axis{Label: "images with a success", Percent: true, Min: 0}}
+	p := report.Panel{X: report.Axis{Label: "gradient steps", Log: true}, Y: report.Axis{Label: "images with a success", Percent: true,
+		Min: 0}}
 	for _, x := range r.Config.Searches(0) {
 		rows := r.Search(x.Name)
 		if len(rows) == 0 || len(rows[0].Budgets) == 0 {
@@ -92,15 +96,15 @@ func (r *Result) BudgetFigure() *report.Figure {
 		p.Marks = append(p.Marks, line)
 	}
 	return &report.Figure{Title: "Successes against gradient steps", PanelHeight: 3.4,
-		Caption: "The share of images with a success so far. A penalty's rounds begin anew, each with another weight. Means over seeds with 95 % " +
-			"intervals.", Panels: []report.Panel{p}}
+		Caption: "The share of images with a success so far. A penalty's rounds begin anew, each with another weight. Means over seeds with " +
+			"95 % intervals.", Panels: []report.Panel{p}}
 }
 
 // GainFigure shows what learning anew gains over the images alone.
 func (r *Result) GainFigure() *report.Figure {
 	f := &report.Figure{Title: "What learning from more gains", Columns: 2, PanelHeight: 2.8,
-		Caption: "Over the images alone, trained once: on the left with as many steps, on the right with twice as many, which are as many epochs. " +
-			"Share of the error that is gone, or points of accuracy. Means over seeds with 95 % intervals."}
+		Caption: "Over the images alone, trained once: on the left with as many steps, on the right with twice as many, which are as many " +
+			"epochs. Share of the error that is gone, or points of accuracy. Means over seeds with 95 % intervals."}
 	for _, longer := range []bool{false, true} {
 		bars := report.Bars{}
 		for _, t := range r.Config.AllTasks() {

@@ -294,7 +294,8 @@ func (s *Study) Classifier(ctx context.Context, seed int64) (*nets.Model, error)
 	if err != nil {
 		return nil, err
 	}
-	net, err := nets.NewCNN(nets.CNNConfig{Input: s.Shape(), Channels: []int{16, 32}, Dense: 64, Classes: s.Data.Pool.Classes, MeanPool: true, Seed: seed})
+	net, err := nets.NewCNN(nets.CNNConfig{Input: s.Shape(), Channels: []int{16, 32}, Dense: 64, Classes: s.Data.Pool.Classes,
+		MeanPool: true, Seed: seed})
 	if err != nil {
 		return nil, err
 	}
@@ -332,7 +333,8 @@ func (s *Study) Supervise(ctx context.Context, seed int64) (r Supervised, err er
 		return r, nil // nothing to fool, which the claim's control sees
 	}
 	dims := append([]int{len(rows)}, s.Shape()...)
-	images := tensors.FromFlatDataAndDimensions(nets.PickRows(tensors.MustCopyFlatData[float32](s.Test.Images), s.Test.Images.Shape().Size()/len(classes),
+	images := tensors.FromFlatDataAndDimensions(nets.PickRows(tensors.MustCopyFlatData[float32](s.Test.Images),
+		s.Test.Images.Shape().Size()/len(classes),
 		rows), dims...)
 	o, err := uae.Margin(net, robust.Goal{Labels: nets.PickRows(s.Test.Labels, 1, rows)}, 0)
 	if err != nil {

@@ -75,7 +75,8 @@ func Open(ctx context.Context, e *engine.Engine, c Config) (*Study, error) {
 		return nil, study.First("unsup", err)
 	}
 	if side := min(d.Pool.Shape[0], d.Pool.Shape[1]); c.Side > side {
-		return nil, study.First("unsup", errors.Errorf("side = %d: images of %s are %v, and are made smaller alone", c.Side, d.Pool.Name, d.Pool.Shape))
+		return nil, study.First("unsup", errors.Errorf("side = %d: images of %s are %v, and are made smaller alone", c.Side, d.Pool.Name,
+			d.Pool.Shape))
 	}
 	s := &Study{Config: c, Data: d, e: e}
 	s.Test = s.shrunk(fit.Data{Images: d.Images, Labels: d.Labels, Checksum: d.Test.Checksum()})
@@ -139,8 +140,9 @@ func (s *Study) run(ctx context.Context) (*Result, error) {
 			return nil, err
 		}
 		key := fit.Hash(s.e.Name(), z.train.Checksum, z.probe.Checksum, seed, c.measuring())
-		if err := study.Do(w, &r.Estimates, study.Piece[Estimated]{Name: study.Label("estimates", seed), Group: i, Tasks: float64(len(correlations)),
-			Key: "unsup-estimates-" + key, Do: func() (Estimated, error) { return s.Estimate(ctx, seed) }}); err != nil {
+		if err := study.Do(w, &r.Estimates, study.Piece[Estimated]{Name: study.Label("estimates", seed), Group: i,
+			Tasks: float64(len(correlations)),
+			Key:   "unsup-estimates-" + key, Do: func() (Estimated, error) { return s.Estimate(ctx, seed) }}); err != nil {
 			return nil, err
 		}
 		for _, t := range c.AllTasks() {
@@ -197,7 +199,8 @@ func (s *Study) sceneOf(seed int64) (*scene, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.scene = &scene{seed: seed, train: s.shrunk(parts[0]), probe: s.shrunk(parts[1]), trained: map[string]*Network{}, made: map[string]*Made{}}
+	s.scene = &scene{seed: seed, train: s.shrunk(parts[0]), probe: s.shrunk(parts[1]), trained: map[string]*Network{},
+		made: map[string]*Made{}}
 	return s.scene, nil
 }
 

@@ -48,9 +48,9 @@ func (r *Result) EstimateTable() *report.Table {
 // AttackTable tells of the examples of networks' own images.
 func (r *Result) AttackTable() *report.Table {
 	t := &report.Table{Title: "Examples",
-		Caption: fmt.Sprintf("Of each of %d images. A success is treated no worse than its image by the network, and shares something with it by the "+
-			"estimate; the referee has looked again. Beside: the share of images that noise of the same norm does that for. Information is in nats, "+
-			"by estimators that were trained for that measurement alone.", r.Config.Train),
+		Caption: fmt.Sprintf("Of each of %d images. A success is treated no worse than its image by the network, and shares something with "+
+			"it by the estimate; the referee has looked again. Beside: the share of images that noise of the same norm does that for. "+
+			"Information is in nats, by estimators that were trained for that measurement alone.", r.Config.Train),
 		Columns: []report.Column{{Name: "network"}, {Name: "task"}, {Name: "successes", Percent: true}, {Name: "noise", Percent: true},
 			{Name: "information shared", Format: "%.3f"}, {Name: "with noise", Format: "%.3f"}, {Name: "l2", Format: "%.2f"},
 			{Name: "successes by l2", Percent: true}}}
@@ -58,7 +58,9 @@ func (r *Result) AttackTable() *report.Table {
 		of := func(value func(a Attacked) float64) any {
 			return interval(study.Values(r.Task(task.Name), study.Always(func(m Learned) float64 { return value(m.Attack) })))
 		}
-		t.Rows = append(t.Rows, []any{task.Name, task.Kind, of(func(a Attacked) float64 { return a.Rate }), of(func(a Attacked) float64 { return a.Noise }),
+		t.Rows = append(t.Rows, []any{task.Name, task.Kind, of(func(a Attacked) float64 { return a.Rate }), of(func(a Attacked) float64 {
+			return a.Noise
+		}),
 			of(func(a Attacked) float64 { return a.Similarity }), of(func(a Attacked) float64 { return a.NoisySame }),
 			of(func(a Attacked) float64 { return a.L2 }), of(func(a Attacked) float64 { return a.DistantRate })})
 	}
@@ -69,17 +71,22 @@ func (r *Result) AttackTable() *report.Table {
 func (r *Result) SearchTable() *report.Table {
 	c := r.Config
 	t := &report.Table{Title: "Searches",
-		Caption: fmt.Sprintf("On the convolutional autoencoder, %d images (%d by the authors' setting); gradient steps for each; steps to the first "+
-			"success, where images without one count as %d; the mean estimate at the first success and at the one that is kept; f⁺ over the first and the last tenth of the steps.", c.Compared, c.Faithful, c.Search),
-		Columns: []report.Column{{Name: "search"}, {Name: "steps"}, {Name: "successes", Percent: true}, {Name: "steps to the first", Format: "%.1f"},
-			{Name: "first estimate", Format: "%.3f"}, {Name: "kept", Format: "%.3f"}, {Name: "l2", Format: "%.2f"}, {Name: "early f⁺", Format: "%.3f"}, {Name: "late f⁺", Format: "%.3f"}}}
+		Caption: fmt.Sprintf("On the convolutional autoencoder, %d images (%d by the authors' setting); gradient steps for each; steps to "+
+			"the first success, where images without one count as %d; the mean estimate at the first success and at the one that is kept; f⁺ "+
+			"over the first and the last tenth of the steps.", c.Compared, c.Faithful, c.Search),
+		Columns: []report.Column{{Name: "search"}, {Name: "steps"}, {Name: "successes", Percent: true}, {Name: "steps to the first",
+			Format: "%.1f"},
+			{Name: "first estimate", Format: "%.3f"}, {Name: "kept", Format: "%.3f"}, {Name: "l2", Format: "%.2f"}, {Name: "early f⁺",
+				Format: "%.3f"}, {Name: "late f⁺", Format: "%.3f"}}}
 	for _, x := range c.Searches(0) {
 		rows := r.Search(x.Name)
 		if len(rows) == 0 {
 			continue
 		}
 		of := func(value func(m Searched) float64) any { return interval(study.Values(rows, study.Always(value))) }
-		t.Rows = append(t.Rows, []any{x.Name, rows[0].Steps, of(func(m Searched) float64 { return m.Rate }), of(func(m Searched) float64 { return m.Until }),
+		t.Rows = append(t.Rows, []any{x.Name, rows[0].Steps, of(func(m Searched) float64 { return m.Rate }), of(func(m Searched) float64 {
+			return m.Until
+		}),
 			interval(study.Values(rows, func(m Searched) (float64, bool) { return deref(m.First) })),
 			interval(study.Values(rows, func(m Searched) (float64, bool) { return deref(m.MI) })),
 			of(func(m Searched) float64 { return m.L2 }),
@@ -91,12 +98,14 @@ func (r *Result) SearchTable() *report.Table {
 // SupervisedTable tells how a classifier stands the same search.
 func (r *Result) SupervisedTable() *report.Table {
 	t := &report.Table{Title: "The same search against a classifier",
-		Caption: "On test images that it tells right: the share that is fooled, and that noise of the same norm fools; estimates at the first success " +
-			"and at the one that is kept, which is to share as much as it can.",
+		Caption: "On test images that it tells right: the share that is fooled, and that noise of the same norm fools; estimates at the " +
+			"first success and at the one that is kept, which is to share as much as it can.",
 		Columns: []report.Column{{Name: "accuracy", Percent: true}, {Name: "fooled", Percent: true}, {Name: "noise", Percent: true},
 			{Name: "first estimate", Format: "%.3f"}, {Name: "kept", Format: "%.3f"}, {Name: "l2", Format: "%.2f"}}}
 	of := func(value func(m Supervised) (float64, bool)) any { return interval(study.Values(r.Supervised, value)) }
-	t.Rows = [][]any{{of(func(m Supervised) (float64, bool) { return m.Accuracy, true }), of(func(m Supervised) (float64, bool) { return m.Rate, true }),
+	t.Rows = [][]any{{of(func(m Supervised) (float64, bool) { return m.Accuracy, true }), of(func(m Supervised) (float64, bool) {
+		return m.Rate, true
+	}),
 		of(func(m Supervised) (float64, bool) { return m.Noise, true }), of(func(m Supervised) (float64, bool) { return deref(m.First) }),
 		of(func(m Supervised) (float64, bool) { return deref(m.MI) }), of(func(m Supervised) (float64, bool) { return m.L2, true })}}
 	return t
@@ -113,12 +122,13 @@ func lengths(longer bool) string {
 // RetrainingTable tells how good networks are at their tasks.
 func (r *Result) RetrainingTable() *report.Table {
 	t := &report.Table{Title: "Learning anew",
-		Caption: fmt.Sprintf("From %d images and one more of each, which is given first: the mean squared error of reconstruction of test images, or the "+
-			"accuracy of a linear classifier of what the network makes of them. Steps are counted once or twice: with twice as many images, "+
-			"twice the steps are as many epochs.", r.Config.Train),
+		Caption: fmt.Sprintf("From %d images and one more of each, which is given first: the mean squared error of reconstruction of test "+
+			"images, or the accuracy of a linear classifier of what the network makes of them. Steps are counted once or twice: with twice as "+
+			"many images, twice the steps are as many epochs.", r.Config.Train),
 		Columns: []report.Column{{Name: "beside the images"}, {Name: "steps"}}}
 	for _, task := range r.Config.AllTasks() {
-		t.Columns = append(t.Columns, report.Column{Name: task.Name, Percent: !task.reconstructs(), Format: map[bool]string{true: "%.3f"}[task.reconstructs()]})
+		t.Columns = append(t.Columns, report.Column{Name: task.Name, Percent: !task.reconstructs(),
+			Format: map[bool]string{true: "%.3f"}[task.reconstructs()]})
 	}
 	for _, a := range r.Config.Arms() {
 		row := []any{a.name(), lengths(a.Longer)}
@@ -160,8 +170,8 @@ var pairs = []struct {
 // GainTable holds paired differences.
 func (r *Result) GainTable() *report.Table {
 	t := &report.Table{Title: "What that gains",
-		Caption: "Paired by seed, means with 95 % intervals: the share of the error of reconstruction that is gone, or the accuracy that is gained. " +
-			"What noise of the same norm brings as well, the examples are not needed for.",
+		Caption: "Paired by seed, means with 95 % intervals: the share of the error of reconstruction that is gone, or the accuracy that is " +
+			"gained. What noise of the same norm brings as well, the examples are not needed for.",
 		Columns: []report.Column{{Name: "learning from"}, {Name: "instead of"}}}
 	for _, task := range r.Config.AllTasks() {
 		t.Columns = append(t.Columns, report.Column{Name: task.Name, Percent: true})
@@ -169,7 +179,10 @@ func (r *Result) GainTable() *report.Table {
 	for _, p := range pairs {
 		row := []any{p.name, p.than}
 		for _, task := range r.Config.AllTasks() {
-			row = append(row, interval(study.Values(r.Task(task.Name), func(m Learned) (float64, bool) { return m.gain(p.a, p.longer, p.b, p.otherLonger) })))
+			row = append(row, interval(study.Values(r.Task(task.Name), func(m Learned) (float64, bool) {
+				return m.gain(p.a, p.longer, p.b,
+					p.otherLonger)
+			})))
 		}
 		t.Rows = append(t.Rows, row)
 	}
