@@ -200,7 +200,10 @@ func (r *Result) improves(t Task) []report.ClaimPart {
 		test.Relation = report.Above
 		return report.ClaimPart{Statement: statement, Test: test, Controls: r.controls(t), Beside: beside}
 	}
-	name := fmt.Sprintf("%s (%s)", t.Kind, t.Name)
+	name := t.Kind
+	if t.reconstructs() { // several networks do
+		name = fmt.Sprintf("%s (%s)", t.Kind, t.Name)
+	}
 	return []report.ClaimPart{
 		part(name+", with as many epochs, which are twice the steps",
 			gain("examples for twice the steps, against the images alone", Adversarial, true, Originals, false),
