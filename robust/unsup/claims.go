@@ -95,7 +95,7 @@ func (r *Result) confirmed(t Task) report.Test {
 
 func (r *Result) estimated() report.ClaimPart {
 	p := report.ClaimPart{Statement: "estimates mutual information",
-		Ours: fmt.Sprintf("%g nats: the specification's tolerance at a correlation of 0.9", accurate),
+		Ours: fmt.Sprintf("%g nats: seven hundredths of the most that is estimated, at a correlation of 0.9", accurate),
 		Test: report.Test{What: "largest error of an estimate, nats", Relation: report.AtMost, Threshold: accurate,
 			Values: study.Values(r.Estimates, study.Always(Estimated.Error))}}
 	for i, rho := range correlations {

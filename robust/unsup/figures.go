@@ -55,7 +55,7 @@ func (r *Result) TraceFigure() *report.Figure {
 	if len(rows) == 0 {
 		return f
 	}
-	panels := []report.Panel{{Title: "f⁺"}, {Title: "c"}, {Title: "estimate, nats"}}
+	panels := []report.Panel{{Title: "violation"}, {Title: "c"}, {Title: "estimate, nats"}}
 	for i := range panels {
 		panels[i].X.Label = "step"
 	}
