@@ -167,8 +167,8 @@ type Trace struct{ C, Violation, MI []float64 }
 // Generate makes an example of each image, float32 [n, InputShape...] in the model's bounds, or in [0, 1] if it has none. x may be nil
 // for SquaredL2. Stopped by ctx between steps, it returns the context's error. Finding nothing is no error.
 //
-// Values of the same seed are the same whatever Batch is, but for rounding; of a contrastive objective, whose views of all images of a batch
-// are drawn together, with the same Batch alone.
+// Values of the same seed are the same whatever Batch is, but for rounding; those of a contrastive objective, which draws the views of
+// all images of a batch together, with the same Batch alone.
 func (s Search) Generate(ctx context.Context, e *engine.Engine, o *Objective, x *Expansion, images *tensors.Tensor) (*Examples, error) {
 	if o == nil || x == nil && s.Distance == MutualInformation {
 		return nil, errors.New("uae: Generate needs an objective and, but for SquaredL2, an expansion")
