@@ -28,7 +28,7 @@ func openCPU(t *testing.T, own bool) *Engine {
 	if own {
 		spec += ",tf32=false"
 	}
-	e, err := Open(spec)
+	e, err := OpenWith(spec, Options{Programs: "off"}) // make test keeps programs for all
 	if _, missing := IsNoPlugin(err); missing {
 		t.Skip("the tests run without the CPU plugin")
 	}
