@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,6 +40,9 @@ func programsFolder(setting string) (string, error) {
 	}
 	return dir, nil
 }
+
+// UserPrograms is the setting of [Options] for who works at a terminal or in a notebook: what [ProgramsEnv] says, else "on".
+func UserPrograms() string { return cmp.Or(os.Getenv(ProgramsEnv), "on") }
 
 // ProgramsIn tells what lies in the folder that a setting of [Options] stands for: its path, "" where that is none, how many
 // programs, and their bytes. The error says why it is not used.

@@ -279,11 +279,7 @@ func checkCache(dir string) Check {
 // checkPrograms tells of the programs that XLA compiled, which the command line and notebooks keep. None is needed.
 func checkPrograms() Check {
 	const name = "compiled programs"
-	setting := os.Getenv(engine.ProgramsEnv)
-	if setting == "" {
-		setting = "on"
-	}
-	dir, n, size, err := engine.ProgramsIn(setting)
+	dir, n, size, err := engine.ProgramsIn(engine.UserPrograms())
 	switch {
 	case err != nil:
 		return bad(name, strings.TrimPrefix(oneLine(err), "engine: "), "chmod go-w "+dir+", or set "+engine.ProgramsEnv+" to another folder")

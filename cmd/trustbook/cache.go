@@ -13,7 +13,7 @@ func newCache() *cobra.Command {
 		return &cobra.Command{
 			Use: use, Short: short, Args: takes(),
 			RunE: func(c *cobra.Command, _ []string) error {
-				dir, n, size, err := look(keptPrograms())
+				dir, n, size, err := look(engine.UserPrograms())
 				if err != nil {
 					return err
 				}

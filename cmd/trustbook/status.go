@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,17 +40,9 @@ type quiet struct{ error }
 
 func (e quiet) Unwrap() error { return e.error }
 
-// keptPrograms is where the command line keeps what XLA compiles: where the environment says, else in the user's cache folder.
-func keptPrograms() string {
-	if setting := os.Getenv(engine.ProgramsEnv); setting != "" {
-		return setting
-	}
-	return "on"
-}
-
 // openEngine opens a backend; one that does not exist is wrong use, one that is not installed a failure.
 func openEngine(backend string) (*engine.Engine, error) {
-	e, err := engine.OpenWith(backend, engine.Options{Programs: keptPrograms()})
+	e, err := engine.OpenWith(backend, engine.Options{Programs: engine.UserPrograms()})
 	if errors.Is(err, engine.ErrUnknown) {
 		return nil, usageError{err}
 	}

@@ -58,8 +58,8 @@ func (s *Study) Compare(ctx context.Context, x Search, seed int64, keep bool) (r
 	if err != nil {
 		return r, err
 	}
-	m := &Made{}
-	if m.Objective, m.Expansion, err = s.attackable(n); err != nil {
+	o, expansion, err := s.attackable(n)
+	if err != nil {
 		return r, err
 	}
 	r.Images = s.Config.Compared
@@ -68,11 +68,11 @@ func (s *Study) Compare(ctx context.Context, x Search, seed int64, keep bool) (r
 	}
 	images := first(z.train.Images, r.Images)
 	x.Trace = r.Images
-	ex, err := s.generate(ctx, x.Search, m.Objective, m.Expansion, images)
+	ex, err := s.generate(ctx, x.Search, o, expansion, images)
 	if err != nil {
 		return r, err
 	}
-	v, err := uae.Check(ctx, s.e, m.Objective, images, ex, epsilon)
+	v, err := uae.Check(ctx, s.e, o, images, ex, epsilon)
 	if err != nil {
 		return r, err
 	}
