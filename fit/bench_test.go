@@ -58,7 +58,7 @@ func BenchmarkAutoencoder(b *testing.B) {
 			require.NoError(b, err)
 			t, err := AutoencoderConfig{Steps: 1 << 40}.alternation(a, images)
 			require.NoError(b, err)
-			r := &alternating{a: t.withDefaults(), store: a.Store, losses: Losses{}}
+			r := &alternating{a: t.withDefaults(), store: a.Store, notes: alternationNotes{Losses: Losses{}}}
 			defer r.close()
 			require.NoError(b, r.begin(testengine.Get(b)))
 			next := 0

@@ -21,8 +21,8 @@ func stepGraph(m *nets.Model, loss Loss, rule Rule, steps int, images, labels *N
 	nets.Evaluating(m.Store.RootScope(), g, func() {
 		right = Equal(ArgMax(m.Logits(m.Store.RootScope(), images), -1, dtypes.Int32), labels)
 	})
-	descend(m.Store, g, loss.Name, fitPath, m.WeightPaths, rule, steps, func() *Node {
-		return loss.Build(m.Store.RootScope(), m, images, labels)
+	descend(m.Store, g, loss.Name, fitPath, []descent{{fitPath, m.WeightPaths, rule}}, steps, func() (*Node, []*Node) {
+		return loss.Build(m.Store.RootScope(), m, images, labels), nil
 	})
 	accumulate(m.Store, correctPath, ReduceAllSum(ConvertDType(right, dtypes.Int64)))
 }

@@ -1,7 +1,9 @@
 package fit
 
 import (
+	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -10,24 +12,35 @@ import (
 	"github.com/gomlx/gomlx/support/exceptions"
 )
 
-// descend builds one update of the weights at the given paths by a loss: its value, its gradients, the rule's step. The
-// rule's variables are under path, as is the tally of losses. name tells the loss in errors.
-func descend(store *model.Store, g *Graph, name, path string, paths []string, rule Rule, steps int, loss func() *Node) {
+// descent is how some of a store's weights follow a loss: by which rule, whose variables are under a path.
+type descent struct {
+	path  string
+	paths []string // of the weights
+	rule  Rule
+}
+
+// descend builds one update of weights by a loss: its value, its gradients, the rules' steps. The tally of losses, and those of
+// the loss's parts if it has any, are under path. name tells the loss in errors.
+func descend(store *model.Store, g *Graph, name, path string, descents []descent, steps int, loss func() (*Node, []*Node)) {
 	store.SetTraining(g, true) // layers such as dropout ask for it
 	before, known := map[*model.Variable]*Node{}, map[*model.Variable]bool{}
-	for _, p := range paths {
-		w := store.GetVariable(p)
-		before[w] = w.NodeValue(g)
+	of := map[*model.Variable]int{} // which descent is a weight's
+	for i, d := range descents {
+		for _, p := range d.paths {
+			w := store.GetVariable(p)
+			before[w], of[w] = w.NodeValue(g), i
+		}
 	}
 	for v := range store.IterVariables() {
 		known[v] = true
 	}
-	value := loss()
-	if !value.IsScalar() || !value.DType().IsFloat() {
-		exceptions.Panicf("loss %q has shape %s: want a scalar", name, value.Shape())
+	value, parts := loss()
+	for _, part := range append([]*Node{value}, parts...) {
+		if !part.IsScalar() || !part.DType().IsFloat() {
+			exceptions.Panicf("loss %q has shape %s: want a scalar", name, part.Shape())
+		}
 	}
-	var weights []*model.Variable
-	var nodes []*Node
+	weights, nodes := make([][]*model.Variable, len(descents)), make([][]*Node, len(descents))
 	for v := range store.IterVariables() { // in the store's order
 		switch node := before[v]; {
 		case node == nil && !known[v] && v.Trainable:
@@ -35,12 +48,22 @@ func descend(store *model.Store, g *Graph, name, path string, paths []string, ru
 		case node != nil && v.NodeValue(g) != node:
 			exceptions.Panicf("loss %q leaves weight %s replaced: put it back with SetNodeValue", name, v.Path())
 		case node != nil:
-			weights, nodes = append(weights, v), append(nodes, node)
+			weights[of[v]], nodes[of[v]] = append(weights[of[v]], v), append(nodes[of[v]], node)
 		}
 	}
-	rule.Apply(store.Scope(path), steps, weights, Gradient(value, nodes...))
+	gradients := Gradient(value, slices.Concat(nodes...)...)
+	for i, d := range descents {
+		d.rule.Apply(store.Scope(d.path), steps, weights[i], gradients[:len(nodes[i])])
+		gradients = gradients[len(nodes[i]):]
+	}
 	tally(path).add(store, value)
+	for i, part := range parts {
+		partTally(path, i).add(store, part)
+	}
 }
+
+// partTally is that of a part of a loss.
+func partTally(path string, part int) tally { return tally(fmt.Sprintf("%s/part/%d", path, part)) }
 
 // tally sums up losses on the device, in variables under its path, so that a step need not wait for its number.
 type tally string

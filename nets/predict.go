@@ -61,6 +61,25 @@ func (p *Predictor) run(images *tensors.Tensor) ([][]float32, error) {
 	return p.rows(flat)
 }
 
+// Runner runs any graph of a network on examples, in batches of one size.
+type Runner struct{ batched }
+
+// NewRunner is for examples of a shape; run takes [batch, shape...], and what it makes of one example depends on no other. It
+// reads the weights anew at each call. Batch 0 means 128.
+func NewRunner(backend compute.Backend, n *Network, shape []int, batch int,
+	run func(*model.Scope, *graph.Node) *graph.Node) (*Runner, error) {
+	b, err := newBatched(backend, n, shape, batch, run)
+	return &Runner{b}, err
+}
+
+// Of returns what the graph makes of each example, in a row, of examples one behind the other.
+func (r *Runner) Of(examples []float32) ([][]float32, error) {
+	if size := product(r.shape); len(examples)%size != 0 {
+		return nil, errors.Errorf("nets: %s: %d values, want a multiple of %d, those of an example of %v", r.name, len(examples), size, r.shape)
+	}
+	return r.rows(examples)
+}
+
 // batched runs a graph on examples in batches of one size.
 type batched struct {
 	name  string
