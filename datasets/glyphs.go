@@ -258,7 +258,8 @@ func newRenderer() *renderer {
 // render draws one example into out, in one of the class's fonts, or in any.
 func (g *GlyphGenerator) render(r *renderer, out []uint8, class, index, font int) {
 	rng := rand.New(rand.NewPCG(mix(uint64(g.seed), uint64(class)), mix(uint64(index), 0x676c_7970_68))) // "glyph"
-	drawn := rng.IntN(len(g.classes[class].outlines))                                                    // even where the font is given: what is drawn after it stays the same
+	// Drawn even where the font is given, so that what is drawn after it stays the same.
+	drawn := rng.IntN(len(g.classes[class].outlines))
 	if font != anyFont {
 		drawn = font
 	}
