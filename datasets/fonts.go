@@ -25,7 +25,15 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// loadFonts parses the fonts, once.
+// TypefaceNames are the typefaces that [GlyphGenerator.ImageIn] takes. Not every one has every script.
+var TypefaceNames = []string{
+	"liberation-sans", "liberation-sans-bold", "liberation-sans-italic",
+	"liberation-serif", "liberation-serif-bold", "liberation-serif-italic", "liberation-mono",
+	"latin-modern-roman", "latin-modern-roman-italic", "latin-modern-sans", "latin-modern-mono",
+	"go", "go-bold", "go-italic", "go-mono",
+}
+
+// loadFonts parses the fonts, once, in the order of their names.
 var loadFonts = sync.OnceValues(func() ([]*sfnt.Font, error) {
 	var fonts []*sfnt.Font
 	for _, data := range [][]byte{

@@ -6,6 +6,7 @@ import (
 	"image/draw"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"golang.org/x/image/font/sfnt"
@@ -86,6 +87,7 @@ type GlyphGenerator struct {
 type glyphClass struct {
 	name     string
 	outlines [][]sfnt.Segments // one for each font that has all its characters, one in it for each character
+	fonts    []int             // which font each of them is of
 }
 
 // NewGlyphGenerator prepares the classes of the options. A character that no font has is an error.
@@ -142,7 +144,7 @@ func NewGlyphGenerator(seed int64, o GlyphOptions) (*GlyphGenerator, error) {
 				}
 			}
 			if len(parts) == len(members) {
-				class.outlines = append(class.outlines, parts)
+				class.outlines, class.fonts = append(class.outlines, parts), append(class.fonts, f)
 			}
 		}
 		if len(class.outlines) == 0 {
@@ -182,6 +184,15 @@ func (o GlyphOptions) characters() ([]rune, error) {
 // Classes returns the number of classes.
 func (g *GlyphGenerator) Classes() int { return len(g.classes) }
 
+// ClassNames returns the characters of each class.
+func (g *GlyphGenerator) ClassNames() []string {
+	names := make([]string, len(g.classes))
+	for c, class := range g.classes {
+		names[c] = class.name
+	}
+	return names
+}
+
 // Set renders the examples from to from+n-1 of every class. Classes alternate, so that every run of examples is
 // balanced.
 func (g *GlyphGenerator) Set(split string, from, n int) (*Set, error) {
@@ -194,27 +205,45 @@ func (g *GlyphGenerator) Set(split string, from, n int) (*Set, error) {
 	}
 	size := glyphSide * glyphSide
 	pixels, labels := make([]uint8, n*k*size), make([]int32, n*k)
-	names := make([]string, k)
-	for c, class := range g.classes {
-		names[c] = class.name
-	}
 	r := newRenderer()
 	for i := range n {
 		for c := range k {
 			at := i*k + c
 			labels[at] = int32(c)
-			g.render(r, pixels[at*size:(at+1)*size], c, from+i)
+			g.render(r, pixels[at*size:(at+1)*size], c, from+i, anyFont)
 		}
 	}
-	return New("glyphs", split, []int{glyphSide, glyphSide, 1}, pixels, labels, k, names)
+	return New("glyphs", split, []int{glyphSide, glyphSide, 1}, pixels, labels, k, g.ClassNames())
 }
 
 // Image renders example index of a class, [28, 28], ink 255. It panics where the class is out of range.
 func (g *GlyphGenerator) Image(class, index int) []uint8 {
 	out := make([]uint8, glyphSide*glyphSide)
-	g.render(newRenderer(), out, class, index)
+	g.render(newRenderer(), out, class, index, anyFont)
 	return out
 }
+
+// ImageIn renders example index of a class, [28, 28], ink 255, in a typeface of [TypefaceNames] instead of one drawn at
+// random. Pose, bend and weight of the strokes are those of [GlyphGenerator.Image], so that the images of one index in two
+// typefaces differ in the typeface alone. It is an error where the typeface lacks a character of the class, and it panics
+// where the class is out of range.
+func (g *GlyphGenerator) ImageIn(typeface string, class, index int) ([]uint8, error) {
+	c := g.classes[class]
+	font := slices.Index(TypefaceNames, typeface)
+	if font < 0 {
+		return nil, fmt.Errorf("glyphs: no typeface %q: want one of %s", typeface, strings.Join(TypefaceNames, ", "))
+	}
+	at := slices.Index(c.fonts, font)
+	if at < 0 {
+		return nil, fmt.Errorf("glyphs: typeface %s has no %q: choose another typeface, or other characters", typeface, c.name)
+	}
+	out := make([]uint8, glyphSide*glyphSide)
+	g.render(newRenderer(), out, class, index, at)
+	return out, nil
+}
+
+// anyFont has the example draw its font.
+const anyFont = -1
 
 // renderer holds what rendering uses again and again.
 type renderer struct {
@@ -226,10 +255,15 @@ func newRenderer() *renderer {
 	return &renderer{raster: vector.NewRasterizer(glyphSide, glyphSide), thick: make([]uint8, glyphSide*glyphSide)}
 }
 
-// render draws one example into out.
-func (g *GlyphGenerator) render(r *renderer, out []uint8, class, index int) {
+// render draws one example into out, in one of the class's fonts, or in any.
+func (g *GlyphGenerator) render(r *renderer, out []uint8, class, index, font int) {
 	rng := rand.New(rand.NewPCG(mix(uint64(g.seed), uint64(class)), mix(uint64(index), 0x676c_7970_68))) // "glyph"
-	parts := g.classes[class].outlines[rng.IntN(len(g.classes[class].outlines))]
+	// Drawn even where the font is given, so that what is drawn after it stays the same.
+	drawn := rng.IntN(len(g.classes[class].outlines))
+	if font != anyFont {
+		drawn = font
+	}
+	parts := g.classes[class].outlines[drawn]
 	between := func(lo, hi float64) float64 { return lo + (hi-lo)*rng.Float64() }
 
 	// An affine map takes the middle of the character to about the middle of the image, and its longer side to 17 to

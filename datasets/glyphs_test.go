@@ -169,7 +169,7 @@ func BenchmarkGlyph(b *testing.B) {
 	require.NoError(b, err)
 	r, out := newRenderer(), make([]uint8, glyphSide*glyphSide)
 	for i := range b.N {
-		gen.render(r, out, i%gen.Classes(), i)
+		gen.render(r, out, i%gen.Classes(), i, anyFont)
 	}
 }
 
@@ -194,4 +194,38 @@ func TestGlyphsSheet(t *testing.T) {
 	require.NoError(t, err)
 	defer f.Close()
 	require.NoError(t, png.Encode(f, img))
+}
+
+// In its own typeface an example is the one that Image draws; in another the pose stays and the shape does not.
+func TestGlyphsInATypeface(t *testing.T) {
+	gen, err := NewGlyphGenerator(4, GlyphOptions{Scripts: []string{"digits", "latin"}})
+	require.NoError(t, err)
+	fonts, err := loadFonts()
+	require.NoError(t, err)
+	require.Len(t, TypefaceNames, len(fonts))
+	own := map[string]bool{}
+	for index := range 40 {
+		image, found := gen.Image(5, index), 0
+		for _, name := range TypefaceNames {
+			in, err := gen.ImageIn(name, 5, index)
+			require.NoError(t, err)
+			if string(in) == string(image) {
+				found++
+				own[name] = true
+			}
+		}
+		assert.Equal(t, 1, found, "example %d", index)
+	}
+	assert.Greater(t, len(own), 8, "the fonts are drawn")
+	again, err := gen.ImageIn("go-mono", 7, testFrom)
+	require.NoError(t, err)
+	in, err := gen.ImageIn("go-mono", 7, testFrom)
+	require.NoError(t, err)
+	assert.Equal(t, in, again)
+	_, err = gen.ImageIn("comic", 0, 0)
+	require.ErrorContains(t, err, `no typeface "comic": want one of liberation-sans, `)
+	greek, err := NewGlyphGenerator(4, GlyphOptions{Characters: "Ж"})
+	require.NoError(t, err)
+	_, err = greek.ImageIn("latin-modern-roman", 0, 0)
+	require.ErrorContains(t, err, `typeface latin-modern-roman has no "Ж"`)
 }

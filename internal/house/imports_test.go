@@ -48,6 +48,8 @@ var may = []struct {
 	{"robust/uae", []string{"engine", "nets", "report", "robust", "robust/information"}},
 	{"fewshot", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"fewshot/meta", []string{"engine", "datasets", "nets", "report", "fit", "fewshot", "robust"}}, // for the projections of its attacks
+	{"fewshot/paired", []string{"datasets"}},
+	{"fewshot/paired/lab", nil},
 	// The papers: everything above, and no other paper.
 	{"robust/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "remote", "report", "fit", "study", "robust",
 		"robust/attack", "robust/certify", "robust/information", "robust/manifold", "robust/uae", "representation"}},
@@ -59,7 +61,7 @@ var may = []struct {
 	{"watermark/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "remote", "report", "fit", "study", "robust",
 		"robust/attack", "watermark", "watermark/removal"}},
 	{"fewshot/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "fewshot", "fewshot/meta",
-		"robust", "robust/attack"}},
+		"fewshot/paired", "fewshot/paired/lab", "robust", "robust/attack"}},
 	{"cmd/*", []string{"*"}},
 	{"internal/*", []string{"*"}},
 }
