@@ -261,7 +261,7 @@ func (x inputs) batch() int { return x.others.Shape().Dimensions[0] }
 func (x inputs) shifted(scope *model.Scope) *Node {
 	on := GreaterThan(Slice(x.weights, AxisElem(3)), ScalarZero(x.weights.Graph(), x.weights.DType()))
 	on = BroadcastToShape(Reshape(on, 1, 1, 1, 1), x.target.Shape())
-	return Where(on, lab.ShiftColors(scope, x.target, x.channels), x.target)
+	return Where(on, lab.Shift(scope, x.target, x.channels), x.target)
 }
 
 // judgeLoss takes reconstructions for real: it must not tell the generator's blur from the camera's, but the domain.

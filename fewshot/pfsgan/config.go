@@ -121,6 +121,8 @@ type Perceptual struct {
 	Model *nets.Model // of images with values from -1 to 1
 	// Layers are three of Model.Stages, from 1, from the first to the deepest; zero: 1, 2, 3.
 	Layers []int
+	// Scale multiplies what these layers put out; zero: 1. Losses are weighted for the large values of a VGG network.
+	Scale float64
 }
 
 func (p *Perceptual) layers() []int {

@@ -1,6 +1,8 @@
 package pfsgan
 
 import (
+	"cmp"
+
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -72,7 +74,7 @@ func (p *Perceptual) features(scope *model.Scope, images *Node) (all []*Node) {
 	nets.Evaluating(scope, images.Graph(), func() {
 		for i, stage := range p.Model.Stages() {
 			if x = stage.Graph(scope, x); i+1 == layers[next] {
-				all = append(all, x)
+				all = append(all, MulScalar(x, cmp.Or(p.Scale, 1)))
 				if next++; next == len(layers) {
 					break
 				}

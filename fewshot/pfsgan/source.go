@@ -69,6 +69,7 @@ const (
 	LossReconstruction = "reconstruction"
 	LossAdversarial    = "adversarial"
 	LossDivergence     = "divergence"
+	LossSwapped        = "swapped"
 )
 
 // TrainSource trains stage 1 on images [n, size, size, 3] of the source domain, or loads what the same training gave before: an
@@ -110,7 +111,7 @@ func (s *Source) alternation(images *tensors.Tensor) (fit.Alternation, error) {
 				Batch: batches, Loss: func(scope *model.Scope, _ *Graph, batch []*Node) *Node { return s.judgeLoss(scope, batch[0]) }},
 			{Name: LossGenerator, Trains: []*nets.Network{&s.Generator.Network, &s.Content.Network, &s.Appearance.Network},
 				Rules: []fit.Rule{c.Source.rule(0.5, 0.999), c.Source.rule(0.9, 0.999), c.Source.rule(0.9, 0.999)}, Batch: batches,
-				Parts: []string{LossReconstruction, LossAdversarial, LossDivergence},
+				Parts: []string{LossReconstruction, LossAdversarial, LossDivergence, LossSwapped},
 				LossParts: func(scope *model.Scope, _ *Graph, batch []*Node) (*Node, []*Node) {
 					return s.generatorLoss(scope, batch[0])
 				}},
@@ -122,7 +123,7 @@ func (p *Perceptual) key() string {
 	if p == nil {
 		return ""
 	}
-	return fit.Hash(p.Model.Name, p.layers()) // its weights are in the store
+	return fit.Hash(p.Model.Name, p.layers(), p.Scale) // its weights are in the store
 }
 
 // encode draws a code of each image.
@@ -181,7 +182,7 @@ func (s *Source) generatorLoss(scope *model.Scope, images *Node) (*Node, []*Node
 	v.SetNodeValue(open)
 	adversarial := Mul(fooled(scores), open) // the mean over both halves is half the sum of their means
 	loss := Add(Add(reconstruction, swapped), MulScalar(Add(squared(other, found), kl), 0.1))
-	return Add(loss, MulScalar(adversarial, 0.01)), []*Node{reconstruction, adversarial, kl}
+	return Add(loss, MulScalar(adversarial, 0.01)), []*Node{reconstruction, adversarial, kl, Add(swapped, MulScalar(squared(other, found), 0.1))}
 }
 
 // Codes returns the means of content and appearance codes of images [n, size, size, 3].
