@@ -1,5 +1,5 @@
 // Package report turns results into things that people read: a [Table], a [Figure] (PNG), a [Grid] of
-// images, the ledger of [Claim] verdicts, and one self-contained HTML [Document]. [Show] displays any of
+// images, an [Animation] of grids, the ledger of [Claim] verdicts, and one self-contained HTML [Document]. [Show] displays any of
 // them in a GoNB notebook and prints them elsewhere; [Bar] shows how long a job still takes.
 //
 // Everything is deterministic: the same values give the same bytes, and no time, path or machine name is

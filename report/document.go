@@ -49,7 +49,7 @@ type Section struct {
 	Parts []Part
 }
 
-// Part is something that stands in a section: [Text], [Formula], a [*Table], [*Figure] or [*Grid].
+// Part is something that stands in a section: [Text], [Formula], a [*Table], [*Figure], [*Grid] or [*Animation].
 type Part interface {
 	html() (template.HTML, error)
 }
@@ -165,18 +165,19 @@ func (f *Figure) html() (template.HTML, error) {
 	if f == nil {
 		return "", errors.New("a figure is nil")
 	}
-	return picture("picture", f.Caption, f.AltText(), f.PNG)
+	return picture("picture", f.Caption, f.AltText(), f.PNG, nil)
 }
 
 func (g *Grid) html() (template.HTML, error) {
 	if g == nil {
 		return "", errors.New("a grid is nil")
 	}
-	return picture("picture images", g.Caption, g.AltText(), g.PNG)
+	return picture("picture images", g.Caption, g.AltText(), g.PNG, nil)
 }
 
-// picture embeds a PNG; its title is part of the picture.
-func picture(class, caption, alt string, draw func() ([]byte, error)) (template.HTML, error) {
+// picture embeds a PNG; its title is part of the picture. Where it moves, still is what stands for it on paper and with those
+// who want less motion.
+func picture(class, caption, alt string, draw, still func() ([]byte, error)) (template.HTML, error) {
 	data, err := draw()
 	if err != nil {
 		return "", err
@@ -186,8 +187,18 @@ func picture(class, caption, alt string, draw func() ([]byte, error)) (template.
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "<figure class=\"%s\">\n<img src=\"data:image/png;base64,%s\" alt=\"%s\" width=\"%d\" height=\"%d\">\n",
-		class, base64.StdEncoding.EncodeToString(data), escapeHTML(oneLine(alt)), config.Width, config.Height)
+	fmt.Fprintf(&b, "<figure class=\"%s\">\n", class)
+	img := fmt.Sprintf("<img src=\"data:image/png;base64,%s\" alt=\"%s\" width=\"%d\" height=\"%d\">",
+		base64.StdEncoding.EncodeToString(data), escapeHTML(oneLine(alt)), config.Width, config.Height)
+	if still != nil {
+		frame, err := still()
+		if err != nil {
+			return "", err
+		}
+		img = fmt.Sprintf("<picture><source media=\"(prefers-reduced-motion: reduce), print\" srcset=\"data:image/png;base64,%s\">%s</picture>",
+			base64.StdEncoding.EncodeToString(frame), img)
+	}
+	b.WriteString(img + "\n")
 	if caption != "" {
 		fmt.Fprintf(&b, "<figcaption>%s</figcaption>\n", inline(caption))
 	}

@@ -127,17 +127,25 @@ func (g *Grid) PNG() (data []byte, err error) {
 	if err := g.Check(); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			data, err = nil, fmt.Errorf("grid %q cannot be drawn: %v", g.Title, r)
-		}
-	}()
+	defer recovered("grid", g.Title, &err)
 	st := newStyle(&Figure{})
 	l := g.layout(st)
 	if float64(l.w)*float64(l.h) > 1e8 {
 		return nil, fmt.Errorf("grid %q would have %.0f by %.0f pixels: show fewer images or enlarge them less",
 			g.Title, float64(l.w), float64(l.h))
 	}
+	return encodePNG(g.paint(st, l), false)
+}
+
+// recovered turns a panic of what draws into an error.
+func recovered(kind, title string, err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%s %q cannot be drawn: %v", kind, title, r)
+	}
+}
+
+// paint draws the grid with a layout, which is its own or has more room.
+func (g *Grid) paint(st *style, l gridLayout) *image.RGBA {
 	paper := whiteImage(int(math.Ceil(float64(l.w))), int(math.Ceil(float64(l.h))))
 	canvas := vgimg.NewWith(vgimg.UseImage(paper), vgimg.UseDPI(72))
 	c := draw.New(canvas)
@@ -166,7 +174,7 @@ func (g *Grid) PNG() (data []byte, err error) {
 			}
 		}
 	}
-	return encodePNG(img, false)
+	return toRGBA(img)
 }
 
 const (
@@ -224,12 +232,17 @@ func (g *Grid) layout(st *style) gridLayout {
 		}
 	}
 	l.cellWidth = vg.Length(math.Ceil(float64(l.cellWidth)))
-	l.w = l.left + vg.Length(cols)*l.cellWidth
 	if g.Title != "" {
-		l.w = max(l.w, st.text(gridText+2, draw.XLeft, draw.YTop, true).Width(g.Title)+2*gridPad)
+		l.w = st.text(gridText+2, draw.XLeft, draw.YTop, true).Width(g.Title) + 2*gridPad
 	}
-	l.h = l.top + vg.Length(len(g.Rows))*l.cellHeight
+	l.fit(g)
 	return l
+}
+
+// fit makes the picture as wide, at least, and as high as all cells take.
+func (l *gridLayout) fit(g *Grid) {
+	l.w = max(l.w, l.left+vg.Length(g.columns())*l.cellWidth)
+	l.h = l.top + vg.Length(len(g.Rows))*l.cellHeight
 }
 
 func whiteImage(w, h int) *image.RGBA {

@@ -17,11 +17,7 @@ const paletteSize = 256
 // not and reduce is set, the palette takes the most frequent colors, then again and again the color farthest from all
 // those taken: what is lost are shades at the edges of letters and lines.
 func encodePNG(from image.Image, reduce bool) ([]byte, error) {
-	img, ok := from.(*image.RGBA)
-	if !ok {
-		img = image.NewRGBA(from.Bounds())
-		draw.Draw(img, img.Rect, from, from.Bounds().Min, draw.Src)
-	}
+	img := toRGBA(from)
 	counts := map[[3]uint8]int{}
 	for i := 0; i < len(img.Pix); i += 4 {
 		counts[[3]uint8(img.Pix[i:i+3])]++
@@ -42,6 +38,16 @@ func encodePNG(from image.Image, reduce bool) ([]byte, error) {
 	}
 	err := encoder.Encode(&b, out)
 	return b.Bytes(), err
+}
+
+// toRGBA copies an image where it is of another kind.
+func toRGBA(from image.Image) *image.RGBA {
+	if img, ok := from.(*image.RGBA); ok {
+		return img
+	}
+	img := image.NewRGBA(from.Bounds())
+	draw.Draw(img, img.Rect, from, from.Bounds().Min, draw.Src)
+	return img
 }
 
 // choosePalette picks the colors of a palette and says which of them stands for each color.

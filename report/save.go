@@ -15,7 +15,7 @@ type Saved struct {
 	Figures []string `json:"figures"`
 }
 
-// Save writes each table to tables/NAME.csv and each figure and grid to figures/NAME.png under dir, where
+// Save writes each table to tables/NAME.csv and each figure, grid and animation to figures/NAME.png under dir, where
 // NAME is made from its title; a title that stands twice gets -2, -3 and so on. Every picture is drawn
 // before the first file is written, and each file is written whole or not at all.
 func Save(dir string, parts ...Part) (Saved, error) {
@@ -58,9 +58,14 @@ func Save(dir string, parts ...Part) (Saved, error) {
 				return Saved{}, fmt.Errorf("save: part %d is a nil grid", i+1)
 			}
 			err = addPicture(p.Title, p.PNG)
+		case *Animation:
+			if p == nil {
+				return Saved{}, fmt.Errorf("save: part %d is a nil animation", i+1)
+			}
+			err = addPicture(p.Title, p.PNG)
 		case Text, Formula: // words have no file of their own
 		default:
-			err = fmt.Errorf("save: part %d is %T: use a table, figure or grid", i+1, p)
+			err = fmt.Errorf("save: part %d is %T: use a table, figure, grid or animation", i+1, p)
 		}
 		if err != nil {
 			return Saved{}, err

@@ -23,7 +23,7 @@ type Text string
 func Textf(format string, args ...any) Text { return Text(fmt.Sprintf(format, args...)) }
 
 // Show displays x in a GoNB notebook, and prints it to [Output] elsewhere. x is a *Table, *Figure, *Grid,
-// Claim, []Claim or Text, or a slice of tables or figures. A picture prints as one line.
+// *Animation, Claim, []Claim or Text, or a slice of tables or figures. A picture prints as one line.
 func Show(x any) error {
 	switch x := x.(type) {
 	case *Table:
@@ -50,6 +50,13 @@ func Show(x any) error {
 		return showPicture("Images", x.Title, x.Caption, x.AltText(), x.PNG)
 	case Grid:
 		return Show(&x)
+	case *Animation:
+		if x == nil {
+			return errors.New("show: the animation is nil")
+		}
+		return showPicture("Animation", x.Title, x.Caption, x.AltText(), x.PNG)
+	case Animation:
+		return Show(&x)
 	case Claim:
 		return Show([]Claim{x})
 	case []Claim:
@@ -62,8 +69,10 @@ func Show(x any) error {
 		return showAll(x)
 	case []*Grid:
 		return showAll(x)
+	case []*Animation:
+		return showAll(x)
 	}
-	return fmt.Errorf("show: a %T cannot be shown: use a table, figure, grid, claims or text of this package", x)
+	return fmt.Errorf("show: a %T cannot be shown: use a table, figure, grid, animation, claims or text of this package", x)
 }
 
 func showAll[T any](xs []T) error {

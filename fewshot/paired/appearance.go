@@ -4,15 +4,14 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-
-	"github.com/pkg/errors"
 )
 
 // Domain names an appearance of the target.
 type Domain string
 
-// The target domains. s is the mask of the strokes, in [0, 1]; hues are fractions of a turn, uniform in the range given and
-// drawn anew for each image. The source is s times a color of any hue (S 0.8, V 1) on black.
+// The target domains. s is the mask of the strokes, in [0, 1], at 32 by 32 pixels: an image of 16 by 16 holds the means of one
+// of 32 by 32. Hues are fractions of a turn, uniform in the range given and drawn anew for each image. The source is s times a
+// color of any hue (S 0.8, V 1) on black.
 const (
 	// Ink is colored ink on paper: paper of hue 0.08 to 0.16 (S 0.25, V 1), ink of hue 0.55 to 0.70 (S 0.9, V 0.5).
 	Ink Domain = "ink"
@@ -55,16 +54,24 @@ type mask struct {
 // pad is the side that images of 28 by 28 pixels are padded to with black.
 const pad = 32
 
-// newMask pads a gray image of 28 by 28 pixels to 32 by 32, and takes means of 2 by 2 pixels where 16 are wanted.
-func newMask(gray []uint8, side int) mask {
+// newMask pads a gray image of 28 by 28 pixels.
+func newMask(gray []uint8) mask {
 	const from = 28
-	m := mask{side: side, at: make([]float64, side*side)}
-	by := pad / side
+	m := mask{side: pad, at: make([]float64, pad*pad)}
 	for i, v := range gray {
-		y, x := (i/from+(pad-from)/2)/by, (i%from+(pad-from)/2)/by
-		m.at[y*side+x] += float64(v) / float64(255*by*by)
+		m.at[(i/from+(pad-from)/2)*pad+i%from+(pad-from)/2] = float64(v) / 255
 	}
 	return m
+}
+
+// shrink returns means over square blocks, side of them in a row.
+func (m mask) shrink(side int) mask {
+	by := m.side / side
+	out := mask{side: side, at: make([]float64, side*side)}
+	for i, v := range m.at {
+		out.at[i/m.side/by*side+i%m.side/by] += v / float64(by*by)
+	}
+	return out
 }
 
 // neighborhood applies f to the values of every pixel and of its neighbors that lie within the image: the four beside it,
@@ -103,20 +110,25 @@ func paintSource(dst []float32, m mask, rng *rand.Rand) {
 	m.paint(dst, black, hsv(rng.Float64(), 0.8, 1))
 }
 
-// paintTarget paints strokes as the domain has it.
-func (d Domain) paintTarget(dst []float32, m mask, rng *rand.Rand) error {
+// shape returns what the domain draws of the strokes.
+func (d Domain) shape(m mask) mask {
+	switch d {
+	case Outline:
+		return m.neighborhood(false, func(v []float64) float64 { return slices.Max(v) - slices.Min(v) })
+	case Thick:
+		return m.neighborhood(true, slices.Max[[]float64])
+	}
+	return m
+}
+
+// paintTarget paints what shape returned, in the domain's colors.
+func (d Domain) paintTarget(dst []float32, m mask, rng *rand.Rand) {
 	switch d {
 	case Ink:
 		m.paint(dst, hsv(between(rng, 0.08, 0.16), 0.25, 1), hsv(between(rng, 0.55, 0.70), 0.9, 0.5))
 	case Outline:
-		edges := m.neighborhood(false, func(v []float64) float64 { return slices.Max(v) - slices.Min(v) })
-		edges.paint(dst, hsv(between(rng, 0.55, 0.70), 0.9, 0.35), hsv(rng.Float64(), 0.15, 1))
-	case Thick:
-		paintSource(dst, m.neighborhood(true, slices.Max[[]float64]), rng)
-	case Typeface:
-		paintSource(dst, m, rng)
+		m.paint(dst, hsv(between(rng, 0.55, 0.70), 0.9, 0.35), hsv(rng.Float64(), 0.15, 1))
 	default:
-		return errors.Errorf("paired: no domain %q: want one of %v", d, Domains)
+		paintSource(dst, m, rng)
 	}
-	return nil
 }

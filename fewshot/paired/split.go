@@ -36,7 +36,7 @@ type Options struct {
 	// Data says where MNIST lies, and which characters the glyphs are.
 	Data datasets.Options
 	// Typefaces of source and target, for Glyphs, of [datasets.TypefaceNames]; zero: liberation-sans and
-	// latin-modern-roman-italic. Only the domain Typeface uses the second.
+	// liberation-serif-bold. Only the domain Typeface uses the second.
 	Typefaces [2]string
 }
 
@@ -45,7 +45,7 @@ func (o Options) withDefaults(domain Domain) (Options, error) {
 	o.Domain, o.Pairs = cmp.Or(o.Domain, domain), cmp.Or(o.Pairs, 20)
 	o.Train, o.HeldOut, o.Size = cmp.Or(o.Train, 2000), cmp.Or(o.HeldOut, 400), cmp.Or(o.Size, 16)
 	o.Typefaces[0] = cmp.Or(o.Typefaces[0], "liberation-sans")
-	o.Typefaces[1] = cmp.Or(o.Typefaces[1], "latin-modern-roman-italic")
+	o.Typefaces[1] = cmp.Or(o.Typefaces[1], "liberation-serif-bold")
 	switch {
 	case !slices.Contains(Domains, o.Domain):
 		return o, errors.Errorf("paired: no domain %q: want one of %v", o.Domain, Domains)
@@ -69,7 +69,7 @@ type content struct {
 }
 
 // Digits makes pairs from the handwritten digits of MNIST: training contents from its training images, held-out contents
-// from its test images, 28 by 28 pixels padded to 32 by 32, and averaged over 2 by 2 pixels for 16. MNIST is read as
+// from its test images, 28 by 28 pixels padded to 32 by 32, and averaged over 2 by 2 pixels for 16 by 16. MNIST is read as
 // [datasets.Load] does.
 func Digits(ctx context.Context, o Options) (*Split, error) {
 	o, err := o.withDefaults(Ink)
@@ -215,11 +215,9 @@ func (o Options) paint(ctx context.Context, part string, contents []content, cla
 		}
 		labels[i] = c.label
 		row := func(flat []float32) []float32 { return flat[i*size : (i+1)*size] }
-		paintSource(row(source), newMask(c.source, o.Size), stream(o.Seed, part+"/source", c.id))
-		err := o.Domain.paintTarget(row(target), newMask(c.target, o.Size), stream(o.Seed, part+"/target", c.id))
-		if err != nil {
-			return nil, err
-		}
+		paintSource(row(source), newMask(c.source).shrink(o.Size), stream(o.Seed, part+"/source", c.id))
+		shaped := o.Domain.shape(newMask(c.target)).shrink(o.Size)
+		o.Domain.paintTarget(row(target), shaped, stream(o.Seed, part+"/target", c.id))
 	}
 	dims := []int{len(contents), o.Size, o.Size, 3}
 	return &Set{Source: tensors.FromFlatDataAndDimensions(source, dims...), Target: tensors.FromFlatDataAndDimensions(target, dims...),

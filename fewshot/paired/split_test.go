@@ -56,7 +56,7 @@ func shaped(d Domain, s []float64, side int) []float64 {
 	out := make([]float64, len(s))
 	for i := range s {
 		low, high := s[i], s[i]
-		for j := range s {
+		for j := max(i-side-1, 0); j < min(i+side+2, len(s)); j++ { // no neighbor lies farther
 			dy, dx := abs(i/side-j/side), abs(i%side-j%side)
 			if d == Outline && dx+dy == 1 || d == Thick && max(dx, dy) == 1 {
 				low, high = min(low, s[j]), max(high, s[j])
@@ -72,53 +72,72 @@ func shaped(d Domain, s []float64, side int) []float64 {
 func abs(n int) int { return max(n, -n) }
 
 // Every target image is a blend of two colors by what its domain makes of its source's strokes, so pairs are pairs; the
-// colors lie where the domain says, and differ between images.
+// colors lie where the domain says, and differ between images. An image of 16 by 16 pixels holds the means of one of 32.
 func TestDigitsArePairs(t *testing.T) {
 	train, test, err := datasets.Load(context.Background(), "mnist", datasets.Options{})
 	require.NoError(t, err)
 	for _, d := range []Domain{Ink, Outline, Thick} {
-		for _, size := range []int{16, 32} {
-			o, err := Options{Domain: d, Train: 40, HeldOut: 20, Pairs: 10, Size: size, Seed: 3}.withDefaults(Ink)
+		split := func(size int) *Split {
+			o, err := Options{Domain: d, Train: 30, HeldOut: 20, Pairs: 10, Size: size, Seed: 3}.withDefaults(Ink)
 			require.NoError(t, err)
-			split, err := o.fromSets(context.Background(), train, test)
+			s, err := o.fromSets(context.Background(), train, test)
 			require.NoError(t, err)
-			for _, set := range []*Set{split.Train, split.HeldOut} {
-				require.NoError(t, set.Validate())
-				colors := map[[3]float64]bool{}
-				for k := range set.Len() {
-					m := shaped(d, strokes(set.Source, k), size)
-					target := pixelsOf(set.Target, k)
-					darkest, strongest := 0, 0
-					for i := range m {
-						if m[i] < m[darkest] {
-							darkest = i
-						}
-						if m[i] > m[strongest] {
-							strongest = i
-						}
-					}
-					require.InDelta(t, 0, m[darkest], 1e-6)
-					require.Greater(t, m[strongest], 0.5)
-					ground := target[darkest]
-					worst := 0.
-					for i := range m {
-						for c := range 3 {
-							slope := (target[strongest][c] - ground[c]) / m[strongest]
-							worst = max(worst, math.Abs(ground[c]+slope*m[i]-target[i][c]))
-						}
-					}
-					require.Less(t, worst, 1e-5, "%s %d, pair %d", d, size, k)
-					var stroke [3]float64
-					for c := range 3 {
-						stroke[c] = ground[c] + (target[strongest][c]-ground[c])/m[strongest]
-					}
-					colors[[3]float64{math.Round(1000 * stroke[0]), math.Round(1000 * stroke[1]), math.Round(1000 * stroke[2])}] = true
-					checkColors(t, d, ground, stroke)
-				}
-				require.Greater(t, len(colors), set.Len()/2)
+			return s
+		}
+		large, small := split(32), split(16)
+		for i, set := range []*Set{large.Train, large.HeldOut} {
+			require.NoError(t, set.Validate())
+			colors := map[float64]bool{}
+			for k := range set.Len() {
+				ground, stroke := blend(t, shaped(d, strokes(set.Source, k), 32), pixelsOf(set.Target, k))
+				checkColors(t, d, ground, stroke)
+				colors[math.Round(1000*stroke[0])+1e4*math.Round(1000*stroke[1])] = true
+				half := []*Set{small.Train, small.HeldOut}[i]
+				require.Less(t, distanceToMeans(pixelsOf(half.Source, k), pixelsOf(set.Source, k)), 1e-5)
+				require.Less(t, distanceToMeans(pixelsOf(half.Target, k), pixelsOf(set.Target, k)), 1e-5)
 			}
+			require.Greater(t, len(colors), set.Len()/2)
+			require.Equal(t, set.Labels, []*Set{small.Train, small.HeldOut}[i].Labels)
 		}
 	}
+}
+
+// blend finds the colors of ground and strokes, and checks that the image blends them by the mask.
+func blend(t *testing.T, m []float64, image [][3]float64) (ground, stroke [3]float64) {
+	t.Helper()
+	darkest, strongest := 0, 0
+	for i := range m {
+		if m[i] < m[darkest] {
+			darkest = i
+		}
+		if m[i] > m[strongest] {
+			strongest = i
+		}
+	}
+	require.InDelta(t, 0, m[darkest], 1e-6)
+	require.Greater(t, m[strongest], 0.5)
+	ground = image[darkest]
+	worst := 0.
+	for c := range 3 {
+		stroke[c] = ground[c] + (image[strongest][c]-ground[c])/m[strongest]
+		for i := range m {
+			worst = max(worst, math.Abs(ground[c]+m[i]*(stroke[c]-ground[c])-image[i][c]))
+		}
+	}
+	require.Less(t, worst, 1e-5)
+	return ground, stroke
+}
+
+// distanceToMeans compares 16 by 16 pixels with the means of those of 32 by 32.
+func distanceToMeans(small, large [][3]float64) (worst float64) {
+	for i, p := range small {
+		at := i/16*64 + i%16*2
+		for c := range 3 {
+			mean := (large[at][c] + large[at+1][c] + large[at+32][c] + large[at+33][c]) / 4
+			worst = max(worst, math.Abs(mean-p[c]))
+		}
+	}
+	return worst
 }
 
 func checkColors(t *testing.T, d Domain, ground, stroke [3]float64) {
@@ -280,10 +299,11 @@ func TestOptions(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	for want, o := range map[string]Options{
-		`no typeface "comic"`:                        {Typefaces: [2]string{"comic", ""}},
-		"both in go-mono: want two typefaces":        {Typefaces: [2]string{"go-mono", "go-mono"}},
-		"typeface latin-modern-roman-italic has no ": {Data: datasets.Options{Glyphs: datasets.GlyphOptions{Characters: "Ж"}}},
-		`no script "runes"`:                          {Data: datasets.Options{Glyphs: datasets.GlyphOptions{Scripts: []string{"runes"}}}},
+		`no typeface "comic"`:                 {Typefaces: [2]string{"comic", ""}},
+		"both in go-mono: want two typefaces": {Typefaces: [2]string{"go-mono", "go-mono"}},
+		"typeface latin-modern-roman-italic has no ": {Typefaces: [2]string{"", "latin-modern-roman-italic"},
+			Data: datasets.Options{Glyphs: datasets.GlyphOptions{Characters: "Ж"}}},
+		`no script "runes"`: {Data: datasets.Options{Glyphs: datasets.GlyphOptions{Scripts: []string{"runes"}}}},
 	} {
 		_, err := Glyphs(ctx, o)
 		require.ErrorContains(t, err, want)

@@ -168,6 +168,8 @@ func TestRules(t *testing.T) {
 		{"fewshot/meta", "study", false},
 		{"study", "robust", false},
 		{"fewshot/maml", "fewshot/pairgan", false},
+		{"fewshot/pairgan", "fewshot/paired/lab", true},
+		{"fewshot/paired", "fewshot/maml", false},
 		{"robust", "cmd/trustbook", false},
 		{"robust", "internal/oracle", false},
 		{"cmd/trustbook", "robust/joint", true},
