@@ -9,7 +9,7 @@ import (
 // Domain names an appearance of the target.
 type Domain string
 
-// The target domains. s is the mask of the strokes, in [0, 1], at 32 by 32 pixels: an image of 16 by 16 holds the means of one
+// The target domains. s is the mask of the strokes, in [0, 1], at 32 by 32 pixels: an image of 16 by 16 holds means of the middle of one
 // of 32 by 32. Hues are fractions of a turn, uniform in the range given and drawn anew for each image. The source is s times a
 // color of any hue (S 0.8, V 1) on black.
 const (
@@ -64,12 +64,34 @@ func newMask(gray []uint8) mask {
 	return m
 }
 
-// shrink returns means over square blocks, side of them in a row.
+// middle is what small images show of 32 by 32 pixels: MNIST centers its digits, which are at most 20 pixels wide and high, and
+// small images have no pixels to spare for a border.
+const middle = 24
+
+// shrink returns means over the areas of pixels: of all of the mask for 32 by 32 of them, of its middle for fewer.
 func (m mask) shrink(side int) mask {
-	by := m.side / side
+	if side == m.side {
+		return m
+	}
+	scale := float64(middle) / float64(side)
 	out := mask{side: side, at: make([]float64, side*side)}
-	for i, v := range m.at {
-		out.at[i/m.side/by*side+i%m.side/by] += v / float64(by*by)
+	// overlap is how much of pixel i lies in pixel k of the result.
+	overlap := func(i, k int) float64 {
+		low := float64((m.side-middle)/2) + float64(k)*scale
+		return max(0, min(float64(i+1), low+scale)-max(float64(i), low))
+	}
+	for y := range side {
+		for x := range side {
+			for i := range m.side {
+				row := overlap(i, y)
+				if row == 0 {
+					continue
+				}
+				for j := range m.side {
+					out.at[y*side+x] += m.at[i*m.side+j] * row * overlap(j, x) / (scale * scale)
+				}
+			}
+		}
 	}
 	return out
 }

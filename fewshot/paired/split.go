@@ -69,7 +69,7 @@ type content struct {
 }
 
 // Digits makes pairs from the handwritten digits of MNIST: training contents from its training images, held-out contents
-// from its test images, 28 by 28 pixels padded to 32 by 32, and averaged over 2 by 2 pixels for 16 by 16. MNIST is read as
+// from its test images, 28 by 28 pixels padded to 32 by 32; of these, the middle 24 by 24 are averaged for 16 by 16. MNIST is read as
 // [datasets.Load] does.
 func Digits(ctx context.Context, o Options) (*Split, error) {
 	o, err := o.withDefaults(Ink)
