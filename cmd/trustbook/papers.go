@@ -17,6 +17,7 @@ import (
 	"github.com/trustbook/trustbook/creativity"
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/fewshot/maml"
+	"github.com/trustbook/trustbook/fewshot/pairgan"
 	"github.com/trustbook/trustbook/report"
 	"github.com/trustbook/trustbook/robust/hardlabel"
 	"github.com/trustbook/trustbook/robust/joint"
@@ -86,6 +87,7 @@ var papers = []paper{
 	of("2103.01895", "robust/unsup", "Adversarial Examples can be Effective Data Augmentation for Unsupervised Machine Learning",
 		"robust_unsup.ipynb",
 		unsup.AtScale, unsup.Run, knownData),
+	of("2102.12765", "fewshot/pairgan", "Paired Few-Shot GAN", "fewshot_pairgan.ipynb", pairgan.AtScale, pairgan.Run, anyData),
 	of("2103.03701", "watermark", "Don't Forget to Sign the Gradients!", "watermark_gradsigns.ipynb",
 		gradsigns.AtScale, gradsigns.Run, knownData),
 }
