@@ -149,15 +149,15 @@ func (s *Study) sceneOf(ctx context.Context, seed int64) (*scene, error) {
 		return nil, err
 	}
 	all := z.split.Train
-	perceptual, err := s.classifier(ctx, "perceptual classifier", fit.Data{Images: all.Source, Labels: all.Labels}, all.Classes, 3*seed)
+	perceptual, err := s.classifier(ctx, study.Label("perceptual classifier", seed), fit.Data{Images: all.Source, Labels: all.Labels}, all.Classes, 3*seed)
 	if err != nil {
 		return nil, err
 	}
-	looker, err := s.classifier(ctx, "source classifier", fit.Data{Images: all.Source, Labels: all.Labels}, all.Classes, 3*seed+1)
+	looker, err := s.classifier(ctx, study.Label("source classifier", seed), fit.Data{Images: all.Source, Labels: all.Labels}, all.Classes, 3*seed+1)
 	if err != nil {
 		return nil, err
 	}
-	judge, err := s.classifier(ctx, "target classifier", fit.Data{Images: all.Target, Labels: all.Labels}, all.Classes, 3*seed+2)
+	judge, err := s.classifier(ctx, study.Label("target classifier", seed), fit.Data{Images: all.Target, Labels: all.Labels}, all.Classes, 3*seed+2)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func (s *Study) classifier(ctx context.Context, what string, d fit.Data, classes
 		return nil, err
 	}
 	_, err = fit.TrainOrLoad(ctx, s.e, m, d, fit.Config{BatchSize: min(50, c.Train), Seed: seed,
-		Phases: []fit.Phase{{Epochs: c.Epochs, Loss: fit.CrossEntropy()}}}, s.options("train "+study.Label(what, seed)))
+		Phases: []fit.Phase{{Epochs: c.Epochs, Loss: fit.CrossEntropy()}}}, s.options("train "+what))
 	return m, err
 }
 
