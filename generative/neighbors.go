@@ -47,9 +47,11 @@ func Compare(real, generated [][]float64, k int) (Fidelity, error) {
 	}
 	f := Fidelity{Recall: float64(recalled) / float64(n), Coverage: float64(covered) / float64(n),
 		Density: float64(reached) / float64(k) / float64(m)}
+	hits := 0
 	for _, p := range precise {
-		f.Precision += float64(one(p)) / float64(m)
+		hits += one(p)
 	}
+	f.Precision = float64(hits) / float64(m)
 	return f, nil
 }
 
@@ -99,6 +101,7 @@ func Nearest(samples, among [][]float64) (distances []float64, rows []int, err e
 	if err != nil {
 		return nil, nil, err
 	}
+	centered(x, y)
 	d := squaredDistances(x, y)
 	for i := range samples {
 		row := d.RawRowView(i)

@@ -36,7 +36,7 @@ func (r *Result) Document() *report.Document {
 				report.Formula("ρ(x, x′) = (μₛ(x) − μₜ(x′))²"), r.PairGrid(), r.Film(), r.SynthesisGrid(), r.LossFigure()}},
 			{Title: "Against others", Parts: []report.Part{r.MethodGrid(), r.MethodTable(),
 				report.Text("A distance of distributions asks whether samples look like the target's. It does not ask whether they show what they " +
-					"were made of: a second question, and the relation loss answers it."),
+					"were made of: that is a second question, and a classifier answers it."),
 				r.ContentTable(), r.TradeFigure(), r.MemoryGrid()}},
 			{Title: "How few", Parts: []report.Part{r.PairsFigure(), r.PairsTable()}},
 		},
