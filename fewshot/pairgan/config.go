@@ -22,7 +22,7 @@ type Config struct {
 	Train   int    `json:"train"`   // source images; zero: 2,000
 	HeldOut int    `json:"held_out"`
 	Pairs   int    `json:"pairs"` // few-shot pairs; zero: 20
-	Sweep   []int  `json:"sweep"` // other numbers of pairs; zero: 5, 50
+	Sweep   []int  `json:"sweep"` // other numbers of pairs; zero: 50
 
 	Seeds   []int64  `json:"seeds"`   // zero: 2, 3, 4; settings were chosen with seed 1
 	Methods []string `json:"methods"` // zero: all of [Methods]
@@ -68,7 +68,7 @@ func (c Config) WithDefaults() Config {
 	c.TargetSteps, c.TargetRate = cmp.Or(c.TargetSteps, 400), cmp.Or(c.TargetRate, 1e-3)
 	c.Batch, c.TargetBatch, c.JudgeSteps = cmp.Or(c.Batch, 32), cmp.Or(c.TargetBatch, 20), cmp.Or(c.JudgeSteps, 1)
 	c.Feature, c.Epochs = cmp.Or(c.Feature, 5), cmp.Or(c.Epochs, 10)
-	study.Default(&c.Sweep, 5, 50)
+	study.Default(&c.Sweep, 50)
 	study.Default(&c.Seeds, 2, 3, 4)
 	study.Default(&c.Methods, Methods()...)
 	if c.Progress == nil {
