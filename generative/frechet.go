@@ -28,23 +28,30 @@ func frechet(x, y *mat.Dense) (float64, error) {
 	ym, yc := moments(y)
 	n, d := x.Dims()
 	m, _ := y.Dims()
-	sum := distance2(xm, ym)
-	// With fewer samples than features, the trace of the root is that of the smaller matrix: of A = X/√(n-1) and B = Y/√(m-1),
-	// the eigenvalues of S₁S₂ = AᵀA·BᵀB that are not 0 are those of (ABᵀ)(ABᵀ)ᵀ, and their roots the singular values of ABᵀ.
 	if n < d && m < d || n*m < d*d {
-		var product mat.Dense
-		product.Mul(xc, yc.T())
-		product.Scale(1/math.Sqrt(float64(n-1)*float64(m-1)), &product)
-		var svd mat.SVD
-		if !svd.Factorize(&product, mat.SVDNone) {
-			return 0, errors.New("generative: the singular values of features did not converge")
-		}
-		for _, v := range svd.Values(nil) {
-			sum -= 2 * v
-		}
-		return sum + trace2(xc)/float64(n-1) + trace2(yc)/float64(m-1), nil
+		return frechetOfFew(xm, xc, ym, yc)
 	}
 	return FrechetOf(xm, covariance(xc), ym, covariance(yc))
+}
+
+// frechetOfFew is the distance by a matrix of samples by samples, which is the smaller one where they are fewer than features: of
+// A = X/√(n-1) and B = Y/√(m-1), the eigenvalues of S₁S₂ = AᵀA·BᵀB that are not 0 are those of (ABᵀ)(ABᵀ)ᵀ, and their roots the
+// singular values of ABᵀ.
+func frechetOfFew(xm []float64, xc *mat.Dense, ym []float64, yc *mat.Dense) (float64, error) {
+	n, _ := xc.Dims()
+	m, _ := yc.Dims()
+	var product mat.Dense
+	product.Mul(xc, yc.T())
+	product.Scale(1/math.Sqrt(float64(n-1)*float64(m-1)), &product)
+	var svd mat.SVD
+	if !svd.Factorize(&product, mat.SVDNone) {
+		return 0, errors.New("generative: the singular values of features did not converge")
+	}
+	sum := distance2(xm, ym) + trace2(xc)/float64(n-1) + trace2(yc)/float64(m-1)
+	for _, v := range svd.Values(nil) {
+		sum -= 2 * v
+	}
+	return sum, nil
 }
 
 // moments are the mean, and the rows without it.

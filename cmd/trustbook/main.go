@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDoctor(), newList(), newReplicate(), newAttack(), newWeights(), newScore(),
-		newScan(), newWatermark(), newMerge(), newLedger(), newData(), newKernel(), newCache())
+		newScan(), newCompareImages(), newWatermark(), newMerge(), newLedger(), newData(), newKernel(), newCache())
 	markUsage(root)
 	return root
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -23,6 +24,7 @@ type modelFlags struct {
 
 	// factor multiplies pixels; options finds it. 0: neither --scale nor --bounds tells what pixels mean, so integers are refused.
 	factor float64
+	named  string // flag of the model's file; empty: model
 }
 
 func (f *modelFlags) register(c *cobra.Command) {
@@ -111,7 +113,7 @@ func (f *modelFlags) load(o onnx.Options, images *tensors.Tensor, flag, path str
 		return nil, wrongFile(flag, path, fmt.Errorf("images have shape %v, which the model does not take: %w", images.Shape().Dimensions, err))
 	}
 	if err != nil {
-		return nil, wrongFile("model", f.model, err)
+		return nil, wrongFile(cmp.Or(f.named, "model"), f.model, err)
 	}
 	return m, checkImages(m, images, flag, path)
 }

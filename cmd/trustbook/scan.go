@@ -8,8 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustbook/trustbook/creativity/scan"
-	"github.com/trustbook/trustbook/nets"
-	"github.com/trustbook/trustbook/npy"
 	"github.com/trustbook/trustbook/report"
 )
 
@@ -117,7 +115,7 @@ func (f *scanFlags) run(c *cobra.Command) error {
 	if err := f.only(c); err != nil {
 		return err
 	}
-	background, rows, read := input{"background", f.background}, input{"activations", f.activations}, f.arrays
+	background, rows, read := input{"background", f.background}, input{"activations", f.activations}, rowsOf
 	if f.model != "" {
 		background, rows, read = input{"background-inputs", f.backgroundInputs}, input{"inputs", f.inputs}, f.ofModel
 	}
@@ -141,52 +139,9 @@ func (f *scanFlags) run(c *cobra.Command) error {
 	return f.scan(c, r, o, notes)
 }
 
-// arrays reads activations from files.
-func (f *scanFlags) arrays(_ *cobra.Command, background, rows input) (normal, scanned [][]float32, notes []string, err error) {
-	if normal, err = npy.ReadRows(background.path); err != nil {
-		return nil, nil, nil, wrongFile(background.flag, background.path, err)
-	}
-	if scanned, err = npy.ReadRows(rows.path); err != nil {
-		return nil, nil, nil, wrongFile(rows.flag, rows.path, err)
-	}
-	return normal, scanned, nil, nil
-}
-
 // ofModel takes activations from a layer of a model.
 func (f *scanFlags) ofModel(c *cobra.Command, background, rows input) (normal, scanned [][]float32, notes []string, err error) {
-	o, err := f.modelFlags.options(c.Flags().Changed)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	ordinary, err := f.readImages(background.flag, background.path)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	m, err := f.load(o, ordinary, background.flag, background.path)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	images, err := f.readImages(rows.flag, rows.path)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if err := checkImages(m, images, rows.flag, rows.path); err != nil {
-		return nil, nil, nil, err
-	}
-	e, err := openEngine(f.backend)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	defer e.Close()
-	a, err := nets.NewActivations(e.Backend(), m, f.layer, f.batch)
-	if err != nil {
-		return nil, nil, nil, usagef("--layer %d: the model has layers 1 to %d", f.layer, len(m.Stages()))
-	}
-	if normal, err = a.Of(ordinary); err != nil {
-		return nil, nil, nil, err
-	}
-	scanned, err = a.Of(images)
-	return normal, scanned, m.Notes, err
+	return f.activationsOf(c, layerFlags{f.layer, f.batch, f.backend}, background, rows)
 }
 
 // single is the scan of one sample, as JSON has it.

@@ -39,6 +39,7 @@ var may = []struct {
 	{"fit", []string{"engine", "datasets", "nets", "report"}},
 	{"study", []string{"report", "fit"}},
 	{"creativity/scan", nil},
+	{"generative", nil},
 	{"robust", []string{"engine", "datasets", "nets", "report", "fit"}},
 	{"robust/attack", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
 	{"robust/certify", []string{"engine", "datasets", "nets", "report", "fit", "robust"}},
