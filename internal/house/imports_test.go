@@ -51,6 +51,7 @@ var may = []struct {
 	{"fewshot/meta", []string{"engine", "datasets", "nets", "report", "fit", "fewshot", "robust"}}, // for the projections of its attacks
 	{"fewshot/paired", []string{"datasets"}},
 	{"fewshot/paired/lab", nil},
+	{"fewshot/pfsgan", []string{"engine", "nets", "fit", "fewshot/paired", "fewshot/paired/lab"}},
 	// The papers: everything above, and no other paper.
 	{"robust/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "remote", "report", "fit", "study", "robust",
 		"robust/attack", "robust/certify", "robust/information", "robust/manifold", "robust/uae", "representation"}},
@@ -62,7 +63,7 @@ var may = []struct {
 	{"watermark/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "remote", "report", "fit", "study", "robust",
 		"robust/attack", "watermark", "watermark/removal"}},
 	{"fewshot/*", []string{"engine", "datasets", "nets", "nets/onnx", "npy", "report", "fit", "study", "fewshot", "fewshot/meta",
-		"fewshot/paired", "fewshot/paired/lab", "robust", "robust/attack"}},
+		"fewshot/paired", "fewshot/paired/lab", "fewshot/pfsgan", "generative", "robust", "robust/attack"}},
 	{"cmd/*", []string{"*"}},
 	{"internal/*", []string{"*"}},
 }
