@@ -25,7 +25,7 @@ func TestHelp(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range [][]string{{}, {"--help"}, {"replicate", "--help"}, {"attack", "--help"}, {"weights", "--help"},
 		{"score", "--help"}, {"merge", "--help"}, {"data"}, {"data", "fetch", "--help"},
-		{"kernel", "install", "--help"}, {"doctor", "--help"}, {"list", "--help"}, {"ledger", "--help"}} {
+		{"compare-images", "--help"}, {"kernel", "install", "--help"}, {"doctor", "--help"}, {"list", "--help"}, {"ledger", "--help"}} {
 		got := trustbook(t, dir, args...)
 		require.Equal(t, fine, got.status)
 		require.Contains(t, got.stdout, "Usage:")
