@@ -94,6 +94,9 @@ func newTarget(s *Source, c Config) (*Target, error) {
 // within their range; where they have one color, nothing is shifted.
 func Adapt(ctx context.Context, e *engine.Engine, s *Source, few *paired.Set, source *tensors.Tensor, c Config,
 	o fit.Options) (*Target, error) {
+	if s == nil {
+		return nil, errors.New("pfsgan: no source: train one first")
+	}
 	c.Channels, c.Content, c.Appearance = s.Config.Channels, s.Config.Content, s.Config.Appearance
 	c = c.WithDefaults()
 	if err := c.validate(); err != nil {
@@ -184,7 +187,8 @@ func (t *Target) batches(d *pairsData) (func(i int) ([]any, error), error) {
 	if c.NoShift {
 		shift = 0
 	}
-	weights := []float32{float32(c.ReconstructionWeight), float32(c.AdversarialWeight), float32(c.RelationWeight), shift}
+	w := c.weights()
+	weights := []float32{float32(w[0]), float32(w[1]), float32(w[2]), shift}
 	return func(i int) ([]any, error) {
 		other, err := next(i)
 		if err != nil {
@@ -214,10 +218,10 @@ func (t *Target) alternation(s *Source, d *pairsData) (fit.Alternation, error) {
 	if err != nil {
 		return fit.Alternation{}, err
 	}
-	rule := c.Target.rule(0.5, 0.9)
+	rule, w := c.Target.rule(0.5, 0.9), c.weights()
 	watch := t.watch(d)
 	return fit.Alternation{Name: "paired GAN, target", Store: t.store, Steps: c.Target.Steps, Seed: c.Seed, Watch: watch,
-		Key: fit.Hash("pfsgan target 1", d.sum, c.Target, c.ReconstructionWeight, c.AdversarialWeight, c.RelationWeight, c.NoShift, c.Seed,
+		Key: fit.Hash("pfsgan target 1", d.sum, c.Target, w[0], w[1], w[2], c.NoShift, c.Seed,
 			s.Perceptual.key()),
 		Updates: []fit.Update{
 			{Name: LossJudge, Trains: []*nets.Network{&t.judge.Network}, Rule: c.Target.rule(0, 0.9), Times: c.Target.JudgeSteps, Batch: batches,

@@ -60,7 +60,6 @@ func (c Config) WithDefaults() Config {
 		if *w.value == 0 {
 			*w.value = w.zero
 		}
-		*w.value = max(0, *w.value)
 	}
 	c.Gate, c.Frames = cmp.Or(c.Gate, 0.25), cmp.Or(c.Frames, 8)
 	return c
@@ -90,6 +89,11 @@ func (c Config) validate() error {
 	return nil
 }
 
+// weights are those of stage 2's terms: of reconstruction, judge and relation.
+func (c Config) weights() [3]float64 {
+	return [3]float64{max(0, c.ReconstructionWeight), max(0, c.AdversarialWeight), max(0, c.RelationWeight)}
+}
+
 // network sizes one of the networks.
 func (c Config) network(scope string, size, latent int, seed int64) nets.ResidualConfig {
 	return nets.ResidualConfig{Size: size, Channels: c.Channels, Latent: latent, Seed: c.Seed*16 + seed, Scope: scope}
@@ -105,6 +109,9 @@ func (s Schedule) rule(beta1, beta2 float64) fit.Rule {
 
 // sizeOf checks images and returns their side.
 func sizeOf(what string, images *tensors.Tensor) (int, error) {
+	if images == nil {
+		return 0, errors.Errorf("pfsgan: %s is missing", what)
+	}
 	d := images.Shape().Dimensions
 	if len(d) != 4 || d[1] != d[2] {
 		return 0, errors.Errorf("pfsgan: %s of shape %s: want [n, size, size, 3]", what, images.Shape())

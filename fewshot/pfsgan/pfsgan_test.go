@@ -275,6 +275,30 @@ func TestGate(t *testing.T) {
 	require.NotZero(t, losses[LossAdversarial][0])
 }
 
+// TestGateStaysOpen: images that fit worse again do not close it.
+func TestGateStaysOpen(t *testing.T) {
+	c := tiny()
+	c.Gate = 1e-9
+	s, err := NewSource(16, nil, c)
+	require.NoError(t, err)
+	require.NoError(t, s.store.GetVariable(gatePath).SetValue(tensors.FromScalar(float32(1))))
+	a, err := s.alternation(pictures(1, 8))
+	require.NoError(t, err)
+	losses, err := a.Train(t.Context(), testengine.Quick(t), fit.Options{})
+	require.NoError(t, err)
+	for i := range 3 {
+		require.NotZero(t, losses[LossJudge][i])
+		require.NotZero(t, losses[LossAdversarial][i])
+	}
+}
+
+// TestDefaultsTwice: what was filled in may be given again, terms that were taken away included.
+func TestDefaultsTwice(t *testing.T) {
+	c := Config{RelationWeight: -1, AdversarialWeight: -2}.WithDefaults()
+	require.Equal(t, c, c.WithDefaults())
+	require.Equal(t, [3]float64{10, 0, 0}, c.weights())
+}
+
 // TestBaselines: all make images, and only UNIT translates.
 func TestBaselines(t *testing.T) {
 	e, ctx, c := testengine.Quick(t), t.Context(), tiny()

@@ -162,7 +162,7 @@ func (s *Source) generatorLoss(scope *model.Scope, images *Node) (*Node, []*Node
 	again, shifted := parts[0], parts[1]
 
 	reconstruction := Add(squared(again, images), absolute(again, images))
-	swapped := MulScalar(ReduceAllMean(ZerosLike(images)), 0)
+	swapped := ScalarZero(g, images.DType())
 	if s.Perceptual != nil {
 		// The features of what is made, in one pass.
 		both := s.Perceptual.features(scope, Concatenate([]*Node{again, shifted, images}, 0))
@@ -178,7 +178,8 @@ func (s *Source) generatorLoss(scope *model.Scope, images *Node) (*Node, []*Node
 	_, scores := s.judge.Scores(scope, Concatenate(parts[2:], 0))
 
 	v := scope.Store().GetVariable(gatePath)
-	open := Max(v.NodeValue(g), ConvertDType(LessThan(StopGradient(reconstruction), Scalar(g, images.DType(), s.Config.Gate)), images.DType()))
+	fits := LessThan(StopGradient(reconstruction), Scalar(g, images.DType(), s.Config.Gate))
+	open := Max(v.NodeValue(g), ConvertDType(fits, images.DType()))
 	v.SetNodeValue(open)
 	adversarial := Mul(fooled(scores), open) // the mean over both halves is half the sum of their means
 	loss := Add(Add(reconstruction, swapped), MulScalar(Add(squared(other, found), kl), 0.1))
