@@ -78,11 +78,14 @@ func (r *Result) SynthesisGrid() *report.Grid {
 	return g
 }
 
-// MethodGrid shows samples of all methods.
+// MethodGrid shows samples of most methods.
 func (r *Result) MethodGrid() *report.Grid {
 	l := r.look()
 	g := r.grid("Samples", "Methods that are given a content get the column's. First seed.", []string{"content"}, l.Contents)
 	for _, name := range r.Config.Methods {
+		if name == NoShift || name == NoJudge || name == Repeated || name == Unadapted {
+			continue // tables have them
+		}
 		if rows := l.Samples[name]; len(rows) > 0 {
 			g.RowNames, g.Rows = append(g.RowNames, name), append(g.Rows, r.row(rows))
 		}
@@ -101,7 +104,7 @@ func (r *Result) MemoryGrid() *report.Grid {
 func (r *Result) Film() *report.Animation {
 	l, c := r.look(), r.Config
 	a := &report.Animation{Title: "The target's generator as it learns", Caption: "The same codes, from the source's generator on: one " +
-		"appearance a row, one content a column. First seed."}
+		"appearance a row, one content a column. First seed.", MaxBytes: 42_000}
 	for i, frame := range l.Film {
 		step := min(c.TargetSteps, i*max(1, c.TargetSteps/frames))
 		g := &report.Grid{Title: fmt.Sprintf("step %d", step)}
