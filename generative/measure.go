@@ -73,7 +73,7 @@ func Measure(real, generated [][]float64, o Options) (*Measures, error) {
 	m.Nearest = median(distances)
 	if least := 5 * m.Features; n < least {
 		m.Notes = append(m.Notes, fmt.Sprintf("%d samples for %d features: with fewer than %d, Fréchet distances say more of the number of "+
-			"samples than of these; compare those of equal numbers, or read the extrapolated one and the kernel distance", n, m.Features, least))
+			"samples than of these; extrapolating does not mend that; read the kernel distance", n, m.Features, least))
 	}
 	if m.Real != m.Generated {
 		m.Notes = append(m.Notes, fmt.Sprintf("%d real and %d generated samples: recall, coverage and the Fréchet distance favor equal numbers",

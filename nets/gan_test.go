@@ -134,7 +134,8 @@ func TestGaussianEncoders(t *testing.T) {
 // TestInstanceNorm: every channel of every image has mean 0 and variance 1, but for the term that keeps the root from 0.
 func TestInstanceNorm(t *testing.T) {
 	x := waves(2, 3, 5, 2)
-	flat, got := tensors.MustCopyFlatData[float32](x), outputs(t, model.NewStore(), x, func(_ *model.Scope, x *Node) *Node { return instanceNorm(x) })
+	flat := tensors.MustCopyFlatData[float32](x)
+	got := outputs(t, model.NewStore(), x, func(_ *model.Scope, x *Node) *Node { return instanceNorm(x) })
 	for image := range 2 {
 		for channel := range 2 {
 			mean, variance := 0.0, 0.0

@@ -54,8 +54,8 @@ func (r *Result) source(what string, n func(Separated) float64, relation report.
 // Claims judges the sentences of the paper's abstract by the numbers of the run.
 func (r *Result) Claims() []report.Claim {
 	c := r.Config
-	sees := r.of(Repeated, "share of held-out target images whose digit the classifier sees", always(func(m Measured) float64 { return m.Real }),
-		report.AtLeast, 0.8)
+	sees := r.of(Repeated, "share of held-out target images whose digit the classifier sees",
+		always(func(m Measured) float64 { return m.Real }), report.AtLeast, 0.8)
 	sees.Percent = true
 	fresh := r.of(Full, "distance of samples to the few-shot images over that of held-out images", memory, report.AtLeast, 0.6)
 	shuffled := r.of(Shuffled, "samples that show the digit they were made of", content, report.AtMost, 0.3)
@@ -81,8 +81,10 @@ func (r *Result) Claims() []report.Claim {
 			Parts: []report.ClaimPart{
 				{
 					Statement: "content stays when the appearance is another image's, in the source",
-					Test:      r.source("swapped images that show their content's digit", func(m Separated) float64 { return m.Swapped }, report.AtLeast, 0.75),
-					Ours:      "three of four digits; one of ten is chance", Controls: []report.Test{looks},
+					Test: r.source("swapped images that show their content's digit", func(m Separated) float64 {
+						return m.Swapped
+					}, report.AtLeast, 0.75),
+					Ours: "three of four digits; one of ten is chance", Controls: []report.Test{looks},
 					Beside: []report.Test{r.source("reconstructions that show their digit", func(m Separated) float64 { return m.Again }, "", 0)},
 				},
 				{

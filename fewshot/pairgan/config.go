@@ -54,7 +54,8 @@ func Smoke() Config {
 // Paper is the authors' setting on images of 32x32. It wants a GPU.
 func Paper() Config {
 	a := pfsgan.Authors()
-	return Config{Scale: "paper", Size: 32, Train: 10_000, HeldOut: 2_000, Seeds: []int64{1, 2, 3, 4, 5}, Channels: a.Channels, Code: a.Content,
+	return Config{Scale: "paper", Size: 32, Train: 10_000, HeldOut: 2_000, Seeds: []int64{1, 2, 3, 4, 5}, Channels: a.Channels,
+		Code:        a.Content,
 		SourceSteps: a.Source.Steps, SourceRate: a.Source.LearningRate, TargetSteps: a.Target.Steps, TargetRate: a.Target.LearningRate,
 		Batch: a.Source.Batch, TargetBatch: a.Target.Batch, JudgeSteps: a.Source.JudgeSteps}
 }

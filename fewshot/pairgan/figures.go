@@ -53,8 +53,8 @@ func (r *Result) grid(title, caption string, names []string, rows ...[][]byte) *
 // SwapGrid shows what stage 1 takes for content and for appearance.
 func (r *Result) SwapGrid() *report.Grid {
 	l := r.look()
-	return r.grid("Content and appearance", "Held-out source images, what is put together from their codes, and each content in the appearance "+
-		"of the next image. First seed.", []string{"source", "reconstructed", "swapped"}, l.Source, l.Again, l.Swapped)
+	return r.grid("Content and appearance", "Held-out source images, what is put together from their codes, and each content in the "+
+		"appearance of the next image. First seed.", []string{"source", "reconstructed", "swapped"}, l.Source, l.Again, l.Swapped)
 }
 
 // PairGrid shows some of the few pairs.

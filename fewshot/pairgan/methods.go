@@ -117,8 +117,8 @@ func (s *Study) adapt(ctx context.Context, z *scene, few *paired.Set, c pfsgan.C
 	return made{images: images, content: true, target: t}, err
 }
 
-func baseline(train func(context.Context, *Study, *scene, pfsgan.Config, fit.Options) (*pfsgan.Baseline, error)) func(context.Context, *Study,
-	*scene, fit.Options) (made, error) {
+func baseline(train func(context.Context, *Study, *scene, pfsgan.Config, fit.Options) (*pfsgan.Baseline, error)) func(context.Context,
+	*Study, *scene, fit.Options) (made, error) {
 	return func(ctx context.Context, s *Study, z *scene, o fit.Options) (made, error) {
 		b, err := train(ctx, s, z, s.Config.training(z.seed), o)
 		if err != nil {

@@ -149,15 +149,18 @@ func (s *Study) sceneOf(ctx context.Context, seed int64) (*scene, error) {
 		return nil, err
 	}
 	all := z.split.Train
-	perceptual, err := s.classifier(ctx, study.Label("perceptual classifier", seed), fit.Data{Images: all.Source, Labels: all.Labels}, all.Classes, 3*seed)
+	perceptual, err := s.classifier(ctx, study.Label("perceptual classifier", seed),
+		fit.Data{Images: all.Source, Labels: all.Labels}, all.Classes, 3*seed)
 	if err != nil {
 		return nil, err
 	}
-	looker, err := s.classifier(ctx, study.Label("source classifier", seed), fit.Data{Images: all.Source, Labels: all.Labels}, all.Classes, 3*seed+1)
+	looker, err := s.classifier(ctx, study.Label("source classifier", seed),
+		fit.Data{Images: all.Source, Labels: all.Labels}, all.Classes, 3*seed+1)
 	if err != nil {
 		return nil, err
 	}
-	judge, err := s.classifier(ctx, study.Label("target classifier", seed), fit.Data{Images: all.Target, Labels: all.Labels}, all.Classes, 3*seed+2)
+	judge, err := s.classifier(ctx, study.Label("target classifier", seed),
+		fit.Data{Images: all.Target, Labels: all.Labels}, all.Classes, 3*seed+2)
 	if err != nil {
 		return nil, err
 	}
@@ -181,8 +184,8 @@ func (s *Study) sceneOf(ctx context.Context, seed int64) (*scene, error) {
 // classifier trains a network that looks at images.
 func (s *Study) classifier(ctx context.Context, what string, d fit.Data, classes int, seed int64) (*nets.Model, error) {
 	c := s.Config
-	m, err := nets.NewCNN(nets.CNNConfig{Input: []int{c.Size, c.Size, 3}, Channels: []int{16, 32}, Dense: features, Classes: classes, Lower: -1,
-		Upper: 1, Seed: seed})
+	m, err := nets.NewCNN(nets.CNNConfig{Input: []int{c.Size, c.Size, 3}, Channels: []int{16, 32}, Dense: features, Classes: classes,
+		Lower: -1, Upper: 1, Seed: seed})
 	if err != nil {
 		return nil, err
 	}
