@@ -183,7 +183,8 @@ func (s *Source) generatorLoss(scope *model.Scope, images *Node) (*Node, []*Node
 	v.SetNodeValue(open)
 	adversarial := Mul(fooled(scores), open) // the mean over both halves is half the sum of their means
 	loss := Add(Add(reconstruction, swapped), MulScalar(Add(squared(other, found), kl), 0.1))
-	return Add(loss, MulScalar(adversarial, 0.01)), []*Node{reconstruction, adversarial, kl, Add(swapped, MulScalar(squared(other, found), 0.1))}
+	loss = Add(loss, MulScalar(adversarial, 0.01))
+	return loss, []*Node{reconstruction, adversarial, kl, Add(swapped, MulScalar(squared(other, found), 0.1))}
 }
 
 // Codes returns the means of content and appearance codes of images [n, size, size, 3].
