@@ -36,8 +36,8 @@ func (r *Result) SourceTable() *report.Table {
 func (r *Result) MethodTable() *report.Table {
 	t := &report.Table{Title: "Samples against held-out target images",
 		Caption: fmt.Sprintf("%d samples a method, %d pairs to learn from. FID-f and KID-f are distances by %d features of a classifier of "+
-			"target images; they compare methods within this table. Diversity is a share of that of real images, newness the distance to the few-shot "+
-			"images as a share of that of held-out ones.", r.Config.HeldOut, r.Config.Pairs, features),
+			"target images; they compare methods within this table. Diversity is a share of that of real images, newness the distance to the "+
+			"few-shot images as a share of that of held-out ones.", r.Config.HeldOut, r.Config.Pairs, features),
 		Columns: []report.Column{{Name: "method"}, {Name: "FID-f", Format: "%.1f"}, {Name: "KID-f", Format: "%.1f"},
 			{Name: "precision", Percent: true}, {Name: "recall", Percent: true}, {Name: "density", Format: "%.2f"},
 			{Name: "coverage", Percent: true}, {Name: "diversity", Format: "%.2f"}, {Name: "digits", Format: "%.1f"},
