@@ -1,6 +1,7 @@
 package pairgan
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -88,31 +89,7 @@ func (s *scorer) features(images *tensors.Tensor) ([][]float64, error) {
 	return all, nil
 }
 
-func (s *scorer) labels(images *tensors.Tensor) ([]int32, error) {
-	logits, err := s.predictor.Logits(images)
-	if err != nil {
-		return nil, err
-	}
-	labels := make([]int32, len(logits))
-	for i, row := range logits {
-		for k, v := range row {
-			if v > row[labels[i]] {
-				labels[i] = int32(k)
-			}
-		}
-	}
-	return labels, nil
-}
-
-// accuracy is the share of images with these labels.
-func (s *scorer) accuracy(images *tensors.Tensor, labels []int32) (float64, error) {
-	found, err := s.labels(images)
-	if err != nil {
-		return 0, err
-	}
-	return agreeing(found, labels), nil
-}
-
+// agreeing is the share of equal labels.
 func agreeing(a, b []int32) float64 {
 	n := 0
 	for i := range a {
@@ -144,7 +121,7 @@ func (s *Study) Separate(ctx context.Context, seed int64) (Separated, error) {
 		to     *float64
 		images *tensors.Tensor
 	}{{&m.Real, own.Source}, {&m.Again, again}, {&m.Swapped, swapped}} {
-		if *x.to, err = z.looker.accuracy(x.images, own.Labels); err != nil {
+		if *x.to, err = z.looker.predictor.Accuracy(x.images, own.Labels); err != nil {
 			return m, err
 		}
 	}
@@ -212,7 +189,7 @@ func (s *Study) measure(z *scene, name string, few *paired.Set, x made) (Measure
 		return m, err
 	}
 	m.Frechet, m.Kernel, m.Fidelity, m.Diversity = all.Frechet, all.Kernel, all.Fidelity, all.DiversityGenerated/all.DiversityReal
-	found, err := z.scorer.labels(x.images)
+	found, err := z.scorer.predictor.Classes(x.images)
 	if err != nil {
 		return m, err
 	}
@@ -237,7 +214,7 @@ func (s *Study) measure(z *scene, name string, few *paired.Set, x made) (Measure
 		return m, err
 	}
 	m.Memory = ofMade / ofReal
-	if m.Real, err = z.scorer.accuracy(z.split.HeldOut.Target, z.split.HeldOut.Labels); err != nil {
+	if m.Real, err = z.scorer.predictor.Accuracy(z.split.HeldOut.Target, z.split.HeldOut.Labels); err != nil {
 		return m, err
 	}
 	if x.content {
@@ -310,15 +287,7 @@ func colors(images *tensors.Tensor, order float64) [][3]float64 {
 			}
 		}
 		light := func(p [3]float64) float64 { return order * (p[0] + p[1] + p[2]) }
-		slices.SortStableFunc(pixels, func(a, b [3]float64) int {
-			switch {
-			case light(a) > light(b):
-				return -1
-			case light(a) < light(b):
-				return 1
-			}
-			return 0
-		})
+		slices.SortStableFunc(pixels, func(a, b [3]float64) int { return cmp.Compare(light(b), light(a)) })
 		most := max(1, area/10)
 		for _, p := range pixels[:most] {
 			for c := range 3 {

@@ -137,8 +137,6 @@ func checkPairs(few *paired.Set, size int) error {
 		return err
 	case got != size:
 		return errors.Errorf("pfsgan: pairs of %d×%d, the source's networks take %d×%d", got, got, size, size)
-	case few.Len() < 2:
-		return errors.Errorf("pfsgan: K=%d: the relation loss needs at least 2 pairs", few.Len())
 	}
 	return nil
 }
