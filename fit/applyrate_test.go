@@ -13,7 +13,7 @@ import (
 
 // TestApplyRate: a rate that is an input makes the steps of one that is a constant.
 func TestApplyRate(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	steps := func(input bool) []float32 {
 		store := model.NewStore()
 		w, err := store.CreateVariable("/w", tensors.FromValue([]float32{1, -2, 3}))

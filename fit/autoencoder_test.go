@@ -37,7 +37,7 @@ func newAutoencoder(t *testing.T, kind nets.AutoencoderKind) *nets.Autoencoder {
 // reconstruct returns the mean squared error of a value of reconstructed images, and the values of their codes.
 func reconstruct(t *testing.T, a *nets.Autoencoder, images, targets *tensors.Tensor) (squared float64, codes []float32) {
 	t.Helper()
-	exec, err := model.NewExec(testengine.Get(t).Backend(), a.Store, func(scope *model.Scope, x, y *Node) []*Node {
+	exec, err := model.NewExec(testengine.Quick(t).Backend(), a.Store, func(scope *model.Scope, x, y *Node) []*Node {
 		codes := a.Encode(scope, x)
 		return []*Node{ReduceAllMean(Square(Sub(a.Decode(scope, codes), y))), codes}
 	})
@@ -60,7 +60,7 @@ func TestAutoencodersLearn(t *testing.T) {
 	} {
 		a := newAutoencoder(t, kind)
 		c.BatchSize, c.Seed = 50, 1
-		losses, err := TrainAutoencoder(t.Context(), testengine.Get(t), a, images, c, Options{})
+		losses, err := TrainAutoencoder(t.Context(), testengine.Quick(t), a, images, c, Options{})
 		require.NoError(t, err)
 		entries := c.Epochs
 		if entries == 0 {
@@ -109,7 +109,7 @@ func TestAutoencoderTargets(t *testing.T) {
 	noisy := tensors.FromFlatDataAndDimensions(flat, 300, 6, 6, 1)
 	a := newAutoencoder(t, nets.ConvAE)
 	c := AutoencoderConfig{Epochs: 20, BatchSize: 50, Targets: clean}
-	_, err := TrainAutoencoder(t.Context(), testengine.Get(t), a, Data{Images: noisy}, c, Options{})
+	_, err := TrainAutoencoder(t.Context(), testengine.Quick(t), a, Data{Images: noisy}, c, Options{})
 	require.NoError(t, err)
 	before := 0.
 	for i, v := range tensors.MustCopyFlatData[float32](clean) {
@@ -121,7 +121,7 @@ func TestAutoencoderTargets(t *testing.T) {
 
 // Stopped after any step, each kind of training ends with the same weights, of the critic too; other settings are other trainings.
 func TestAutoencoderResumes(t *testing.T) {
-	e, images := testengine.Get(t), strokes(60, 1)
+	e, images := testengine.Quick(t), strokes(60, 1)
 	values := func(a *nets.Autoencoder) (all [][]float32) {
 		for v := range a.Store.IterVariables() {
 			value, err := v.Value()
@@ -155,7 +155,7 @@ func TestAutoencoderResumes(t *testing.T) {
 
 // TestAutoencoderKey: whatever changes the weights changes the key.
 func TestAutoencoderKey(t *testing.T) {
-	e, keys := testengine.Get(t), map[string]bool{}
+	e, keys := testengine.Quick(t), map[string]bool{}
 	for _, kind := range []nets.AutoencoderKind{nets.DenseAE, nets.SparseAE, nets.AdversarialAE, nets.ConcreteAE} {
 		for _, change := range []func(images *Data, c *AutoencoderConfig){
 			func(*Data, *AutoencoderConfig) {},
@@ -189,7 +189,7 @@ func TestAutoencoderKey(t *testing.T) {
 
 // TestSparsity: three codes of two values, by the definition, 0.2·ln(0.2/0.5) + 0.8·ln(0.8/0.5) of the first; a mean of 0 is finite.
 func TestSparsity(t *testing.T) {
-	exec, err := NewExec(testengine.Get(t).Backend(), func(x *Node) *Node { return sparsity(x, 0.2) })
+	exec, err := NewExec(testengine.Quick(t).Backend(), func(x *Node) *Node { return sparsity(x, 0.2) })
 	require.NoError(t, err)
 	of := func(codes [][]float32) float64 {
 		out, err := exec.Call(codes)
@@ -225,7 +225,7 @@ func TestAutoencoderBadInput(t *testing.T) {
 		{"Sparsity = 1", nets.SparseAE, strokes(100, 1), AutoencoderConfig{Sparsity: 1}},
 		{"LearningRate = -1", nets.DenseAE, strokes(100, 1), AutoencoderConfig{Rule: Rule{LearningRate: -1}}},
 	} {
-		_, err := TrainAutoencoder(t.Context(), testengine.Get(t), newAutoencoder(t, c.kind), c.images, c.c, Options{})
+		_, err := TrainAutoencoder(t.Context(), testengine.Quick(t), newAutoencoder(t, c.kind), c.images, c.c, Options{})
 		require.ErrorContains(t, err, c.want)
 	}
 }

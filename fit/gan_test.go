@@ -112,7 +112,7 @@ func coverage(t *testing.T, maker *nets.Network) (modes int, near float64) {
 	}
 	generate := func(scope *model.Scope, z *Node) *Node { return forward(scope, maker, z) }
 	z := tensors.FromFlatDataAndDimensions(noise, n, noiseSize)
-	out, err := model.CallOnce(testengine.Get(t).Backend(), maker.Store, generate, z)
+	out, err := model.CallOnce(testengine.Quick(t).Backend(), maker.Store, generate, z)
 	require.NoError(t, err)
 	var counts [ringModes]int
 	points := tensors.MustCopyFlatData[float32](out)
@@ -137,7 +137,7 @@ func TestGANLearns(t *testing.T) {
 	gan, maker := newGAN(t, 3000, 32, 1)
 	before, _ := coverage(t, maker)
 	require.Less(t, before, ringModes-2)
-	losses, err := gan.Train(t.Context(), testengine.Get(t), Options{})
+	losses, err := gan.Train(t.Context(), testengine.Quick(t), Options{})
 	require.NoError(t, err)
 	modes, near := coverage(t, maker)
 	assert.GreaterOrEqual(t, modes, ringModes-1, "of the ring's modes") // all of them where this was written; bits differ between machines
@@ -152,7 +152,7 @@ func TestGANLearns(t *testing.T) {
 // found.
 func TestGANResumes(t *testing.T) {
 	const steps = 40
-	e, want, dir := testengine.Get(t), t.TempDir(), t.TempDir()
+	e, want, dir := testengine.Quick(t), t.TempDir(), t.TempDir()
 	collect := func(a Alternation) []Variable {
 		all, err := InStore(a.Store).Collect()
 		require.NoError(t, err)
@@ -209,7 +209,7 @@ func TestGANResumes(t *testing.T) {
 
 // What the result depends on is in the key, and the optimizers of one store have nothing in common.
 func TestAlternationKey(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	keys := map[string]string{}
 	for what, change := range map[string]func(a *Alternation){
 		"as it is": func(*Alternation) {},
@@ -257,7 +257,7 @@ func TestGANNotFinite(t *testing.T) {
 	dir := t.TempDir()
 	for i, every := range []time.Duration{-1, time.Hour} {
 		p := &counter{}
-		_, err = gan.Train(t.Context(), testengine.Get(t), Options{Dir: dir, CheckpointEvery: every, Progress: p})
+		_, err = gan.Train(t.Context(), testengine.Quick(t), Options{Dir: dir, CheckpointEvery: every, Progress: p})
 		require.ErrorContains(t, err, "fit: GAN: the loss of update judge is not finite at step 10: ")
 		oneLine(t, err)
 		require.Equal(t, 9*i, p.first, "the last that was well")
@@ -287,7 +287,7 @@ func TestAlternationErrors(t *testing.T) {
 	} {
 		gan, _ := newGAN(t, 3, 2, 2)
 		change(&gan)
-		_, err := gan.Train(t.Context(), testengine.Get(t), Options{})
+		_, err := gan.Train(t.Context(), testengine.Quick(t), Options{})
 		require.ErrorContains(t, err, want)
 		oneLine(t, err)
 	}
@@ -308,7 +308,7 @@ func TestUpdateTrainsSeveral(t *testing.T) {
 			Loss: func(_ *model.Scope, g *Graph, _ []*Node) *Node {
 				at := func(n *nets.Network) *Node { return n.Weights()[0].NodeValue(g) }
 				return Add(ReduceAllSum(Square(Sub(at(first), at(target)))), ReduceAllSum(Square(Add(at(second), at(target)))))
-			}}}}.Train(t.Context(), testengine.Get(t), Options{})
+			}}}}.Train(t.Context(), testengine.Quick(t), Options{})
 	require.NoError(t, err)
 	require.Equal(t, want, value(target))
 	require.InDeltaSlice(t, want, value(first), 0.02)

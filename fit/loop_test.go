@@ -56,7 +56,7 @@ func newBall(t *testing.T) *ball {
 // rolling is compiled once for all balls.
 func rolling(t *testing.T) (slope, move *Exec) {
 	once.Do(func() {
-		e := testengine.Get(t)
+		e := testengine.Quick(t)
 		var err error
 		slopeOnce, err = NewExec(e.Backend(), func(x *Node) (*Node, *Node) {
 			height := ReduceAllSum(Square(x))

@@ -32,7 +32,7 @@ func twoPhases() (Data, Config) {
 
 // Stopped after any step and called again with the same arguments, a run ends as if nothing had happened.
 func TestCancelAndResume(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	train, c := twoPhases()
 	undisturbed := mlp(t, 1)
 	want, err := Train(context.Background(), e, undisturbed, train, c)
@@ -87,7 +87,7 @@ func TestKilledChild(t *testing.T) {
 	train, c := killRun()
 	m := mlp(t, 1)
 	p := &counter{each: func(int) { time.Sleep(time.Millisecond) }} // so that kills fall all over the run
-	_, err := TrainOrLoad(context.Background(), testengine.Get(t), m, train, c, Options{Dir: dir, Progress: p, CheckpointEvery: -1})
+	_, err := TrainOrLoad(context.Background(), testengine.Quick(t), m, train, c, Options{Dir: dir, Progress: p, CheckpointEvery: -1})
 	require.NoError(t, err)
 	fmt.Printf("finished %s from %d\n", Hash(weights(t, m)), p.first)
 }
@@ -103,7 +103,7 @@ func TestKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	train, c := killRun()
 	m, want := mlp(t, 1), t.TempDir()
 	_, err := TrainOrLoad(context.Background(), e, m, train, c, Options{Dir: want})
@@ -195,7 +195,7 @@ func same(t *testing.T, want, got string) {
 
 // A checkpoint that is damaged, cut off, empty or another run's is not believed: training starts anew.
 func TestDamagedCheckpoint(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	train, c := twoPhases()
 	c.Phases = c.Phases[:1]
 	reference := mlp(t, 1)
@@ -247,7 +247,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 
 // A network that was finished in the format before is loaded; what was under way counts as absent.
 func TestOldFormat(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	train, c := twoPhases()
 	m, dir := mlp(t, 1), t.TempDir()
 	initial := weights(t, m)
@@ -318,7 +318,7 @@ func FuzzDecode(f *testing.F) {
 
 // The running averages of batch normalization are trained, checkpointed and delivered along with the weights.
 func TestRunningAveragesResume(t *testing.T) {
-	e, train := testengine.Get(t), blobs(64, 1)
+	e, train := testengine.Quick(t), blobs(64, 1)
 	c := Config{BatchSize: 16, Seed: 5, Phases: []Phase{{1, noisy()}, {2, CrossEntropy()}}, Validation: &train}
 	residual := func() *nets.Model {
 		m, err := nets.NewResNet(nets.ResNetConfig{Input: []int{6, 6, 1}, Channels: []int{4}, Classes: 3, Seed: 1})

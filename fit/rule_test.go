@@ -28,7 +28,7 @@ func TestRulesAsPyTorch(t *testing.T) {
 		require.NoError(t, err)
 		weights := []*model.Variable{w}
 		require.NoError(t, c.rule.Begin(store.Scope("/rule"), weights))
-		exec, err := model.NewExec(testengine.Get(t).Backend(), store, func(_ *model.Scope, factors *Node) {
+		exec, err := model.NewExec(testengine.Quick(t).Backend(), store, func(_ *model.Scope, factors *Node) {
 			value := w.NodeValue(factors.Graph())
 			loss := ReduceAllSum(Mul(factors, Square(Sub(value, Const(factors.Graph(), []float64{1, 0.5, -2})))))
 			c.rule.Apply(store.Scope("/rule"), 5, weights, Gradient(loss, value))

@@ -20,7 +20,7 @@ func TestCosineClosedForm(t *testing.T) {
 		before := weights(t, m)
 		c := Config{Phases: []Phase{{2, quadratic(0.25)}, {1, quadratic(0.25)}}, BatchSize: 10, LearningRate: 0.1, Optimizer: SGD,
 			Cosine: true, WarmUpSteps: warmUp}
-		_, err := Train(context.Background(), testengine.Get(t), m, blobs(43, 1), c)
+		_, err := Train(context.Background(), testengine.Quick(t), m, blobs(43, 1), c)
 		require.NoError(t, err)
 		left := 1.0
 		for _, steps := range []int{8, 4} {
@@ -51,7 +51,7 @@ func TestWeightDecay(t *testing.T) {
 	m := mlp(t, 1)
 	before := weights(t, m)
 	c := Config{Phases: []Phase{{1, flat}}, BatchSize: 10, LearningRate: 0.1, WeightDecay: 0.5}
-	_, err := Train(context.Background(), testengine.Get(t), m, blobs(40, 1), c)
+	_, err := Train(context.Background(), testengine.Quick(t), m, blobs(40, 1), c)
 	require.NoError(t, err)
 	for i, w := range weights(t, m) {
 		require.InDelta(t, math.Pow(1-0.1*0.5, 4)*float64(before[i]), float64(w), 1e-6)

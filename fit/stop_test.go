@@ -12,7 +12,7 @@ import (
 // TestStopLoss: a phase ends after the first epoch whose loss is low enough, with the weights that as many epochs give, and
 // a run that is stopped in the phase after it resumes.
 func TestStopLoss(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	train := blobs(100, 1)
 	whole := Config{BatchSize: 16, Seed: 5, LearningRate: 3e-3, Phases: []Phase{{Epochs: 12, Loss: CrossEntropy()}}}
 	h, err := Train(context.Background(), e, mlp(t, 1), train, whole)

@@ -12,7 +12,7 @@ import (
 
 // Trained together or alone, stopped and resumed: the same weights, and progress that ends at its total.
 func TestTrainAll(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	train, c := twoPhases()
 	jobs := func(dir string) (all []Job) {
 		for seed := range int64(3) {
@@ -66,10 +66,10 @@ func TestTrainAllError(t *testing.T) {
 	train, c := twoPhases()
 	bad := c
 	bad.LearningRate = -1
-	_, err := TrainAll(context.Background(), testengine.Get(t), []Job{{Model: mlp(t, 1), Train: train, Config: c},
+	_, err := TrainAll(context.Background(), testengine.Quick(t), []Job{{Model: mlp(t, 1), Train: train, Config: c},
 		{Model: mlp(t, 2), Train: train, Config: bad}, {Model: mlp(t, 3), Train: train, Config: c}}, nil, "")
 	require.ErrorContains(t, err, "LearningRate = -1")
-	got, err := TrainAll(context.Background(), testengine.Get(t), nil, nil, "")
+	got, err := TrainAll(context.Background(), testengine.Quick(t), nil, nil, "")
 	require.NoError(t, err)
 	require.Empty(t, got)
 }

@@ -22,7 +22,7 @@ import (
 
 // The network learns, the history says so, the same seed gives the same bits and another seed others.
 func TestLearnsAndRepeats(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	train, validation := blobs(400, 1), blobs(301, 2) // 301: the last validation batch is not full
 	c := Config{Phases: []Phase{{8, noisy()}}, BatchSize: 32, LearningRate: 1e-2, Seed: 3, Validation: &validation}
 	m, again, other := mlp(t, 1), mlp(t, 1), mlp(t, 1)
@@ -75,7 +75,7 @@ func quadratic(target float64) Loss {
 
 // Gradient descent on a quadratic has a closed form: w_k = target + (1-rate)^k (w_0 - target).
 func TestSGDClosedForm(t *testing.T) {
-	for _, e := range []*engine.Engine{testengine.Get(t), testengine.Pure(t)} {
+	for _, e := range []*engine.Engine{testengine.Quick(t), testengine.Pure(t)} {
 		m := mlp(t, 1)
 		before := weights(t, m)
 		c := Config{Phases: []Phase{{2, quadratic(0.25)}, {1, quadratic(0.25)}}, BatchSize: 10, LearningRate: 0.1, Optimizer: SGD}
@@ -161,7 +161,7 @@ func TestAdamAgainstPlainGo(t *testing.T) {
 		}
 		losses = append(losses, sum/6)
 	}
-	h, err := Train(context.Background(), testengine.Get(t), m, data, c)
+	h, err := Train(context.Background(), testengine.Quick(t), m, data, c)
 	require.NoError(t, err)
 	for i, w := range weights(t, m) {
 		require.InDelta(t, s.w[i], float64(w), 2e-5) // float32 against float64 over 18 steps of 0.01
@@ -171,7 +171,7 @@ func TestAdamAgainstPlainGo(t *testing.T) {
 
 // A loss that is not finite stops the run, names where, and leaves neither a result nor changed weights.
 func TestNotFinite(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	m, dir := mlp(t, 1), t.TempDir()
 	before := weights(t, m)
 	c := Config{Phases: []Phase{{3, CrossEntropy()}}, BatchSize: 10, LearningRate: 1e38, Optimizer: SGD}
@@ -199,7 +199,7 @@ func oneLine(t *testing.T, err error) {
 }
 
 func TestBadInput(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	ce := []Phase{{1, CrossEntropy()}}
 	good := blobs(20, 1)
 	with := func(change func(pixels []float32, labels []int32)) Data {

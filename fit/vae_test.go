@@ -50,13 +50,13 @@ func TestVAELearns(t *testing.T) {
 		v := autoencoder(t, channels...)
 		images := strokes(600, 1)
 		c := VAEConfig{Epochs: 60, BatchSize: 50, Rule: Rule{LearningRate: 5e-3}, Seed: 1}
-		losses, err := TrainVAE(t.Context(), testengine.Get(t), v, images, c, Options{})
+		losses, err := TrainVAE(t.Context(), testengine.Quick(t), v, images, c, Options{})
 		require.NoError(t, err)
 		require.Len(t, losses[VAELoss], 60)
 		last := losses[VAELoss][59]
 		t.Log(v.Name, last)
 		require.Less(t, last, 7.)
-		p, err := nets.NewPart(testengine.Get(t).Backend(), v, "", nets.LayerPixels, 0)
+		p, err := nets.NewPart(testengine.Quick(t).Backend(), v, "", nets.LayerPixels, 0)
 		require.NoError(t, err)
 		flat := tensors.MustCopyFlatData[float32](images.Images)
 		decoded, err := p.Of(slices.Collect(slices.Chunk(flat, 36)))
@@ -75,7 +75,7 @@ func TestVAELearns(t *testing.T) {
 
 // Stopped after any step, the training ends with the same weights; other images, settings or seeds are other trainings.
 func TestVAEResumes(t *testing.T) {
-	e, images, c, dir := testengine.Get(t), strokes(100, 1), VAEConfig{Epochs: 3, BatchSize: 30, Seed: 2}, t.TempDir()
+	e, images, c, dir := testengine.Quick(t), strokes(100, 1), VAEConfig{Epochs: 3, BatchSize: 30, Seed: 2}, t.TempDir()
 	values := func(v *nets.VAE) (all [][]float32) {
 		for _, w := range v.Weights() {
 			value, err := w.Value()
@@ -125,7 +125,7 @@ func TestVAEResumes(t *testing.T) {
 func TestVAEGradient(t *testing.T) {
 	v := autoencoder(t)
 	images := strokes(4, 3).Images
-	exec, err := model.NewExec(testengine.Get(t).Backend(), v.Store, func(scope *model.Scope, x *Node) []*Node {
+	exec, err := model.NewExec(testengine.Quick(t).Backend(), v.Store, func(scope *model.Scope, x *Node) []*Node {
 		reconstruction, divergence := v.NegativeELBO(scope, x)
 		value := ReduceAllSum(Add(reconstruction, divergence))
 		nodes := []*Node{value}
@@ -173,7 +173,7 @@ func TestVAEGradient(t *testing.T) {
 }
 
 func TestVAEBadInput(t *testing.T) {
-	e, v := testengine.Get(t), autoencoder(t)
+	e, v := testengine.Quick(t), autoencoder(t)
 	_, err := TrainVAE(t.Context(), e, v, strokes(10, 1), VAEConfig{}, Options{})
 	require.ErrorContains(t, err, "BatchSize = 128 for 10 images: want 1 to 10")
 	_, err = TrainVAE(t.Context(), e, v, strokes(200, 1), VAEConfig{Epochs: -1}, Options{})

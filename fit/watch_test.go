@@ -53,7 +53,7 @@ var twoRules = []Rule{{LearningRate: 0.1, Beta1: 0.5}, {Optimizer: SGD, Learning
 
 // TestRulesOfNetworks: in one update with a rule each, networks learn as they do alone, and parts of a loss are told.
 func TestRulesOfNetworks(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	store, networks := twoWeights(t)
 	both := Alternation{Name: "both", Store: store, Steps: 5, Every: 1, Updates: []Update{{Name: "sum", Trains: networks, Rules: twoRules,
 		LossParts: lossOf("/a", "/b"), Parts: []string{"of a", "of b"}}}}
@@ -76,7 +76,7 @@ func TestRulesOfNetworks(t *testing.T) {
 
 // TestWatch: there is a look before the first step and after the last, the same ones however often the training was stopped.
 func TestWatch(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	begin := func() (Alternation, *model.Store) {
 		store, networks := twoWeights(t)
 		return Alternation{Name: "watched", Store: store, Steps: 5, Updates: []Update{{Name: "sum", Trains: networks, Rules: twoRules,
@@ -148,7 +148,7 @@ func TestBadUpdates(t *testing.T) {
 		a := Alternation{Name: "bad", Store: store, Steps: 2, Updates: []Update{{Name: "sum", Trains: networks, LossParts: lossOf("/a", "/b"),
 			Parts: []string{"a", "b"}}}}
 		change(&a)
-		_, err := a.Train(t.Context(), testengine.Get(t), Options{})
+		_, err := a.Train(t.Context(), testengine.Quick(t), Options{})
 		require.ErrorContains(t, err, want)
 	}
 }

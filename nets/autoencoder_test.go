@@ -50,7 +50,7 @@ func TestAutoencodersAreChains(t *testing.T) {
 		require.False(t, seen[a.Name], a.Name)
 		seen[a.Name] = true
 		nettest.StagesAreTheNetwork(t, m)
-		exec, err := model.NewExec(testengine.Get(t).Backend(), a.Store, func(scope *model.Scope, x *Node) []*Node {
+		exec, err := model.NewExec(testengine.Quick(t).Backend(), a.Store, func(scope *model.Scope, x *Node) []*Node {
 			codes := a.Encode(scope, x)
 			return []*Node{a.Decode(scope, codes), m.Logits(scope, x), codes, a.Encoder().Logits(scope, x)}
 		})
@@ -159,7 +159,7 @@ func TestConvAutoencoderInPlainLoops(t *testing.T) {
 	m = pool(convolve(pool(convolve(m, "encoder_1", relu)), "encoder_2", relu))
 	m = convolve(twice(convolve(m, "decoder_1", relu)), "decoder_2", relu)
 	m = convolve(twice(m), "logits", sigmoid)
-	exec, err := model.NewExec(testengine.Get(t).Backend(), a.Store, a.Model().Logits)
+	exec, err := model.NewExec(testengine.Quick(t).Backend(), a.Store, a.Model().Logits)
 	require.NoError(t, err)
 	out, err := exec.Call(x)
 	require.NoError(t, err)
@@ -193,7 +193,7 @@ func TestDoubledConv2D(t *testing.T) {
 		x, kernel := draw(2, 3, 5, 2), draw(side, side, 2, 3)
 		var found [2][]*tensors.Tensor
 		for i, f := range []func(x, kernel *Node) *Node{nets.DoubledConv2D, plain} {
-			exec, err := NewExec(testengine.Get(t).Backend(), both(f))
+			exec, err := NewExec(testengine.Quick(t).Backend(), both(f))
 			require.NoError(t, err)
 			found[i], err = exec.Call(x, kernel)
 			require.NoError(t, err)
@@ -203,7 +203,7 @@ func TestDoubledConv2D(t *testing.T) {
 			require.InDeltaSlice(t, tensors.MustCopyFlatData[float32](want), tensors.MustCopyFlatData[float32](found[0][i]), 1e-4, side)
 		}
 	}
-	exec, err := NewExec(testengine.Get(t).Backend(), nets.DoubledConv2D)
+	exec, err := NewExec(testengine.Quick(t).Backend(), nets.DoubledConv2D)
 	require.NoError(t, err)
 	_, err = exec.Call(draw(1, 2, 2, 1), draw(2, 2, 1, 1))
 	require.ErrorContains(t, err, "of an odd side")
@@ -218,7 +218,7 @@ func TestConcreteSelects(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int{2, 3}, selected)
 	require.NoError(t, a.Store.SetRNGStateFromSeed(1))
-	exec, err := model.NewExec(testengine.Get(t).Backend(), a.Store, func(scope *model.Scope, x, temperature *Node) []*Node {
+	exec, err := model.NewExec(testengine.Quick(t).Backend(), a.Store, func(scope *model.Scope, x, temperature *Node) []*Node {
 		hard := a.Encode(scope, x)
 		return []*Node{hard, a.Relax(scope, x, temperature), Gradient(ReduceAllSum(hard), x)[0]}
 	})
@@ -248,7 +248,7 @@ func TestConcreteSelects(t *testing.T) {
 // TestAutoencoderParts: layers are read and replaced as a VAE's are.
 func TestAutoencoderParts(t *testing.T) {
 	a := newAutoencoder(t, nets.AutoencoderConfig{Input: []int{4, 4, 1}, Channels: []int{2}, Kernel: 3, Seed: 1})
-	b := testengine.Get(t).Backend()
+	b := testengine.Quick(t).Backend()
 	encode, err := nets.NewPart(b, a, "", nets.LayerCode, 2)
 	require.NoError(t, err)
 	decode, err := nets.NewPart(b, a, nets.LayerCode, nets.LayerPixels, 2)

@@ -37,7 +37,7 @@ func TestSmallConvMaxPool2D(t *testing.T) {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			var found [2][]*tensors.Tensor
 			for i, f := range []func(x, kernel *Node) *Node{nets.SmallConvMaxPool2D, plain} {
-				exec, err := NewExec(testengine.Get(t).Backend(), both(f))
+				exec, err := NewExec(testengine.Quick(t).Backend(), both(f))
 				require.NoError(t, err)
 				found[i], err = exec.Call(x, kernel)
 				require.NoError(t, err)
@@ -69,7 +69,7 @@ func TestSmallConvMaxPool2DTwice(t *testing.T) {
 	}
 	var found [2][]*tensors.Tensor
 	for i, f := range []func(x, kernel *Node) *Node{nets.SmallConvMaxPool2D, nets.ConvMaxPool2D} {
-		exec, err := NewExec(testengine.Get(t).Backend(), twice(f))
+		exec, err := NewExec(testengine.Quick(t).Backend(), twice(f))
 		require.NoError(t, err)
 		found[i], err = exec.Call(args...)
 		require.NoError(t, err)

@@ -27,7 +27,7 @@ func shake(t *testing.T, store *model.Store, path string) {
 
 // outputs runs a graph of a store on values.
 func outputs(t *testing.T, store *model.Store, x *tensors.Tensor, build func(scope *model.Scope, x *Node) *Node) []float32 {
-	exec, err := model.NewExec(testengine.Get(t).Backend(), store, build)
+	exec, err := model.NewExec(testengine.Quick(t).Backend(), store, build)
 	require.NoError(t, err)
 	out, err := exec.Call(x)
 	require.NoError(t, err)
@@ -157,7 +157,7 @@ func TestInstanceNorm(t *testing.T) {
 func TestRunner(t *testing.T) {
 	g, err := NewGenerator(model.NewStore(), ResidualConfig{Channels: 2, Latent: 3, Scope: "g"})
 	require.NoError(t, err)
-	r, err := NewRunner(testengine.Get(t).Backend(), &g.Network, []int{3}, 2, func(_ *model.Scope, x *Node) *Node { return MulScalar(x, 2) })
+	r, err := NewRunner(testengine.Quick(t).Backend(), &g.Network, []int{3}, 2, func(_ *model.Scope, x *Node) *Node { return MulScalar(x, 2) })
 	require.NoError(t, err)
 	rows, err := r.Of([]float32{1, 2, 3, 4, 5, 6, 7, 8, 9})
 	require.NoError(t, err)

@@ -22,7 +22,7 @@ func mustShape(dims ...int) shapes.Shape { return shapes.Make(dtypes.Float32, di
 
 // backends are those that networks must work on.
 func backends(t *testing.T) map[string]compute.Backend {
-	return map[string]compute.Backend{"xla": testengine.Get(t).Backend(), "go": testengine.Pure(t).Backend()}
+	return map[string]compute.Backend{"xla": testengine.Quick(t).Backend(), "go": testengine.Pure(t).Backend()}
 }
 
 func flatWeights(t testing.TB, m *nets.Model) []float32 {

@@ -157,7 +157,7 @@ func TestPredictor(t *testing.T) {
 		classes = append(classes, int32(slices.Index(row, slices.Max(row))))
 	}
 	for _, batch := range []int{0, 1, 4, n, n + 2} {
-		p, err := nets.NewPredictor(testengine.Get(t).Backend(), m, batch)
+		p, err := nets.NewPredictor(testengine.Quick(t).Backend(), m, batch)
 		require.NoError(t, err)
 		got, err := p.Logits(x)
 		require.NoError(t, err)
@@ -185,7 +185,7 @@ func TestPredictorReadsWeightsAnew(t *testing.T) {
 	a, b := tinyMLP(t, 1), tinyMLP(t, 2)
 	x := images(a, 5, 1)
 	logits := func(m *nets.Model) *nets.Predictor {
-		p, err := nets.NewPredictor(testengine.Get(t).Backend(), m, 2)
+		p, err := nets.NewPredictor(testengine.Quick(t).Backend(), m, 2)
 		require.NoError(t, err)
 		return p
 	}
@@ -203,7 +203,7 @@ func TestPredictorReadsWeightsAnew(t *testing.T) {
 
 func TestPredictorErrors(t *testing.T) {
 	m := tinyMLP(t, 1)
-	b := testengine.Get(t).Backend()
+	b := testengine.Quick(t).Backend()
 	_, err := nets.NewPredictor(b, m, -1)
 	require.ErrorContains(t, err, "batch size -1")
 	p, err := nets.NewPredictor(b, m, 4)

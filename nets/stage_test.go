@@ -31,7 +31,7 @@ func TestStagesAreTheNetwork(t *testing.T) {
 
 // TestActivations: behind the last layer are the logits, and what lies before is the first layer of a network cut off there.
 func TestActivations(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	m, err := nets.NewMLP(nets.MLPConfig{Input: []int{6}, Hidden: []int{5, 4}, Classes: 3, Seed: 1})
 	require.NoError(t, err)
 	images := tensors.FromFlatDataAndDimensions([]float32{0, 0.1, 0.2, 0.3, 0.4, 0.5, 1, 0.9, 0.8, 0.7, 0.6, 0.5, 0, 1, 0, 1, 0, 1}, 3, 6)
@@ -85,7 +85,7 @@ func TestDropout(t *testing.T) {
 	m, err := nets.NewMLP(nets.MLPConfig{Input: []int{4}, Hidden: []int{20000}, Classes: 2, Dropout: 0.3})
 	require.NoError(t, err)
 	require.NoError(t, m.Store.SetRNGStateFromSeed(1))
-	exec, err := model.NewExec(testengine.Get(t).Backend(), m.Store, func(scope *model.Scope, images *Node) []*Node {
+	exec, err := model.NewExec(testengine.Quick(t).Backend(), m.Store, func(scope *model.Scope, images *Node) []*Node {
 		hidden := m.Stages()[0]
 		plain := hidden.Graph(scope, images)
 		m.Store.SetTraining(images.Graph(), true)

@@ -42,7 +42,7 @@ func imageRows(n, size int) [][]float32 {
 
 // TestVAEParts: the network in two parts, cut behind any layer, is the network; names say what the layers put out.
 func TestVAEParts(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	for name, v := range vaes(t) {
 		size := 1
 		for _, d := range v.InputShape {
@@ -104,7 +104,7 @@ func TestVAEForward(t *testing.T) {
 		}
 		x = y
 	}
-	p, err := nets.NewPart(testengine.Get(t).Backend(), v, nets.LayerLatent, nets.LayerPixels, 1)
+	p, err := nets.NewPart(testengine.Quick(t).Backend(), v, nets.LayerLatent, nets.LayerPixels, 1)
 	require.NoError(t, err)
 	got, err := p.Of([][]float32{z})
 	require.NoError(t, err)
@@ -121,7 +121,7 @@ func TestVAEForward(t *testing.T) {
 // TestNegativeELBO: the two terms by their definition. With no variance the drawn latent is the mean, so that the
 // reconstruction is known; the divergence is compared with the mean of ln q(z)/p(z) over many draws.
 func TestNegativeELBO(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	mean, logVariance := []float32{0.5, -1}, []float32{-0.7, 0.4}
 	kl, err := NewExec(e.Backend(), nets.StandardKL)
 	require.NoError(t, err)
@@ -174,7 +174,7 @@ func TestDraw(t *testing.T) {
 	store := model.NewStore()
 	require.NoError(t, store.SetRNGStateFromSeed(3))
 	const n = 20_000
-	exec, err := model.NewExec(testengine.Get(t).Backend(), store, func(scope *model.Scope, x *Node) *Node {
+	exec, err := model.NewExec(testengine.Quick(t).Backend(), store, func(scope *model.Scope, x *Node) *Node {
 		return nets.Draw(scope, AddScalar(x, 2), AddScalar(x, math.Log(9)))
 	})
 	require.NoError(t, err)
@@ -198,7 +198,7 @@ func TestVAEErrors(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	v := vaes(t)["dense"]
-	b := testengine.Get(t).Backend()
+	b := testengine.Quick(t).Backend()
 	for _, names := range [][2]string{{"", "decoder 9"}, {"decoder 9", nets.LayerPixels}, {"decoder 2", "decoder 1"},
 		{"decoder 1", "decoder 1"}} {
 		_, err := nets.NewPart(b, v, names[0], names[1], 0)

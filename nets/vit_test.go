@@ -49,7 +49,7 @@ func transformers() map[string]nets.ViTConfig {
 // run calls a graph function of a model's once.
 func run(t *testing.T, m *nets.Model, f func(scope *model.Scope, x *Node) *Node, x *tensors.Tensor) []float32 {
 	t.Helper()
-	exec, err := model.NewExec(testengine.Get(t).Backend(), m.Store, f)
+	exec, err := model.NewExec(testengine.Quick(t).Backend(), m.Store, f)
 	require.NoError(t, err)
 	defer exec.Finalize()
 	out, err := exec.Call(x)
@@ -64,7 +64,7 @@ func TestTransformerGradients(t *testing.T) {
 			m, err := nets.NewViT(c)
 			require.NoError(t, err)
 			x := uniform(1, append([]int{3}, c.Input...)...)
-			exec, err := model.NewExec(testengine.Get(t).Backend(), m.Store, func(scope *model.Scope, x *Node) []*Node {
+			exec, err := model.NewExec(testengine.Quick(t).Backend(), m.Store, func(scope *model.Scope, x *Node) []*Node {
 				loss := ReduceAllSum(Sin(m.Logits(scope, x)))
 				again := Sub(m.Logits(scope, x), m.Logits(scope, x)) // a network may be built many times in one graph
 				return []*Node{loss, Gradient(loss, x)[0], ReduceAllMax(Abs(again))}

@@ -46,7 +46,7 @@ func TestAttack(t *testing.T) {
 	images := blobs(n)
 	m, err := onnx.Load(filepath.Join(dir, "m.onnx"), onnx.Options{InputShape: []int{1, 28, 28}, Lower: 0, Upper: 1})
 	require.NoError(t, err)
-	v, err := robust.NewVictim(testengine.Get(t), m, n)
+	v, err := robust.NewVictim(testengine.Quick(t), m, n)
 	require.NoError(t, err)
 	clean, err := v.Predictions(t.Context(), tensors.FromFlatDataAndDimensions(images, n, 1, 28, 28), nil)
 	require.NoError(t, err)

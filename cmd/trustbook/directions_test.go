@@ -67,7 +67,7 @@ func TestDecoderDirections(t *testing.T) {
 	saveDecoder(t, at("turned.onnx"), 5, 1, 14, 56)
 	m, err := onnx.Load(at("m.onnx"), onnx.Options{})
 	require.NoError(t, err)
-	run, err := nets.NewPredictor(testengine.Get(t).Backend(), m, 6)
+	run, err := nets.NewPredictor(testengine.Quick(t).Backend(), m, 6)
 	require.NoError(t, err)
 	classes, err := run.Classes(tensors.FromFlatDataAndDimensions(blobs(6), 6, 1, 28, 28))
 	require.NoError(t, err)

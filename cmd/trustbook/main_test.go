@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustbook/trustbook/engine"
+	"github.com/trustbook/trustbook/internal/testengine"
 )
 
 // program is the binary under test, built once: users run processes, and what counts is what those leave behind.
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 func command(dir string, args ...string) *exec.Cmd {
 	c := exec.Command(program, args...)
 	c.Dir = dir
-	c.Env = append(os.Environ(), engine.HomeEnv+"="+home)
+	c.Env = testengine.Environment(append(os.Environ(), engine.HomeEnv+"="+home))
 	if os.Getenv(engine.ProgramsEnv) == "" { // nothing of the user's is read or written
 		c.Env = append(c.Env, engine.ProgramsEnv+"="+filepath.Join(filepath.Dir(program), "programs"))
 	}

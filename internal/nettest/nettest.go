@@ -52,7 +52,7 @@ func DenseIsTheEnd(t *testing.T, m *nets.Model) {
 // sameAsLogits compares a graph function with the model's logits, to 1e-5 of the largest.
 func sameAsLogits(t *testing.T, m *nets.Model, f func(scope *model.Scope, images *Node) *Node) {
 	t.Helper()
-	exec, err := model.NewExec(testengine.Get(t).Backend(), m.Store, func(scope *model.Scope, images *Node) []*Node {
+	exec, err := model.NewExec(testengine.Quick(t).Backend(), m.Store, func(scope *model.Scope, images *Node) []*Node {
 		return []*Node{f(scope, images), m.Logits(scope, images)}
 	})
 	require.NoError(t, err)

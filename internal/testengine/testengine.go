@@ -18,6 +18,8 @@ import (
 // plugin that does not know a flag ends the process, and wants TRUSTBOOK_FULL_TESTS then.
 const noOptimizations = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
 
+const flags = "XLA_FLAGS"
+
 var (
 	mutex  sync.Mutex
 	opened bool
@@ -29,8 +31,8 @@ var (
 // Get returns the engine that GOMLX_BACKEND names, else XLA, opened once per process and never closed. Where it does
 // not open the test fails, with the command that gets the plugin: a skipped test would look like a passed one.
 //
-// Benchmarks, golden values and comparisons of bytes take it from here, all others from [Quick]; one process has the one
-// or the other.
+// Benchmarks and packages whose tests train for long take it from here, all others from [Quick]: one process has the one or
+// the other.
 func Get(t testing.TB) *engine.Engine {
 	t.Helper()
 	return get(t, false)
@@ -40,7 +42,22 @@ func Get(t testing.TB) *engine.Engine {
 // `make test-full` does.
 func Quick(t testing.TB) *engine.Engine {
 	t.Helper()
-	return get(t, os.Getenv("TRUSTBOOK_FULL_TESTS") == "")
+	return get(t, !full())
+}
+
+// Environment adds to a process's environment what makes its engine like [Quick]'s, for tests that run programs. Unless
+// TRUSTBOOK_FULL_TESTS is set.
+func Environment(env []string) []string {
+	if full() {
+		return env
+	}
+	return append(env, flags+"="+withoutOptimizations())
+}
+
+func full() bool { return os.Getenv("TRUSTBOOK_FULL_TESTS") != "" }
+
+func withoutOptimizations() string {
+	return strings.TrimSpace(os.Getenv(flags) + " " + noOptimizations)
 }
 
 func get(t testing.TB, wantQuick bool) *engine.Engine {
@@ -49,12 +66,12 @@ func get(t testing.TB, wantQuick bool) *engine.Engine {
 	defer mutex.Unlock()
 	if !opened {
 		if wantQuick {
-			before, present := os.LookupEnv("XLA_FLAGS")
-			os.Setenv("XLA_FLAGS", strings.TrimSpace(before+" "+noOptimizations))
+			before, present := os.LookupEnv(flags)
+			os.Setenv(flags, withoutOptimizations())
 			if present {
-				defer os.Setenv("XLA_FLAGS", before)
+				defer os.Setenv(flags, before)
 			} else {
-				defer os.Unsetenv("XLA_FLAGS")
+				defer os.Unsetenv(flags)
 			}
 		}
 		opened, quick = true, wantQuick

@@ -50,7 +50,7 @@ func read(t *testing.T, path string) *tensors.Tensor {
 // logitsAndGradient runs the model once: logits and the gradient of the summed cross-entropy by the images.
 func logitsAndGradient(t *testing.T, m *nets.Model, x *tensors.Tensor, labels []int32) (logits, grad *tensors.Tensor) {
 	t.Helper()
-	exec, err := model.NewExec(testengine.Get(t).Backend(), m.Store, func(scope *model.Scope, x, y *Node) (*Node, *Node) {
+	exec, err := model.NewExec(testengine.Quick(t).Backend(), m.Store, func(scope *model.Scope, x, y *Node) (*Node, *Node) {
 		z := m.Logits(scope, x)
 		loss := Neg(ReduceAllSum(Mul(LogSoftmax(z), OneHot(y, m.Classes, z.DType()))))
 		return z, Gradient(loss, x)[0]
@@ -132,7 +132,7 @@ func TestWeights(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, m.WeightPaths, 8)
 	x := read(t, "testdata/cnn_new_x.npy")
-	exec, err := model.NewExec(testengine.Get(t).Backend(), m.Store, func(scope *model.Scope, x *Node) []*Node {
+	exec, err := model.NewExec(testengine.Quick(t).Backend(), m.Store, func(scope *model.Scope, x *Node) []*Node {
 		before := m.Logits(scope, x)
 		var out []*Node
 		for _, path := range m.WeightPaths {

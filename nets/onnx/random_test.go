@@ -49,7 +49,7 @@ func (g *randomGraph) refusalListed(reason string) bool {
 // ONNX Runtime's logits and PyTorch's gradients. All run on the pure-Go backend, which compiles in no time, and every
 // sixth on XLA too.
 func TestRandomGraphs(t *testing.T) {
-	pure, xla := sequential(t), testengine.Get(t).Backend()
+	pure, xla := sequential(t), testengine.Quick(t).Backend()
 	for i, g := range readReferences[*randomGraph](t, "testdata/random_graphs.json.gz") {
 		t.Run(fmt.Sprintf("%d %s", g.Seed, g.Name), func(t *testing.T) {
 			m, err := g.load(t.TempDir())

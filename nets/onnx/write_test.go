@@ -112,7 +112,7 @@ func TestWriteRandomGraphs(t *testing.T) {
 // TestWriteTrained: a network that is trained a little, written and loaded has the logits that it had, and the file that it
 // came from may be the one that is replaced. ONNX Runtime finds the same, where BENCH_PYTHON names a Python that has it.
 func TestWriteTrained(t *testing.T) {
-	e := testengine.Get(t)
+	e := testengine.Quick(t)
 	x := read(t, "testdata/cnn_external_x.npy")
 	path := filepath.Join(t.TempDir(), "cnn_external.onnx")
 	for _, name := range []string{"cnn_external.onnx", "cnn_external.onnx.data"} {
