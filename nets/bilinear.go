@@ -12,12 +12,18 @@ import (
 // The gradient of graph.Convolve cannot be differentiated; here only the values of C, T and K are asked of it.
 type Bilinear struct {
 	value func(x, k *Node) *Node // C
-	x, k  *Node                  // zeros, of the operands' shapes
+	toX   func(v, k *Node) *Node // T
+	toK   func(x, v *Node) *Node // K
 }
 
-// NewBilinear tells of an operation on operands of the shapes of x and k.
+// NewBilinear tells of an operation on operands of the shapes of x and k; T and K are taken from its gradients.
 func NewBilinear(value func(x, k *Node) *Node, x, k *Node) *Bilinear {
-	return &Bilinear{value, ZerosLike(x), ZerosLike(k)}
+	zeroX, zeroK := ZerosLike(x), ZerosLike(k)
+	return &Bilinear{
+		value: value,
+		toX:   func(v, k *Node) *Node { return Gradient(ReduceAllSum(Mul(value(zeroX, k), v)), zeroX)[0] },
+		toK:   func(x, v *Node) *Node { return Gradient(ReduceAllSum(Mul(value(x, zeroK), v)), zeroK)[0] },
+	}
 }
 
 // Apply is C(x, k).
@@ -29,16 +35,14 @@ func (t *Bilinear) Apply(x, k *Node) *Node {
 
 // adjointX is T(v, k).
 func (t *Bilinear) adjointX(v, k *Node) *Node {
-	value := Gradient(ReduceAllSum(Mul(t.value(t.x, StopGradient(k)), StopGradient(v))), t.x)[0]
-	return withGradients(value,
+	return withGradients(t.toX(StopGradient(v), StopGradient(k)),
 		gradientOf{v, func(u *Node) *Node { return t.Apply(u, k) }},
 		gradientOf{k, func(u *Node) *Node { return t.adjointK(u, v) }})
 }
 
 // adjointK is K(x, v).
 func (t *Bilinear) adjointK(x, v *Node) *Node {
-	value := Gradient(ReduceAllSum(Mul(t.value(StopGradient(x), t.k), StopGradient(v))), t.k)[0]
-	return withGradients(value,
+	return withGradients(t.toK(StopGradient(x), StopGradient(v)),
 		gradientOf{x, func(u *Node) *Node { return t.adjointX(v, u) }},
 		gradientOf{v, func(u *Node) *Node { return t.Apply(x, u) }})
 }

@@ -59,7 +59,10 @@ func checkChannels(x, kernel *Node, groups int) {
 // zeros. Kernels as large as their stride, as those of vision transformers, are one matrix product.
 func convolution(x, kernel *Node, w nets.Windows, groups int) *Node {
 	sides := len(w.Kernel)
-	if groups == 1 && sides == 2 && unpadded(w) && slices.Equal(w.Stride, w.Kernel) && equalAll(w.Dilation, 1) {
+	if groups > 1 {
+		return groupedConvolution(x, kernel, w, groups)
+	}
+	if sides == 2 && unpadded(w) && slices.Equal(w.Stride, w.Kernel) && equalAll(w.Dilation, 1) {
 		return patches(x, kernel)
 	}
 	zero := ScalarZero(x.Graph(), x.DType())
@@ -82,7 +85,7 @@ func convolution(x, kernel *Node, w nets.Windows, groups int) *Node {
 	if far {
 		x, pads = padSides(x, zero, pads), make([][2]int, sides)
 	}
-	c := Convolve(x, kernel).PaddingPerDim(pads).ChannelGroupCount(groups)
+	c := Convolve(x, kernel).PaddingPerDim(pads)
 	if equalAll(w.Dilation, 1) {
 		return c.StridePerAxis(w.Stride...).Done()
 	}
@@ -95,6 +98,20 @@ func convolution(x, kernel *Node, w nets.Windows, groups int) *Node {
 		y = Slice(y, append(specs, AxisRange())...)
 	}
 	return y
+}
+
+// groupedConvolution is convolution in more than one group; negative pads cut off.
+func groupedConvolution(x, kernel *Node, w nets.Windows, groups int) *Node {
+	pads := slices.Clone(w.Pads)
+	for i, p := range w.Pads {
+		pads[i] = [2]int{min(p[0], 0), min(p[1], 0)}
+	}
+	x = padSides(x, ScalarZero(x.Graph(), x.DType()), pads)
+	w.Pads = slices.Clone(w.Pads)
+	for i, p := range w.Pads {
+		w.Pads[i] = [2]int{max(p[0], 0), max(p[1], 0)}
+	}
+	return nets.GroupedConv(x, kernel, w, groups)
 }
 
 // padSides adds value around images; negative widths cut off.
