@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/stretchr/testify/require"
@@ -152,7 +154,8 @@ func TestGroupedConvRefuses(t *testing.T) {
 		return nets.GroupedConv(x, kernel, w, 2)
 	})
 	require.NoError(t, err)
-	_, err = exec.Call(tensors.FromFlatDataAndDimensions(make([]float32, 30), 1, 5, 6), tensors.FromFlatDataAndDimensions(make([]float32, 24), 3, 2, 4))
+	zeros := func(dims ...int) *tensors.Tensor { return tensors.FromShape(shapes.Make(dtypes.Float32, dims...)) }
+	_, err = exec.Call(zeros(1, 5, 6), zeros(3, 2, 4))
 	require.ErrorContains(t, err, "in 2 groups")
 	require.ErrorContains(t, err, "want [sides..., inputs/groups, outputs]")
 }

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/pkg/errors"
+)
+
+// What counts as right: single precision, of networks up to a hundred layers deep.
+const nearLogits, nearGradient = 1e-4, 1e-3
+
+func (r row) verdict() string {
+	switch o := r.Outcome; {
+	case r.Export != "":
+		return "no file: " + r.Export
+	case o.Refusal != "":
+		return "refused: " + strings.TrimPrefix(o.Refusal[strings.LastIndex(o.Refusal, "model.onnx: ")+1:], "odel.onnx: ")
+	case o.Logits > nearLogits:
+		return "**wrong logits**"
+	case o.Gradient > max(nearGradient, 2*r.About.TorchGradient):
+		return "**other gradient**"
+	}
+	return "right"
+}
+
+func (r row) line() string {
+	o := r.Outcome
+	if r.Export != "" || o.Refusal != "" {
+		return fmt.Sprintf("| %s | %s | %s | | | | | | |", r.About.Name, r.About.Exporter, strings.ReplaceAll(r.verdict(), "|", "/"))
+	}
+	return fmt.Sprintf("| %s | %s | %s | %.0e | %.0e (%.0e) | %.1f | %.1f | %.2f | %.2f |", r.About.Name, r.About.Exporter, r.verdict(),
+		o.Logits, o.Gradient, r.About.TorchGradient, o.First, float64(o.Memory)/(1<<30), o.Step, o.Step/r.About.TorchSeconds)
+}
+
+const top = `# Networks that load
+
+Written by ` + "`make zoo`" + `: networks of torchvision and timm with random weights, exported by PyTorch's two exporters, eight images of
+the network's own size, on two cores. *Logits* is the largest difference from ONNX Runtime's over the largest logit: right is at most %g.
+*Gradient* is how far the input gradient of the summed cross-entropy is from PyTorch's in double precision, as norms, and in
+brackets how far PyTorch's own in single precision is: where a value is so near a kink of ReLU or of max-pooling that rounding
+decides on which side it lies, they differ. Right is at most %g, or twice PyTorch's. *First* is seconds from opening
+the file to the first gradient, most of it compiling, and *memory* what the process held until then and through three more, in GiB;
+*step* is seconds of a further gradient, and *ratio* that over PyTorch's, measured just before.
+
+%d of %d files are right, of %d networks.
+
+| network | exporter | verdict | logits | gradient | first | memory | step | ratio |
+|---|---|---|---|---|---|---|---|---|
+`
+
+// write puts the page in place at once.
+func write(path string, rows []row) error {
+	right, networks := 0, map[string]bool{}
+	var lines strings.Builder
+	for _, r := range rows {
+		if r.verdict() == "right" {
+			right++
+		}
+		networks[r.About.Name] = true
+		lines.WriteString(r.line() + "\n")
+	}
+	page := fmt.Sprintf(top, nearLogits, nearGradient, right, len(rows), len(networks)) + lines.String()
+	if err := os.WriteFile(path+".part", []byte(page), 0o644); err != nil { //nolint:gosec // a page that everyone may read
+		return errors.WithStack(err)
+	}
+	return errors.WithStack(os.Rename(path+".part", path))
+}
