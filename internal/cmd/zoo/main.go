@@ -33,7 +33,8 @@ type about struct {
 type row struct {
 	About   about
 	Outcome outcome
-	Export  string // why there is no file
+	Export  string   // why there is no file
+	Double  *outcome // of the network in double precision, where gradients in single precision differ
 }
 
 const script = "internal/cmd/zoo/zoo.py"
@@ -81,40 +82,57 @@ func run(python, out, only, state string) error {
 	return write(out, rows)
 }
 
-// one exports and checks a network, or reads what came of it before.
+// one exports and checks a network, or reads what came of it before. Where gradients differ in single precision, the same
+// network in double precision tells whether rounding is why.
 func one(python, name, exporter, path string) (r row, err error) {
-	if b, err := os.ReadFile(path); err == nil {
-		return r, errors.Wrap(json.Unmarshal(b, &r), path)
-	}
-	dir, err := os.MkdirTemp("", "zoo-")
-	if err != nil {
-		return r, errors.WithStack(err)
-	}
-	defer os.RemoveAll(dir)
-	r.About = about{Name: name, Exporter: exporter}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	export := exec.CommandContext(ctx, python, script, "export", name, exporter, dir)
-	if said, err := export.CombinedOutput(); err != nil {
-		r.Export = lastLine(string(said))
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = errors.Wrap(json.Unmarshal(b, &r), path)
 	} else {
-		b, err := os.ReadFile(filepath.Join(dir, "about.json"))
-		if err != nil {
-			return r, errors.WithStack(err)
-		}
-		if err := json.Unmarshal(b, &r.About); err != nil {
-			return r, errors.Wrap(err, "about.json")
-		}
-		r.Outcome = inProcess(dir)
+		r.About = about{Name: name, Exporter: exporter}
+		r.Export, r.Outcome, err = exported(python, &r.About, "single")
 	}
-	b, err := json.MarshalIndent(r, "", " ")
+	if err == nil && r.Export == "" && r.Outcome.Refusal == "" && r.Outcome.Gradient > nearGradient && r.Double == nil {
+		again, o := r.About, outcome{}
+		var failed string
+		if failed, o, err = exported(python, &again, "double"); failed != "" {
+			o.Refusal = failed
+		}
+		r.Double = &o
+	}
 	if err != nil {
+		return r, err
+	}
+	if b, err = json.MarshalIndent(r, "", " "); err != nil {
 		return r, errors.WithStack(err)
 	}
 	if err := os.WriteFile(path+".part", b, 0o600); err != nil {
 		return r, errors.WithStack(err)
 	}
 	return r, errors.WithStack(os.Rename(path+".part", path))
+}
+
+// exported exports a network of that precision and checks the file, if there is one.
+func exported(python string, a *about, precision string) (failed string, o outcome, err error) {
+	dir, err := os.MkdirTemp("", "zoo-")
+	if err != nil {
+		return "", o, errors.WithStack(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	said, err := exec.CommandContext(ctx, python, script, "export", a.Name, a.Exporter, dir, precision).CombinedOutput()
+	if err != nil {
+		return lastLine(string(said) + "\n" + err.Error()), o, nil
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "about.json"))
+	if err != nil {
+		return "", o, errors.WithStack(err)
+	}
+	if err := json.Unmarshal(b, a); err != nil {
+		return "", o, errors.Wrap(err, "about.json")
+	}
+	return "", inProcess(dir), nil
 }
 
 // inProcess checks a network in a process of its own, whose memory is the network's, for ten minutes at most.
@@ -143,5 +161,8 @@ func inProcess(dir string) (o outcome) {
 
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if last := len(lines) - 1; last > 0 && strings.HasPrefix(lines[last], "exit status ") {
+		lines = lines[:last]
+	}
 	return lines[len(lines)-1]
 }

@@ -1,9 +1,10 @@
 """Exports a network with random weights, and what ONNX Runtime and PyTorch make of it.
 
 zoo.py list                   prints the names, one a line
-zoo.py export NAME EXPORTER FOLDER
+zoo.py export NAME EXPORTER FOLDER [double]
                               writes model.onnx, x.npy, y.npy, logits.npy (ONNX Runtime), gradient.npy (PyTorch in double
-                              precision, of the summed cross-entropy by x) and about.json; EXPORTER is torchscript or dynamo
+                              precision, of the summed cross-entropy by x) and about.json; EXPORTER is torchscript or dynamo;
+                              with double, the network converts its images and computes in double precision
 """
 
 import json
@@ -54,7 +55,21 @@ def build(name):
     return net, side
 
 
-def export(name, exporter, folder):
+def in_double(net):
+    import torch
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net.double()
+
+        def forward(self, x):
+            return self.net(x.double())
+
+    return Wrapped().eval()
+
+
+def export(name, exporter, folder, precision="single"):
     import onnx
     import onnxruntime
     import torch
@@ -62,6 +77,9 @@ def export(name, exporter, folder):
     torch.set_num_threads(2)
     warnings.filterwarnings("ignore")
     net, side = build(name)
+    steps = STEPS
+    if precision == "double":
+        net, steps = in_double(net), 0
     generator = torch.Generator().manual_seed(2)
     x = torch.rand(BATCH, 3, side, side, generator=generator)
     y = torch.arange(BATCH) * 7
@@ -89,7 +107,7 @@ def export(name, exporter, folder):
         p.requires_grad_(False)
     g = gradient()
     begin = time.perf_counter()
-    for _ in range(STEPS):
+    for _ in range(steps):
         gradient()
     seconds = time.perf_counter() - begin
     net.double()
