@@ -16,7 +16,7 @@ import warnings
 import numpy as np
 
 BATCH = 8
-STEPS = 3
+STEPS = 1
 
 TORCHVISION = """alexnet vgg11_bn resnet18 resnet50 resnext50_32x4d wide_resnet50_2 squeezenet1_1 densenet121 googlenet inception_v3
 shufflenet_v2_x1_0 mobilenet_v2 mobilenet_v3_large mnasnet1_0 efficientnet_b0 efficientnet_v2_s regnet_x_400mf regnet_y_400mf
