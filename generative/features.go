@@ -73,7 +73,7 @@ var blockValues = 1 << 24
 const tileRows = 64
 
 // products hands out, for each row of x in turn, its products with all rows of y. What is done with a row may change it, and ends
-// all of it with false. A product is the same bits wherever its two rows are, so that samples that are there twice are equally far from others.
+// all of it with false. A product is the same bits wherever its two rows are, so that copies of a sample are equally far from others.
 func products(x, y *mat.Dense, do func(i int, row []float64) bool) {
 	n, _ := x.Dims()
 	m, _ := y.Dims()
@@ -132,21 +132,24 @@ func squaredNorms(x *mat.Dense) []float64 {
 	return norms
 }
 
-// centered moves both sets by the mean of the first, so that distances lose fewer digits.
+// centered moves both sets by about the mean of the first, so that distances lose fewer digits. Each feature moves by a whole number of
+// powers of two as large as it varies, which rounds nothing that has few digits: distances of whole numbers that are equal stay so.
 func centered(x, y *mat.Dense) {
 	n, width := x.Dims()
-	mean := make([]float64, width)
-	for i := range n {
-		for j, v := range x.RawRowView(i) {
-			mean[j] += v / float64(n)
+	column := make([]float64, n)
+	for j := range width {
+		mat.Col(column, j, x)
+		least, most := slices.Min(column), slices.Max(column)
+		move := least
+		if most > least {
+			_, exponent := math.Frexp(most - least)
+			step := math.Ldexp(1, exponent)
+			move = step * math.Round(stat.Mean(column, nil)/step)
 		}
-	}
-	for _, m := range []*mat.Dense{x, y} {
-		rows, _ := m.Dims()
-		for i := range rows {
-			row := m.RawRowView(i)
-			for j := range row {
-				row[j] -= mean[j]
+		for _, m := range []*mat.Dense{x, y} {
+			rows, _ := m.Dims()
+			for i := range rows {
+				m.Set(i, j, m.At(i, j)-move)
 			}
 		}
 	}

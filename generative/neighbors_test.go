@@ -229,7 +229,7 @@ func TestCopiesAreWithinReach(t *testing.T) {
 			slices.SortFunc(order, func(a, b int) int { return cmp.Compare(row[a], row[b]) })
 			to[i] = order[3]
 		}))
-		for i := range 20 {
+		for i := range 3 {
 			copied := [][]float64{x[to[i]], x[to[i]], x[to[i]], x[to[i]]}
 			f, err := Compare(x, copied, 3)
 			require.NoError(t, err)
@@ -252,4 +252,20 @@ func nearestThree(x [][]float64, i int) []int {
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(distance2(x[i], x[a]), distance2(x[i], x[b])) })
 	return order[1:4]
+}
+
+// Distances of whole numbers, and of multiples of 1/8, that are equal stay equal, wherever these are.
+func TestTies(t *testing.T) {
+	rng := rand.New(rand.NewPCG(10, 1))
+	for _, at := range []float64{0, 3, 1e6 + 1, -77} {
+		for _, step := range []float64{1, 0.125} {
+			grid := func(n int) [][]float64 {
+				return wave(n, 3, func(float64) float64 { return at + step*float64(rng.IntN(4)) })
+			}
+			x, y := grid(40), grid(30)
+			got, err := Compare(x, y, 3)
+			require.NoError(t, err)
+			requireSame(t, brute(x, y, 3), got)
+		}
+	}
 }
