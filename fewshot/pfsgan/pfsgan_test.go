@@ -197,15 +197,10 @@ func TestWithoutRelation(t *testing.T) {
 	require.Equal(t, trained[0], trained[1])
 }
 
-// TestGradient compares the slope of stage 2's loss, along the gradient of each network that learns from it, with central differences.
-// Nothing may depend on what is drawn: colors do not shift, codes have no spread, and the source's generator looks at contents alone.
-func TestGradient(t *testing.T) {
-	c := tiny()
-	c.NoShift, c.AdversarialWeight = true, 1
-	target, batch := begun(t, c)
-	encoder := target.Appearance
+// moveBiases adds to all vectors of a store: biases of 0 would leave what comes out of ReLU at its kink.
+func moveBiases(t *testing.T, store *model.Store) {
 	rng := rand.New(rand.NewPCG(1, 8))
-	for v := range target.store.IterVariables() { // biases of 0 would leave what comes out of ReLU at its kink
+	for v := range store.IterVariables() {
 		if v.Shape().Rank() != 1 || v.DType() != dtypes.Float32 {
 			continue
 		}
@@ -217,6 +212,16 @@ func TestGradient(t *testing.T) {
 		}
 		require.NoError(t, v.SetValue(tensors.FromFlatDataAndDimensions(all, v.Shape().Dimensions...)))
 	}
+}
+
+// TestGradient compares the slope of stage 2's loss, along the gradient of each network that learns from it, with central differences.
+// Nothing may depend on what is drawn: colors do not shift, codes have no spread, and the source's generator looks at contents alone.
+func TestGradient(t *testing.T) {
+	c := tiny()
+	c.NoShift, c.AdversarialWeight = true, 1
+	target, batch := begun(t, c)
+	encoder := target.Appearance
+	moveBiases(t, target.store)
 	for _, path := range encoder.WeightPaths[len(encoder.WeightPaths)-2:] { // of the logarithm of the variance
 		v := target.store.GetVariable(path)
 		all := make([]float32, v.Shape().Size())
