@@ -118,7 +118,8 @@ func TestPyTorch(t *testing.T) {
 	require.NoError(t, err)
 	moveBiases(t, s.store)
 	dir := t.TempDir()
-	for name, n := range map[string]*nets.Network{"generator": &s.Generator.Network, "judge": &s.judge.Network, "content": &s.Content.Network} {
+	for name, n := range map[string]*nets.Network{"generator": &s.Generator.Network, "judge": &s.judge.Network,
+		"content": &s.Content.Network} {
 		require.NoError(t, n.SaveWeights(filepath.Join(dir, name+".npz")))
 	}
 	drawn, err := drawn(6, s.Generator.Latent, 1)
