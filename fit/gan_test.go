@@ -240,6 +240,44 @@ func TestAlternationKey(t *testing.T) {
 	require.Equal(t, "as it is", keys[key], "a default that is spelled out")
 }
 
+// A result whose variables are those of other networks is an error that names the first, and the networks stay as they were.
+func TestAlternationForeignResult(t *testing.T) {
+	e, dir := testengine.Quick(t), t.TempDir()
+	gan, maker := newGAN(t, 3, 2, 2)
+	before, err := InStore(maker.Store).Collect()
+	require.NoError(t, err)
+	_, err = gan.Train(t.Context(), e, Options{Dir: dir})
+	require.NoError(t, err)
+	gan, maker = newGAN(t, 3, 2, 2)
+	key, err := gan.withDefaults().key(e)
+	require.NoError(t, err)
+	path := filepath.Join(dir, "fit-"+key+".bin")
+	for want, change := range map[string]func(c *checkpoint, i int){
+		"the result has no variable": func(c *checkpoint, i int) { c.Variables = slices.Delete(c.Variables, i, i+1) },
+		"of shape": func(c *checkpoint, i int) {
+			v := &c.Variables[i]
+			v.Dims = append([]int{2}, v.Dims...)
+			v.Bytes = append(v.Bytes, v.Bytes...)
+		},
+	} {
+		c, err := readCheckpoint(path, key)
+		require.NoError(t, err)
+		require.True(t, c.Done)
+		good := *c
+		good.Variables = slices.Clone(c.Variables)
+		weight := maker.WeightPaths[0]
+		change(c, slices.IndexFunc(c.Variables, func(v Variable) bool { return v.Path == weight }))
+		require.NoError(t, c.write(path))
+		_, err = gan.Train(t.Context(), e, Options{Dir: dir})
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, weight)
+		after, err := InStore(maker.Store).Collect()
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+		require.NoError(t, good.write(path))
+	}
+}
+
 // A loss that is not finite is named with its step, whether a checkpoint or an entry of the losses is due first, and
 // nothing is kept of it.
 func TestGANNotFinite(t *testing.T) {

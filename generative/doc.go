@@ -7,7 +7,8 @@
 //     2002.09797);
 //   - [Diversity], [EffectiveClasses], and [Nearest], which finds what was learned by heart.
 //
-// Features are rows of one length, such as nets.Activations gives of a hidden layer.
+// Features are rows of one length, such as nets.Activations gives of a hidden layer. Those whose squares or products are beyond float64
+// (from about 1e45 on) are an error. A test compares measures with those of torch-fidelity and prdc.
 //
 //	m, err := generative.Measure(real, made, generative.Options{Seed: 1})
 //	fmt.Println(m.Frechet, m.Precision, m.Recall)

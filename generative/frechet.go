@@ -16,7 +16,7 @@ import (
 //
 // It needs two samples a set, and is biased upwards the more the fewer there are.
 func Frechet(real, generated [][]float64) (float64, error) {
-	x, y, err := matrices("FID", real, generated, 2)
+	x, y, err := matrices("FID", comparedSets, real, generated, 2)
 	if err != nil {
 		return 0, err
 	}
@@ -28,6 +28,9 @@ func frechet(x, y *mat.Dense) (float64, error) {
 	ym, yc := moments(y)
 	n, d := x.Dims()
 	m, _ := y.Dims()
+	if !isFinite(distance2(xm, ym) + trace2(xc)*trace2(yc)) { // of what is factorized below, nothing is larger
+		return 0, tooLarge("FID", x, y)
+	}
 	if n < d && m < d || n*m < d*d {
 		return frechetOfFew(xm, xc, ym, yc)
 	}
@@ -95,17 +98,22 @@ func trace2(x *mat.Dense) (sum float64) {
 	return sum
 }
 
-// FrechetOf is the distance of two normal distributions. The trace of the root is twice the sum of the roots of the eigenvalues of
-// S₁^½·S₂·S₁^½, which is symmetric: it stays real where covariances are singular.
+// FrechetOf is the distance of two normal distributions with these means and covariances, as [Frechet] has it. The trace of the
+// root of S₁S₂ is the sum of the roots of the eigenvalues of S₁^½·S₂·S₁^½, which is symmetric: it stays real where covariances are
+// singular. Means and covariances must be of one dimension, and finite.
 func FrechetOf(m1 []float64, s1 *mat.SymDense, m2 []float64, s2 *mat.SymDense) (float64, error) {
 	d := len(m1)
 	if len(m2) != d || s1.SymmetricDim() != d || s2.SymmetricDim() != d {
 		return 0, errors.Errorf("generative: means of %d and %d values, covariances of %d and %d: want one dimension", d, len(m2),
 			s1.SymmetricDim(), s2.SymmetricDim())
 	}
+	if total := distance2(m1, m2) + mat.Norm(s1, 2)*mat.Norm(s2, 2); !isFinite(total) {
+		return 0, errors.New("generative: means or covariances are not finite, or too large to be multiplied in float64: divide " +
+			"the features of both sets by the same number")
+	}
 	var eigen mat.EigenSym
 	if !eigen.Factorize(s1, true) {
-		return 0, errors.New("generative: the eigenvalues of a covariance did not converge: are there infinite values in it?")
+		return 0, errors.New("generative: the eigenvalues of a covariance did not converge")
 	}
 	var vectors, root mat.Dense
 	eigen.VectorsTo(&vectors)
@@ -125,7 +133,7 @@ func FrechetOf(m1 []float64, s1 *mat.SymDense, m2 []float64, s2 *mat.SymDense) (
 		}
 	}
 	if !eigen.Factorize(symmetric, false) {
-		return 0, errors.New("generative: the eigenvalues of covariances did not converge: are there infinite values in them?")
+		return 0, errors.New("generative: the eigenvalues of covariances did not converge")
 	}
 	sum := distance2(m1, m2) + mat.Trace(s1) + mat.Trace(s2)
 	for _, v := range eigen.Values(nil) {
@@ -143,9 +151,10 @@ type Extrapolated struct {
 
 // FrechetInfinity takes the bias of few samples away (Chong and Forsyth, arXiv 1911.07023): the distance of random subsets, of ten
 // sizes from a fifth of the samples to all, falls along a line in 1/n, which is read where 1/n is 0. Both sets are cut to the size
-// of the smaller one, since both add bias.
+// of the smaller one, since both add bias. It needs 20 samples a set, and 5 a feature to be worth something: with fewer the distance
+// does not follow a line, covariances of the smaller subsets are singular, and the value says more of the number of samples.
 func FrechetInfinity(real, generated [][]float64, seed int64) (Extrapolated, error) {
-	x, y, err := matrices("FID∞", real, generated, 20)
+	x, y, err := matrices("FID∞", comparedSets, real, generated, 20)
 	if err != nil {
 		return Extrapolated{}, err
 	}

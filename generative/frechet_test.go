@@ -82,7 +82,7 @@ func TestFrechet(t *testing.T) {
 func TestFrechetWays(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, c := range []struct{ n, m, d int }{{4, 4, 10}, {30, 20, 5}, {5, 40, 12}, {40, 3, 12}, {2, 2, 1}, {12, 12, 12}} {
-		x, y, err := matrices("", normal(rng, c.n, c.d, 0, 1), normal(rng, c.m, c.d, .5, 2), 2)
+		x, y, err := matrices("", comparedSets, normal(rng, c.n, c.d, 0, 1), normal(rng, c.m, c.d, .5, 2), 2)
 		require.NoError(t, err)
 		xm, xc := moments(x)
 		ym, yc := moments(y)

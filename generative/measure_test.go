@@ -94,6 +94,75 @@ func TestBadInput(t *testing.T) {
 	require.ErrorContains(t, err, "want at least 1")
 	_, _, err = Nearest(good, nil)
 	require.ErrorContains(t, err, "got 0")
+	_, _, err = Nearest(good, ragged)
+	require.ErrorContains(t, err, "generative: known sample 7 has 2 features")
 	_, err = Diversity(good[:1])
-	require.ErrorContains(t, err, "got 1")
+	require.ErrorContains(t, err, "generative: diversity needs ≥2 samples per set, got 1 samples")
+	_, err = Diversity(ragged)
+	require.ErrorContains(t, err, "generative: sample 7 has 2 features")
+}
+
+// Features whose squares or products overflow are an error, never NaN; the largest that do not are measured.
+func TestOverflow(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 1))
+	scaled := func(x [][]float64, by float64) [][]float64 {
+		all := make([][]float64, len(x))
+		for i, row := range x {
+			for _, v := range row {
+				all[i] = append(all[i], v*by)
+			}
+		}
+		return all
+	}
+	for _, d := range []int{3, 40} { // more samples than features, and fewer
+		x, y := normal(rng, 25, d, 0, 1), normal(rng, 22, d, 1, 1)
+		for name, c := range map[string]struct {
+			order   float64 // how the measure grows with features
+			largest float64 // that are measured
+			of      func(x, y [][]float64) (float64, error)
+		}{
+			"frechet":   {2, 1e70, Frechet},
+			"infinity":  {2, 1e70, func(x, y [][]float64) (float64, error) { e, err := FrechetInfinity(x, y, 1); return e.Value, err }},
+			"kernel":    {6, 1e45, Kernel},
+			"subsets":   {6, 1e45, func(x, y [][]float64) (float64, error) { v, _, err := KernelSubsets(x, y, 1, 25, 1); return v, err }},
+			"compare":   {0, 1e150, func(x, y [][]float64) (float64, error) { f, err := Compare(x, y, 3); return f.Density, err }},
+			"diversity": {1, 1e150, func(x, _ [][]float64) (float64, error) { return Diversity(x) }},
+			"nearest": {1, 1e150, func(x, y [][]float64) (float64, error) {
+				d, _, err := Nearest(x, y)
+				if err != nil {
+					return 0, err
+				}
+				return d[0], nil
+			}},
+		} {
+			at, err := c.of(scaled(x, c.largest/1e10), scaled(y, c.largest/1e10))
+			require.NoError(t, err, name)
+			want := at * math.Pow(1e10, c.order)
+			got, err := c.of(scaled(x, c.largest), scaled(y, c.largest))
+			require.NoError(t, err, name)
+			require.InEpsilon(t, want, got, 1e-6, name)
+			for _, large := range []float64{1e80, 1e120, 1e160, 1e200, 1e307} {
+				for _, sets := range [][2][][]float64{{scaled(x, large), y}, {x, scaled(y, large)}, {scaled(x, large), scaled(y, large)}} {
+					v, err := c.of(sets[0], sets[1])
+					if err == nil {
+						require.True(t, isFinite(v), "%s of %g is %g", name, large, v)
+						continue
+					}
+					require.ErrorContains(t, err, "too large to be squared and summed in float64", name)
+					require.Zero(t, v)
+				}
+			}
+			v, err := c.of(scaled(x, 1e200), scaled(y, 1e200))
+			require.ErrorContains(t, err, "too large", name)
+			require.Zero(t, v)
+		}
+	}
+	_, err := FrechetOf([]float64{0}, diagonal(1e200), []float64{0}, diagonal(1e200))
+	require.ErrorContains(t, err, "too large to be multiplied")
+	_, err = FrechetOf([]float64{math.NaN()}, diagonal(1), []float64{0}, diagonal(1))
+	require.ErrorContains(t, err, "not finite")
+	_, err = FrechetOf([]float64{0}, diagonal(math.Inf(1)), []float64{0}, diagonal(1))
+	require.ErrorContains(t, err, "not finite")
+	_, err = Measure(scaled(normal(rng, 25, 3, 0, 1), 1e200), normal(rng, 25, 3, 0, 1), Options{})
+	require.ErrorContains(t, err, "features as large as")
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/pkg/errors"
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -19,24 +20,33 @@ type Fidelity struct {
 	Coverage float64 `json:"coverage"` // share of real samples that reach a generated one
 }
 
-// Compare takes features [n][d] of both sets. A sample reaches as far as its k-th nearest neighbor in its own set; the papers have 3
-// for precision and recall, 5 for density and coverage. It needs more than k samples a set.
+// Compare takes features [n][d] of both sets. A sample reaches as far as its k-th nearest neighbor in its own set, and what is exactly
+// as far away, as Kynkäänniemi et al. have it; the papers have k = 3 for precision and recall, 5 for density and coverage. Naeem et
+// al.'s package prdc reaches less than that far: it finds less where distances are equal, as those of samples that are there twice or
+// of features that are whole numbers, and the same elsewhere. Compare needs more than k samples a set.
 func Compare(real, generated [][]float64, k int) (Fidelity, error) {
 	if k < 1 {
 		return Fidelity{}, errors.Errorf("generative: k = %d neighbors: want at least 1", k)
 	}
-	x, y, err := matrices("precision and recall with k = "+strconv.Itoa(k), real, generated, k+1)
+	who := "precision and recall with k = " + strconv.Itoa(k)
+	x, y, err := matrices(who, comparedSets, real, generated, k+1)
 	if err != nil {
 		return Fidelity{}, err
 	}
 	centered(x, y)
-	ofReal, ofGenerated := reach(squaredDistances(x, x), k), reach(squaredDistances(y, y), k)
-	between := squaredDistances(x, y)
+	ofReal, err := reach(who, x, k)
+	if err != nil {
+		return Fidelity{}, err
+	}
+	ofGenerated, err := reach(who, y, k)
+	if err != nil {
+		return Fidelity{}, err
+	}
 	n, m := len(real), len(generated)
 	precise, recalled, covered, reached := make([]bool, m), 0, 0, 0
-	for i := range n {
+	err = squaredDistances(who, x, y, func(i int, row []float64) {
 		recall, cover := false, false
-		for j, d := range between.RawRowView(i) {
+		for j, d := range row {
 			recall = recall || d <= ofGenerated[j]
 			if d <= ofReal[i] {
 				precise[j], cover = true, true
@@ -44,6 +54,9 @@ func Compare(real, generated [][]float64, k int) (Fidelity, error) {
 			}
 		}
 		recalled, covered = recalled+one(recall), covered+one(cover)
+	})
+	if err != nil {
+		return Fidelity{}, err
 	}
 	f := Fidelity{Recall: float64(recalled) / float64(n), Coverage: float64(covered) / float64(n),
 		Density: float64(reached) / float64(k) / float64(m)}
@@ -63,33 +76,33 @@ func one(b bool) int {
 }
 
 // reach is the squared distance of each row to its k-th nearest other row.
-func reach(within *mat.Dense, k int) []float64 {
-	n, _ := within.Dims()
+func reach(who string, x *mat.Dense, k int) ([]float64, error) {
+	n, _ := x.Dims()
 	all := make([]float64, n)
-	row := make([]float64, n)
-	for i := range all {
-		copy(row, within.RawRowView(i))
+	err := squaredDistances(who, x, x, func(i int, row []float64) {
 		row[i] = -1 // itself, whatever rounding says
 		slices.Sort(row)
 		all[i] = row[k]
-	}
-	return all
+	})
+	return all, err
 }
 
-// Diversity is the mean Euclidean distance of two different samples of features [n][d].
+// Diversity is the mean Euclidean distance of two different samples of features [n][d]. It needs two samples.
 func Diversity(samples [][]float64) (float64, error) {
-	x, err := matrix("", samples, 2, "diversity")
+	x, err := matrix("sample", samples, 2, "diversity")
 	if err != nil {
 		return 0, err
 	}
 	centered(x, mat.DenseCopyOf(x))
-	d := squaredDistances(x, x)
 	n := len(samples)
 	sum := 0.0
-	for i := range n {
-		for _, v := range d.RawRowView(i)[i+1:] {
+	err = squaredDistances("diversity", x, x, func(i int, row []float64) {
+		for _, v := range row[i+1:] {
 			sum += math.Sqrt(v)
 		}
+	})
+	if err != nil {
+		return 0, err
 	}
 	return sum / (float64(n) * float64(n-1) / 2), nil
 }
@@ -97,33 +110,34 @@ func Diversity(samples [][]float64) (float64, error) {
 // Nearest finds for each sample the nearest of others: its row, and the Euclidean distance. Distances of generated samples to the
 // training set that are far below those of held-out samples tell a memory.
 func Nearest(samples, among [][]float64) (distances []float64, rows []int, err error) {
-	x, y, err := matrices("nearest neighbors", samples, among, 1)
+	const who = "nearest neighbors"
+	x, y, err := matrices(who, [2]string{"sample", "known sample"}, samples, among, 1)
 	if err != nil {
 		return nil, nil, err
 	}
 	centered(x, y)
-	d := squaredDistances(x, y)
-	for i := range samples {
-		row := d.RawRowView(i)
-		best := 0
-		for j, v := range row {
-			if v < row[best] {
-				best = j
-			}
-		}
+	err = squaredDistances(who, x, y, func(i int, row []float64) {
+		best := floats.MinIdx(row)
 		// Anew by differences: a sample that is another one is exactly 0 away.
 		distances, rows = append(distances, math.Sqrt(distance2(samples[i], among[best]))), append(rows, best)
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	return distances, rows, nil
 }
 
-// EffectiveClasses is how many classes labels are spread over: e to the entropy of their shares, 1 where all are the same.
-func EffectiveClasses(labels []int32) (float64, error) {
+// EffectiveClasses is how many classes labels are spread over: e to the entropy of their shares, 1 where all are the same. Labels are
+// from 0 to classes-1, others are an error: what a classifier leaves open, as by -1, is no class.
+func EffectiveClasses(labels []int32, classes int) (float64, error) {
 	if len(labels) == 0 {
 		return 0, errors.New("generative: no labels to count classes of")
 	}
 	counts := map[int32]int{}
-	for _, l := range labels {
+	for i, l := range labels {
+		if l < 0 || int(l) >= classes {
+			return 0, errors.Errorf("generative: label %d is %d: want 0 to %d, one of %d classes", i, l, classes-1, classes)
+		}
 		counts[l]++
 	}
 	entropy := 0.0

@@ -1,6 +1,7 @@
 package generative
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -177,11 +178,94 @@ func TestEffectiveClasses(t *testing.T) {
 	for _, c := range []struct {
 		labels []int32
 		want   float64
-	}{{[]int32{7, 7, 7}, 1}, {[]int32{0, 1, 2, 3, 4}, 5}, {[]int32{0, 0, 1, 1, -2, -2}, 3}, {[]int32{0, 0, 0, 1}, 1.7547653506033232}} {
-		got, err := EffectiveClasses(c.labels)
+	}{{[]int32{7, 7, 7}, 1}, {[]int32{0, 1, 2, 3, 4}, 5}, {[]int32{0, 0, 1, 1, 9, 9}, 3}, {[]int32{0, 0, 0, 1}, 1.7547653506033232}} {
+		got, err := EffectiveClasses(c.labels, 10)
 		require.NoError(t, err)
 		require.InDelta(t, c.want, got, 1e-12)
 	}
-	_, err := EffectiveClasses(nil)
+	_, err := EffectiveClasses(nil, 10)
 	require.ErrorContains(t, err, "no labels")
+	_, err = EffectiveClasses([]int32{0, 9, 10}, 10)
+	require.ErrorContains(t, err, "label 2 is 10: want 0 to 9, one of 10 classes")
+	_, err = EffectiveClasses([]int32{-1}, 10)
+	require.ErrorContains(t, err, "label 0 is -1")
+	_, err = EffectiveClasses([]int32{0}, 0)
+	require.ErrorContains(t, err, "one of 0 classes")
+}
+
+// Blocks of any number of rows give the same bits.
+func TestBlocks(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 1))
+	x, y := normal(rng, 83, 100, 0, 1), normal(rng, 61, 100, .2, 1)
+	for i := range 10 {
+		y[i] = x[i]
+	}
+	want, err := Measure(x, y, Options{Seed: 1})
+	require.NoError(t, err)
+	before := blockValues
+	t.Cleanup(func() { blockValues = before })
+	for _, blockValues = range []int{1, 61, 3 * 83, 70 * 83, 1 << 20} {
+		got, err := Measure(x, y, Options{Seed: 1})
+		require.NoError(t, err)
+		require.Equal(t, want, got, "%d values in a block", blockValues)
+	}
+}
+
+// Products are the same bits whatever is beside: a copy of a sample's k-th neighbor is as far away as that is, at any width, with
+// any number of others.
+func TestCopiesAreWithinReach(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 1))
+	for _, d := range []int{3, 64, 65, 200} {
+		x := normal(rng, 150, d, 5, 1)
+		sparse, err := matrix("sample", x, 1, "")
+		require.NoError(t, err)
+		to := make([]int, len(x)) // each one's third neighbor
+		require.NoError(t, squaredDistances("", sparse, sparse, func(i int, row []float64) {
+			row[i] = -1
+			order := make([]int, len(row))
+			for j := range order {
+				order[j] = j
+			}
+			slices.SortFunc(order, func(a, b int) int { return cmp.Compare(row[a], row[b]) })
+			to[i] = order[3]
+		}))
+		for i := range 3 {
+			copied := [][]float64{x[to[i]], x[to[i]], x[to[i]], x[to[i]]}
+			f, err := Compare(x, copied, 3)
+			require.NoError(t, err)
+			require.InDelta(t, 1, f.Precision, 0)
+			in := 0 // those for which it is one of three, with itself
+			for j := range x {
+				if j == to[i] || slices.Contains(nearestThree(x, j), to[i]) {
+					in++
+				}
+			}
+			require.InDelta(t, float64(in)/150, f.Coverage, 1e-12, "width %d", d)
+		}
+	}
+}
+
+func nearestThree(x [][]float64, i int) []int {
+	order := make([]int, len(x))
+	for j := range order {
+		order[j] = j
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(distance2(x[i], x[a]), distance2(x[i], x[b])) })
+	return order[1:4]
+}
+
+// Distances of whole numbers, and of multiples of 1/8, that are equal stay equal, wherever these are.
+func TestTies(t *testing.T) {
+	rng := rand.New(rand.NewPCG(10, 1))
+	for _, at := range []float64{0, 3, 1e6 + 1, -77} {
+		for _, step := range []float64{1, 0.125} {
+			grid := func(n int) [][]float64 {
+				return wave(n, 3, func(float64) float64 { return at + step*float64(rng.IntN(4)) })
+			}
+			x, y := grid(40), grid(30)
+			got, err := Compare(x, y, 3)
+			require.NoError(t, err)
+			requireSame(t, brute(x, y, 3), got)
+		}
+	}
 }

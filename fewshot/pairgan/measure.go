@@ -64,6 +64,7 @@ type Measured struct {
 type scorer struct {
 	activations *nets.Activations
 	predictor   *nets.Predictor
+	classes     int
 }
 
 func newScorer(e *engine.Engine, m *nets.Model) (*scorer, error) {
@@ -72,7 +73,7 @@ func newScorer(e *engine.Engine, m *nets.Model) (*scorer, error) {
 		return nil, err
 	}
 	p, err := nets.NewPredictor(e.Backend(), m, 0)
-	return &scorer{a, p}, err
+	return &scorer{a, p, m.Classes}, err
 }
 
 func (s *scorer) features(images *tensors.Tensor) ([][]float64, error) {
@@ -193,7 +194,7 @@ func (s *Study) measure(z *scene, name string, few *paired.Set, x made) (Measure
 	if err != nil {
 		return m, err
 	}
-	if m.Classes, err = generative.EffectiveClasses(found); err != nil {
+	if m.Classes, err = generative.EffectiveClasses(found, z.scorer.classes); err != nil {
 		return m, err
 	}
 	known, err := z.scorer.features(few.Target)

@@ -1,5 +1,6 @@
 // Package peer lets benchmarks time the same work elsewhere, by turns with our own: machines are noisy, and their noise hits both
-// of a pair. The other side is a Python script that answers each line with the name of a case by a line with its seconds.
+// of a pair. The other side is a Python script that answers each line with the name of a case by a line with its seconds. [Output] is
+// for tests that compare values.
 //
 //	other := peer.Start(b, "testdata/torch_maml.py")
 //	peer.Compare(b, "PyTorch", run, func() float64 { return other("strided") })
@@ -7,6 +8,7 @@ package peer
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -82,6 +84,25 @@ func start(python, script string) (func(name string) (float64, error), error) {
 		}
 		return strconv.ParseFloat(strings.TrimSpace(line), 64)
 	}, nil
+}
+
+// Output is what a script prints, run once with the Python that BENCH_PYTHON names; what it writes to standard error is shown if it
+// fails. The test is skipped where BENCH_PYTHON is empty.
+func Output(t testing.TB, script string, arguments ...string) []byte {
+	t.Helper()
+	python := os.Getenv("BENCH_PYTHON")
+	if python == "" {
+		t.Skip("BENCH_PYTHON is not set: want a Python that has what robust/attack/testdata/requirements.txt lists, as of make bench-python")
+	}
+	out, err := exec.Command(python, append([]string{script}, arguments...)...).Output()
+	if err != nil {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			err = fmt.Errorf("%w\n%s", err, failed.Stderr)
+		}
+		t.Fatalf("BENCH_PYTHON=%s: want a Python that has what %s imports: %v", python, script, err)
+	}
+	return out
 }
 
 // Compare runs ours b.N times, each followed by theirs unless that is nil, and reports the median of their milliseconds and of the
