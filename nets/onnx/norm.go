@@ -44,6 +44,10 @@ func (v *values) batchNorm(n *protos.NodeProto) {
 	for _, out := range n.Output[1:] {
 		training = training || out != "" // before version 14 more outputs are what tells
 	}
+	if training && !v.g.seesImages(n.Input[0], map[string]bool{}) { // weights, standardized by themselves
+		v.standardizeWeights(n)
+		return
+	}
 	if training {
 		exceptions.Panicf("the file was exported in training mode, where examples of a batch change each other: " +
 			"export the network in evaluation mode")
@@ -67,6 +71,31 @@ func (v *values) batchNorm(n *protos.NodeProto) {
 		return
 	}
 	v.set(n, Add(Mul(v.get(n.Input[0]), InsertAxes(factor, 0)), InsertAxes(shift, 0)))
+}
+
+// seesImages tells whether a value is made from the images; seen are names that were looked at.
+func (g *network) seesImages(name string, seen map[string]bool) bool {
+	if name == g.input || seen[name] || g.producer[name] == nil {
+		return name == g.input
+	}
+	seen[name] = true
+	return slices.ContainsFunc(g.producer[name].Input, func(in string) bool { return g.seesImages(in, seen) })
+}
+
+// standardizeWeights is batch normalization of what no image changes, by its own mean and variance, the biased one: so networks
+// write weights that are standardized channel by channel.
+func (v *values) standardizeWeights(n *protos.NodeProto) {
+	x := v.get(n.Input[0])
+	axes := append([]int{0}, axesFrom(2, x.Rank())...)
+	y, mean, deviation := standardized(x, floatOr(n, "epsilon", defaultEpsilon), axes...)
+	ones := slices.Repeat([]int{1}, x.Rank())
+	ones[1] = -1
+	v.set(n, Add(Mul(y, Reshape(v.get(n.Input[1]), ones...)), Reshape(v.get(n.Input[2]), ones...)))
+	variance := AddScalar(Square(deviation), -floatOr(n, "epsilon", defaultEpsilon))
+	keep := floatOr(n, "momentum", 0.9)
+	for i, now := range []*Node{mean, variance} {
+		v.setOutput(n, 1+i, func() *Node { return Add(MulScalar(v.get(n.Input[3+i]), keep), MulScalar(Reshape(now, -1), 1-keep)) })
+	}
 }
 
 // standardized has mean 0 and variance 1 over the axes, but for epsilon.

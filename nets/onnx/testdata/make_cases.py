@@ -185,6 +185,21 @@ def training():
         take("training-mode", "evaluation %d" % opset, n.dense(8).model(), (2, 4))
 
 
+def standardized():
+    """Weights standardized channel by channel, as NFNets write it: batch normalization in training mode of what is no image."""
+    for opset, bias in [(14, False), (15, True)]:
+        n = Net(opset, 3, 5, 5)
+        raw = n.const(weight(4, 3, 3, 3))
+        flat = n.add("Reshape", inputs=[raw, n.const(np.array([1, 4, 27], np.int64))])[0]
+        stat = [n.const(a.astype(np.float32)) for a in (rng.uniform(0.5, 1, 4), rng.normal(size=4), np.zeros(4), np.ones(4))]
+        found = n.add("BatchNormalization", inputs=[flat, *stat], outputs=3, training_mode=1, epsilon=1e-3, momentum=0.7)
+        kernel = n.add("Reshape", inputs=[found[0], n.const(np.array([4, 3, 3, 3], np.int64))])[0]
+        n.add("Conv", inputs=["x", kernel], pads=[1, 1, 1, 1])
+        if bias:  # the running variance as a bias, so that it is looked at
+            n.add("Conv", inputs=["x", kernel, found[2]], pads=[1, 1, 1, 1])
+        take("standardized-weights", "opset %d, %s" % (opset, "running variance" if bias else "weights"), n.dense(100).model(), (3, 5, 5))
+
+
 def negatives():
     def case(name, op, opset, shape, *more, out, **attributes):
         n = Net(opset, *shape)
@@ -477,7 +492,7 @@ def rename(m, old, new):
                 n.input[i] = new
 
 
-for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first, fusions]:
+for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first, fusions, standardized]:
     make()
 with open(os.path.join(HERE, "cases.json.gz"), "wb") as f, gzip.GzipFile(filename="", mode="wb", fileobj=f, mtime=0) as z:
     z.write(json.dumps(cases, separators=(",", ":")).encode())

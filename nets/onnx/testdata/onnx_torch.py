@@ -711,7 +711,12 @@ def standard(x, axes, epsilon):
 
 @operator("BatchNormalization")
 def batch_normalization(c, x, scale, bias, mean, var):
-    assert not c("training_mode", 0)
+    if c("training_mode", 0):
+        axes = [i for i in range(x.dim()) if i != 1]
+        keep = c("momentum", 0.9)
+        y = standard(x, axes, c("epsilon", 1e-5)) * channels(scale, x) + channels(bias, x)
+        now = x.mean(axes), x.var(axes, unbiased=False)
+        return [y] + [old * keep + new * (1 - keep) for old, new in zip((mean, var), now)]
     if c.opset < 9 and not c("spatial", 1):
         scale, bias, mean, var = [v.reshape((1,) + x.shape[1:]) for v in (scale, bias, mean, var)]
     elif x.dim() > 1:
