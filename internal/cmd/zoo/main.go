@@ -93,12 +93,12 @@ func one(python, name, exporter, path string) (r row, err error) {
 		r.Export, r.Outcome, err = exported(python, &r.About, "single")
 	}
 	if err == nil && r.Export == "" && r.Outcome.Refusal == "" && r.Outcome.Gradient > nearGradient && r.Double == nil {
-		again, o := r.About, outcome{}
-		var failed string
-		if failed, o, err = exported(python, &again, "double"); failed != "" {
+		again := r.About
+		failed, o, problem := exported(python, &again, "double")
+		if failed != "" {
 			o.Refusal = failed
 		}
-		r.Double = &o
+		r.Double, err = &o, problem
 	}
 	if err != nil {
 		return r, err
