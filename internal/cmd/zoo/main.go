@@ -45,8 +45,9 @@ func main() {
 	only := flag.String("only", "", "names that hold this, of one or both exporters: resnet18, timm/, dynamo")
 	state := flag.String("state", "results/zoo", "folder of outcomes, so that what was done is not done again")
 	folder := flag.String("check", "", "check the network in this folder and print the outcome as JSON")
+	kept := flag.Bool("kept", false, "write the page of the outcomes that there are, and check nothing new")
 	flag.Parse()
-	do := func() error { return run(*python, *out, *only, *state) }
+	do := func() error { return run(*python, *out, *only, *state, *kept) }
 	if *folder != "" {
 		do = func() error { return printOutcome(*folder) }
 	}
@@ -56,7 +57,7 @@ func main() {
 	}
 }
 
-func run(python, out, only, state string) error {
+func run(python, out, only, state string, kept bool) error {
 	list, err := exec.Command(python, script, "list").Output()
 	if err != nil {
 		return errors.Wrapf(err, "%s %s list: want a Python that `make bench-python` made", python, script)
@@ -69,6 +70,9 @@ func run(python, out, only, state string) error {
 		for _, exporter := range []string{"torchscript", "dynamo"} {
 			path := filepath.Join(state, strings.ReplaceAll(name, "/", "-")+"-"+exporter+".json")
 			if !strings.Contains(name+" "+exporter, only) {
+				continue
+			}
+			if _, err := os.Stat(path); kept && err != nil {
 				continue
 			}
 			r, err := one(python, name, exporter, path)
