@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute-onnx/support/protos"
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/support/exceptions"
 
@@ -71,6 +72,9 @@ func relu(x *Node) *Node { return Where(positive(x), x, ZerosLike(x)) }
 
 // elu is x above 0, alpha (exp(x/scale) - 1) below; the exponential never sees the positive half, where it may overflow.
 func elu(x *Node, alpha, scale float64) *Node {
+	if dtype := x.DType(); dtype == dtypes.BFloat16 || dtype == dtypes.Float16 { // which rounding twice would leave a digit less
+		return ConvertDType(elu(ConvertDType(x, dtypes.Float32), alpha, scale), dtype)
+	}
 	below := Where(positive(x), ZerosLike(x), x)
 	return Where(positive(x), x, MulScalar(AddScalar(Exp(DivScalar(below, scale)), -1), alpha))
 }

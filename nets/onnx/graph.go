@@ -36,7 +36,10 @@ func (g *network) build(scope *model.Scope, x *Node, from, name string) *Node {
 // values builds all that leads from the value of one name, which x is, to that of another.
 func (g *network) values(scope *model.Scope, x *Node, from, name string) *values {
 	v := newValues(g, x.Graph())
-	v.scope, v.batch = scope, x.Shape().Dimensions[0]
+	v.scope = scope
+	if x.Rank() > 0 { // Load takes no other images; single operators are tested with numbers too
+		v.batch = x.Shape().Dimensions[0]
+	}
 	v.plain[from] = x
 	for _, n := range g.needed(from, name) {
 		v.build(n)

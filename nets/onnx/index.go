@@ -179,7 +179,7 @@ func scatterExtremum(x, indices, updates *Node, scatter func(x, indices, updates
 	mine := ConvertDType(StopGradient(Equal(x, best)), x.DType())
 	theirs := ConvertDType(StopGradient(Equal(updates, Gather(best, indices))), x.DType())
 	shares := ScatterSum(mine, indices, theirs, false, false)
-	slopes := ScatterSum(Mul(Sub(x, StopGradient(x)), mine), indices, Mul(Sub(updates, StopGradient(updates)), theirs), false, false)
+	slopes := ScatterSum(Mul(slopeOf(x), mine), indices, Mul(slopeOf(updates), theirs), false, false)
 	return Add(best, Div(slopes, StopGradient(shares)))
 }
 

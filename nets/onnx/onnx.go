@@ -107,10 +107,8 @@ func (g *network) read(path string, o Options) (*nets.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.proto = p.Graph
-	g.opset, g.opsetML = opsets(p)
-	if g.opset > newestOpset {
-		return nil, errors.Errorf("opset %d is newer than what is known here, %d: export with an opset of at most that", g.opset, newestOpset)
+	if err := g.adopt(p); err != nil {
+		return nil, err
 	}
 	input, err := g.imageInput(o.InputShape)
 	if err != nil {
@@ -124,6 +122,16 @@ func (g *network) read(path string, o Options) (*nets.Model, error) {
 		return nil, err
 	}
 	return m, g.variables(m)
+}
+
+// adopt takes the file's graph, and the versions of operators that it is written in.
+func (g *network) adopt(p *protos.ModelProto) error {
+	g.proto = p.Graph
+	g.opset, g.opsetML = opsets(p)
+	if g.opset > newestOpset {
+		return errors.Errorf("opset %d is newer than what is known here, %d: export with an opset of at most that", g.opset, newestOpset)
+	}
+	return nil
 }
 
 // normalize leaves the nodes that lead to the logits, checked against the table of operators, reads the tensors that these

@@ -75,7 +75,7 @@ func reduceMin(x *Node, axes []int) *Node { return reduceExtremum(x, axes, Reduc
 
 func reduceExtremum(x *Node, axes []int, reduce func(x *Node, axes ...int) *Node) *Node {
 	if x.DType() == dtypes.Bool { // which the pure-Go backend cannot reduce
-		return castTo(reduce(ConvertDType(x, dtypes.Int32), axes...), dtypes.Bool)
+		return castTo(reduce(ConvertDType(x, dtypes.Uint8), axes...), dtypes.Bool) // of none: the smallest and the largest of uint8
 	}
 	if !x.DType().IsFloat() {
 		return reduce(x, axes...)
@@ -83,7 +83,7 @@ func reduceExtremum(x *Node, axes []int, reduce func(x *Node, axes ...int) *Node
 	best := StopGradient(ReduceAndKeep(x, reduce, axes...))
 	winners := ConvertDType(StopGradient(Equal(x, BroadcastToDims(best, x.Shape().Dimensions...))), x.DType())
 	share := Div(winners, ReduceAndKeep(winners, ReduceSum, axes...))
-	slopes := ReduceSum(Mul(Sub(x, StopGradient(x)), share), axes...)
+	slopes := ReduceSum(Mul(slopeOf(x), share), axes...)
 	return Add(Reshape(best, slopes.Shape().Dimensions...), slopes)
 }
 

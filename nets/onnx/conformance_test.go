@@ -1,0 +1,117 @@
+package onnx
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// conformancePart are the node tests that go test runs by default, beside those that the package has as files.
+var conformancePart = []string{"gather", "gru", "lstm", "rnn", "softmax"}
+
+// TestConformance runs the package onnx's own tests through the importer: all of them if TRUSTBOOK_CONFORMANCE is set, as
+// make conformance does, else a fixed part. None may come out wrong.
+func TestConformance(t *testing.T) {
+	modules := conformancePart
+	if os.Getenv("TRUSTBOOK_CONFORMANCE") != "" {
+		modules = nil
+	}
+	cases := make(chan *conformanceCase)
+	var tally tally
+	var workers sync.WaitGroup
+	for range 2 {
+		dir := t.TempDir()
+		workers.Go(func() {
+			for c := range cases {
+				tally.add(c, c.check(t, dir))
+			}
+		})
+	}
+	conformanceCases(t, modules, func(c *conformanceCase) { cases <- c })
+	close(cases)
+	workers.Wait()
+	tally.report(t)
+}
+
+// tally sums up verdicts by operator.
+type tally struct {
+	mutex sync.Mutex
+	rows  map[string]*tallyRow
+	wrong []string
+}
+
+type tallyRow struct {
+	right, wrong, whole int
+	refused             map[string]int
+	slopes              map[string]int
+}
+
+func (y *tally) add(c *conformanceCase, v verdict) {
+	y.mutex.Lock()
+	defer y.mutex.Unlock()
+	if y.rows == nil {
+		y.rows = map[string]*tallyRow{}
+	}
+	name := c.Op
+	if name == "" {
+		name = "(several)"
+	}
+	row := y.rows[name]
+	if row == nil {
+		row = &tallyRow{refused: map[string]int{}, slopes: map[string]int{}}
+		y.rows[name] = row
+	}
+	switch {
+	case v.refused != "":
+		row.refused[unnamed(v.refused)]++
+	case v.wrong != "":
+		row.wrong++
+		y.wrong = append(y.wrong, c.Name+": "+v.wrong)
+	default:
+		row.right++
+		if v.whole {
+			row.whole++
+		}
+		row.slopes[v.slopes]++
+	}
+}
+
+var names = regexp.MustCompile(` \(\w+ node "[^"]*"\)| node "[^"]*"| "[^"]*"`)
+
+// unnamed leaves names out of a reason, so that equal ones are counted together.
+func unnamed(reason string) string { return names.ReplaceAllString(reason, "") }
+
+func (y *tally) report(t *testing.T) {
+	var text strings.Builder
+	right, refused, wrong, checked := 0, 0, 0, 0
+	for _, name := range slices.Sorted(maps.Keys(y.rows)) {
+		row := y.rows[name]
+		n := 0
+		for _, count := range row.refused {
+			n += count
+		}
+		right, refused, wrong = right+row.right, refused+n, wrong+row.wrong
+		fmt.Fprintf(&text, "%-28s %5d %7d %5d %9d", name, row.right, n, row.wrong, row.slopes[slopesChecked])
+		for _, s := range []string{slopesKinks, slopesNone} {
+			if row.slopes[s] > 0 {
+				fmt.Fprintf(&text, "  (%d: %s)", row.slopes[s], s[2:])
+			}
+		}
+		text.WriteString("\n")
+		checked += row.slopes[slopesChecked]
+		for _, why := range slices.Sorted(maps.Keys(row.refused)) {
+			fmt.Fprintf(&text, "    refused %d: %s\n", row.refused[why], why)
+		}
+	}
+	t.Logf("%-28s %5s %7s %5s %9s\n%s%-28s %5d %7d %5d %9d", "operator", "right", "refused", "wrong", "gradients", text.String(), "all", right,
+		refused, wrong, checked)
+	slices.Sort(y.wrong)
+	for _, w := range y.wrong {
+		t.Error(w)
+	}
+}
