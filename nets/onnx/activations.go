@@ -72,11 +72,18 @@ func relu(x *Node) *Node { return Where(positive(x), x, ZerosLike(x)) }
 
 // elu is x above 0, alpha (exp(x/scale) - 1) below; the exponential never sees the positive half, where it may overflow.
 func elu(x *Node, alpha, scale float64) *Node {
-	if dtype := x.DType(); dtype == dtypes.BFloat16 || dtype == dtypes.Float16 { // which rounding twice would leave a digit less
-		return ConvertDType(elu(ConvertDType(x, dtypes.Float32), alpha, scale), dtype)
+	return inSingle(x, func(x *Node) *Node {
+		below := Where(positive(x), ZerosLike(x), x)
+		return Where(positive(x), x, MulScalar(AddScalar(Exp(DivScalar(below, scale)), -1), alpha))
+	})
+}
+
+// inSingle computes in float32 what rounding between the steps would spoil in half precision.
+func inSingle(x *Node, f func(x *Node) *Node) *Node {
+	if dtype := x.DType(); dtype == dtypes.BFloat16 || dtype == dtypes.Float16 {
+		return ConvertDType(f(ConvertDType(x, dtypes.Float32)), dtype)
 	}
-	below := Where(positive(x), ZerosLike(x), x)
-	return Where(positive(x), x, MulScalar(AddScalar(Exp(DivScalar(below, scale)), -1), alpha))
+	return f(x)
 }
 
 func hardSigmoid(x *Node, alpha, beta float64) *Node {

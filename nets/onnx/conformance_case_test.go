@@ -214,6 +214,18 @@ func tensorFrom(raw []byte) (*tensors.Tensor, error) {
 	return tensorOf(t)
 }
 
+// tolerance is the relative one of a result: what the package says, or two units in the last place of half precision, since
+// it rounds where the importer does not.
+func (c *conformanceCase) tolerance(dtype dtypes.DType) float64 {
+	switch dtype {
+	case dtypes.Float16:
+		return max(c.Rtol, 1.0/512)
+	case dtypes.BFloat16:
+		return max(c.Rtol, 1.0/64)
+	}
+	return c.Rtol
+}
+
 // differs says how a result is not the wanted one; empty: it is, within the tolerances of numpy.allclose.
 func differs(got, want *tensors.Tensor, rtol, atol float64) string {
 	if got.DType() != want.DType() || !slices.Equal(got.Shape().Dimensions, want.Shape().Dimensions) {
@@ -346,7 +358,7 @@ func (c *conformanceCase) checkFrom(t testing.TB, dir string, image int, names [
 		if err != nil {
 			return verdict{refused: err.Error()}
 		}
-		if d := differs(y[0], want, c.Rtol, max(c.Atol, 1e-5)); d != "" {
+		if d := differs(y[0], want, c.tolerance(want.DType()), max(c.Atol, 1e-5)); d != "" {
 			return verdict{wrong: name + " " + d}
 		}
 		if image >= 0 && want.DType() == dtypes.Float32 {

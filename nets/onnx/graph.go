@@ -25,7 +25,25 @@ func (g *network) plan() {
 			g.producer[out], g.static[out] = n, static || n.OpType == "Shape" || n.OpType == "Size"
 		}
 	}
+	g.infinite = slices.ContainsFunc(tensorsIn(g.proto), holdsInfinity)
 	g.findFusions()
+}
+
+// holdsInfinity tells whether a tensor of floating point numbers has an infinite one.
+func holdsInfinity(t *protos.TensorProto) bool {
+	dtype := elementTypes[protos.TensorProto_DataType(t.DataType)]
+	if !dtype.IsFloat() {
+		return false
+	}
+	width := dtype.Size()
+	exponent := map[dtypes.DType][2]byte{dtypes.Float32: {0x7f, 0x80}, dtypes.BFloat16: {0x7f, 0x80}, dtypes.Float64: {0x7f, 0xf0},
+		dtypes.Float16: {0x7c, 0}}[dtype]
+	for at := width; at <= len(t.RawData); at += width {
+		if t.RawData[at-1]&0x7f == exponent[0] && t.RawData[at-2]&exponent[1] == exponent[1] {
+			return true
+		}
+	}
+	return false
 }
 
 // build builds the graph from the value of one name, which x is, to that of another.

@@ -296,6 +296,7 @@ type network struct {
 	static    map[string]bool              // values known while the graph is built
 	fusions   map[*protos.NodeProto]fusion // by their pooling
 	fused     map[*protos.NodeProto]bool   // built by a fusion
+	infinite  bool                         // some constant is, as those of masks are
 
 	batch     int64            // batch size that the file fixes; 0: none
 	fixed     map[string][]int // dimensions of all values at that size

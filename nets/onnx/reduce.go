@@ -63,6 +63,9 @@ func reduceL2(x *Node, axes []int) *Node {
 }
 
 func reduceLogSumExp(x *Node, axes []int) *Node {
+	if x.Shape().Size() == 0 {
+		return reduceLogSum(Exp(x), axes)
+	}
 	top := StopGradient(ReduceAndKeep(x, ReduceMax, axes...))
 	top = Where(IsFinite(top), top, ZerosLike(top))
 	y := Log(ReduceSum(Exp(Sub(x, top)), axes...))
@@ -77,7 +80,7 @@ func reduceExtremum(x *Node, axes []int, reduce func(x *Node, axes ...int) *Node
 	if x.DType() == dtypes.Bool { // which the pure-Go backend cannot reduce
 		return castTo(reduce(ConvertDType(x, dtypes.Uint8), axes...), dtypes.Bool) // of none: the smallest and the largest of uint8
 	}
-	if !x.DType().IsFloat() {
+	if !x.DType().IsFloat() || x.Shape().Size() == 0 {
 		return reduce(x, axes...)
 	}
 	best := StopGradient(ReduceAndKeep(x, reduce, axes...))
@@ -89,6 +92,9 @@ func reduceExtremum(x *Node, axes []int, reduce func(x *Node, axes ...int) *Node
 
 // reduceProd multiplies in pairs, so that the slope is right where values are 0.
 func reduceProd(x *Node, axes []int) *Node {
+	if x.Shape().Size() == 0 { // 1 is the product of none
+		return Exp(ReduceSum(ZerosLike(x), axes...))
+	}
 	for _, axis := range slices.Backward(axes) {
 		for x.Shape().Dimensions[axis] > 1 {
 			size := x.Shape().Dimensions[axis]
