@@ -22,7 +22,9 @@ func (g *network) plan() {
 	for _, n := range g.proto.Node {
 		static := !slices.ContainsFunc(n.Input, func(in string) bool { return in != "" && !g.static[in] })
 		for _, out := range n.Output {
-			g.producer[out], g.static[out] = n, static || n.OpType == "Shape" || n.OpType == "Size"
+			if out != "" { // an optional one that is left out
+				g.producer[out], g.static[out] = n, static || n.OpType == "Shape" || n.OpType == "Size"
+			}
 		}
 	}
 	g.infinite = slices.ContainsFunc(tensorsIn(g.proto), holdsInfinity)
@@ -71,10 +73,10 @@ func (g *network) needed(from, name string) []*protos.NodeProto {
 	wanted := map[string]bool{name: true}
 	var found []*protos.NodeProto
 	for _, n := range slices.Backward(g.proto.Node) {
-		if !slices.ContainsFunc(n.Output, func(out string) bool { return wanted[out] }) {
+		if !slices.ContainsFunc(n.Output, func(out string) bool { return out != "" && wanted[out] }) {
 			continue
 		}
-		if !g.static[n.Output[0]] {
+		if !g.static[firstOutput(n)] {
 			found = append(found, n)
 		}
 		for _, in := range n.Input {
@@ -86,6 +88,16 @@ func (g *network) needed(from, name string) []*protos.NodeProto {
 	}
 	slices.Reverse(found)
 	return found
+}
+
+// firstOutput is the name of a node's first output that the file does not leave out.
+func firstOutput(n *protos.NodeProto) string {
+	for _, out := range n.Output {
+		if out != "" {
+			return out
+		}
+	}
+	return ""
 }
 
 // values are the nodes of one graph under construction, by the names of the file. Images in the midst of a convolutional
@@ -116,6 +128,9 @@ func (v *values) build(n *protos.NodeProto) {
 		exceptions.Panicf("%s: %s", nodeLabel(n), oneLine(err))
 	}
 	for _, out := range n.Output {
+		if out == "" {
+			continue
+		}
 		v.checkSize(out)
 		if _, set := v.outer[out]; !set && v.g.fixed != nil {
 			for _, in := range n.Input {

@@ -405,8 +405,8 @@ func oneLine(err error) string {
 
 func nodeLabel(n *protos.NodeProto) string {
 	name := n.Name
-	if name == "" && len(n.Output) > 0 {
-		name = n.Output[0]
+	if name == "" {
+		name = firstOutput(n)
 	}
 	return fmt.Sprintf("%s node %q", n.OpType, name)
 }

@@ -162,6 +162,20 @@ func lineOperators() map[string]operator {
 	}
 }
 
+const recurrent = "activation_alpha:fs activation_beta:fs activations:ss clip:f direction:s hidden_size:i layout:i@14 output_sequence:i<7!"
+
+// sequenceOperators are those that look along sequences: recurrent layers and attention.
+func sequenceOperators() map[string]operator {
+	return map[string]operator{
+		"Attention": {"23 24 25", "3-6 3-7@24", "is_causal:i kv_num_heads:i q_num_heads:i qk_matmul_output_mode:i scale:f softcap:f " +
+			"softmax_precision:i left_window_size:i@25 right_window_size:i@25", (*values).attention},
+		"GRU":             {"1 3 7 14 22", "3-6", recurrent + " linear_before_reset:i@3", (*values).recurrent},
+		"LSTM":            {"1 7 14 22", "3-8", recurrent + " input_forget:i", (*values).recurrent},
+		"RNN":             {"1 7 14 22", "3-6", recurrent, (*values).recurrent},
+		"RotaryEmbedding": {"23", "3-4", "interleaved:i num_heads:i rotary_embedding_dim:i", (*values).rotaryEmbedding},
+	}
+}
+
 // mlOperators are those of scikit-learn's converter.
 func mlOperators() map[string]operator {
 	return map[string]operator{

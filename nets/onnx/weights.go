@@ -88,6 +88,10 @@ func (g *network) weightKinds() map[string]weightKind {
 			switch n.OpType {
 			case "Conv", "ConvTranspose", "Gemm", "MatMul", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization":
 				kinds[in] = trainable
+			case "GRU", "LSTM", "RNN":
+				if i < 4 || i == 7 { // weights, biases and peepholes; not lengths and states
+					kinds[in] = trainable
+				}
 			case "BatchNormalization":
 				if i < 3 {
 					kinds[in] = trainable
