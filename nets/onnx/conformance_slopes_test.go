@@ -102,7 +102,9 @@ func (c *conformanceCase) slopes(image int, output, dir string) (string, error) 
 	defer value.Finalize()
 	defer gradient.Finalize()
 	at := func(x []float64) (f float64, err error) {
-		caught := exceptions.TryCatch[error](func() { f = tensors.ToScalar[float64](value.MustCall(tensors.FromFlatDataAndDimensions(x, dims...))[0]) })
+		caught := exceptions.TryCatch[error](func() {
+			f = tensors.ToScalar[float64](value.MustCall(tensors.FromFlatDataAndDimensions(x, dims...))[0])
+		})
 		return f, caught
 	}
 	f, err := at(x)

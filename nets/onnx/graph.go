@@ -6,6 +6,8 @@ import (
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
+	"github.com/gomlx/compute/dtypes/float16"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -290,6 +292,14 @@ func (v *values) floats(n *protos.NodeProto, i int) []float64 {
 		}
 	case dtypes.Float64:
 		all = tensors.MustCopyFlatData[float64](t)
+	case dtypes.Float16:
+		for _, x := range tensors.MustCopyFlatData[float16.Float16](t) {
+			all = append(all, float64(x.Float32()))
+		}
+	case dtypes.BFloat16:
+		for _, x := range tensors.MustCopyFlatData[bfloat16.BFloat16](t) {
+			all = append(all, float64(x.Float32()))
+		}
 	default:
 		for _, x := range v.ints(n, i) {
 			all = append(all, float64(x))

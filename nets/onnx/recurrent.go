@@ -310,7 +310,9 @@ func (l *recurrentLayer) cut(steps []*Node) (outputs []*Node) {
 
 // step is one time.
 func (l *recurrentLayer) step(x, h, c *Node) (next, cell *Node) {
-	gate := func(of *Node, i, count int) *Node { return SliceAxis(of, -1, AxisRange(i*l.hidden, (i+count)*l.hidden)) }
+	gate := func(of *Node, i, count int) *Node {
+		return SliceAxis(of, -1, AxisRange(i*l.hidden, (i+count)*l.hidden))
+	}
 	f := l.activations
 	switch l.op {
 	case "RNN":
