@@ -140,7 +140,7 @@ func (c *conformanceCase) slopes(image int, output, dir string) (string, error) 
 		if !smooth {
 			continue
 		}
-		if !(math.Abs(got-want) <= 1e-5*(1+math.Abs(got))) {
+		if !(math.Abs(got-want) <= 2e-5*(1+math.Abs(got))) {
 			return "", errors.Errorf("is %g, want %g by differences", want, got)
 		}
 		found = slopesChecked
@@ -151,7 +151,7 @@ func (c *conformanceCase) slopes(image int, output, dir string) (string, error) 
 // differences is the slope along a direction; smooth is false if those to both sides differ, or those of a nearer and a
 // farther step, as at a jump.
 func differences(at func(x []float64) (float64, error), x, direction []float64, f float64) (slope float64, smooth bool, err error) {
-	const h = 1e-5
+	const h = 1e-6
 	var moved [4]float64
 	for k, by := range []float64{h, -h, h / 4, -h / 4} {
 		y := make([]float64, len(x))
@@ -163,7 +163,7 @@ func differences(at func(x []float64) (float64, error), x, direction []float64, 
 		}
 	}
 	slope, near := (moved[0]-moved[1])/(2*h), (moved[2]-moved[3])/(h/2)
-	small := 1e-3 * (1 + math.Abs(slope))
+	small := 1e-5 * (1 + math.Abs(slope))
 	return slope, math.Abs(moved[0]-2*f+moved[1]) <= small*h && math.Abs(slope-near) <= small, nil
 }
 

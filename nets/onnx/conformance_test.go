@@ -1,6 +1,8 @@
 package onnx
 
 import (
+	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -9,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // conformancePart are the node tests that go test runs by default, beside those that the package has as files.
@@ -113,5 +117,21 @@ func (y *tally) report(t *testing.T) {
 	slices.Sort(y.wrong)
 	for _, w := range y.wrong {
 		t.Error(w)
+	}
+}
+
+// TestSequences compares operators that look along sequences or sample images with ONNX Runtime's answers, which
+// testdata/make_sequences.py wrote down, and their gradients with differences.
+func TestSequences(t *testing.T) {
+	f, err := os.Open("testdata/sequences.json.gz")
+	require.NoError(t, err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	require.NoError(t, err)
+	var cases []*conformanceCase
+	require.NoError(t, json.NewDecoder(z).Decode(&cases))
+	require.Greater(t, len(cases), 90)
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) { require.Equal(t, verdict{slopes: slopesChecked}, c.check(t, t.TempDir())) })
 	}
 }

@@ -95,10 +95,11 @@ func (s sampler) taps(c *Node, size int) (all []gridTap) {
 	if s.mode == "nearest" {
 		c = round(c)
 	}
-	switch s.padding {
-	case "border":
+	switch { // of cubic it is each pixel that is moved inside, as in PyTorch and ONNX Runtime
+	case s.mode == "cubic":
+	case s.padding == "border":
 		c = ClipScalar(c, 0, float64(size-1))
-	case "reflection":
+	case s.padding == "reflection":
 		c = reflected(c, low, high)
 	}
 	below := floor(c)

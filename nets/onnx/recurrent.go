@@ -47,6 +47,9 @@ func (v *values) recurrent(n *protos.NodeProto) {
 	if intOr(n, "input_forget", 0) != 0 {
 		exceptions.Panicf("input_forget is not supported")
 	}
+	if n.OpType == "LSTM" && floatOr(n, "clip", 0) > 0 {
+		exceptions.Panicf("clip of an LSTM: ONNX Runtime does not clip what the format does, the cell")
+	}
 	layers := v.recurrentLayers(n, x)
 	h, c := v.states(n, 5, x, layers, batchFirst), v.states(n, 6, x, layers, batchFirst)
 	var all, last, cells []*Node
