@@ -37,8 +37,8 @@ type conformanceCase struct {
 	Rtol, Atol     float64
 }
 
-// conformanceCases runs the Python that BENCH_PYTHON names, or the one of make bench-python, and gives every test to do. It
-// skips the test where that has no onnx.
+// conformanceCases runs the Python that BENCH_PYTHON names, or the one of make bench-python, and gives every test to do: all, or
+// those that are files and those of some modules. Where that Python has no onnx, the latter skips the test.
 func conformanceCases(t *testing.T, modules []string, do func(c *conformanceCase)) {
 	t.Helper()
 	python := os.Getenv("BENCH_PYTHON")
@@ -46,6 +46,9 @@ func conformanceCases(t *testing.T, modules []string, do func(c *conformanceCase
 		python = "../../.bench/bin/python"
 	}
 	if err := exec.Command(python, "-c", "import onnx").Run(); err != nil {
+		if modules == nil { // all of them are asked for
+			t.Fatalf("no Python with the package onnx (%s: %v): run make bench-python, or set BENCH_PYTHON", python, err)
+		}
 		t.Skipf("no Python with the package onnx (%s: %v): run make bench-python, or set BENCH_PYTHON", python, err)
 	}
 	cmd := exec.Command(python, append([]string{"testdata/conformance.py"}, modules...)...)
@@ -216,27 +219,27 @@ func tensorFrom(raw []byte) (*tensors.Tensor, error) {
 	return tensorOf(t)
 }
 
-// tolerance is the relative one of a result: what the package says, or two units in the last place of half precision, since
-// it rounds where the importer does not.
-func (c *conformanceCase) tolerance(dtype dtypes.DType) float64 {
+// close compares two numbers as numpy.allclose does, by the tolerance that the package gives the test, or two units in the last
+// place of half precision, since it rounds where the importer does not.
+func (c *conformanceCase) close(got, want float64, dtype dtypes.DType) bool {
+	relative := c.Rtol
 	switch dtype {
 	case dtypes.Float16:
-		return max(c.Rtol, 1.0/512)
+		relative = max(relative, 1.0/512)
 	case dtypes.BFloat16:
-		return max(c.Rtol, 1.0/64)
+		relative = max(relative, 1.0/64)
 	}
-	return c.Rtol
+	return got == want || got != got && want != want || math.Abs(got-want) <= max(c.Atol, 1e-5)+relative*math.Abs(want)
 }
 
-// differs says how a result is not the wanted one; empty: it is, within the tolerances of numpy.allclose.
-func differs(got, want *tensors.Tensor, rtol, atol float64) string {
+// differs says how a result is not the wanted one; empty: it is.
+func (c *conformanceCase) differs(got, want *tensors.Tensor) string {
 	if got.DType() != want.DType() || !slices.Equal(got.Shape().Dimensions, want.Shape().Dimensions) {
 		return fmt.Sprintf("is %s, want %s", got.Shape(), want.Shape())
 	}
 	a, b := numbersOf(got), numbersOf(want)
 	for i := range a {
-		same := a[i] == b[i] || a[i] != a[i] && b[i] != b[i]
-		if !same && !(math.Abs(a[i]-b[i]) <= atol+rtol*math.Abs(b[i])) {
+		if !c.close(a[i], b[i], want.DType()) {
 			return fmt.Sprintf("value %d of %d is %g, want %g", i, len(a), a[i], b[i])
 		}
 	}
@@ -303,6 +306,30 @@ type verdict struct {
 // valuesDecide is how the importer refuses what would make shapes depend on pixels.
 const valuesDecide = "must be known when the graph is built"
 
+// whole loads the network with LoadMap, as a user would, and runs it. It is false where LoadMap refuses: most
+// tests have no batch that could be made free.
+func (c *conformanceCase) whole(t testing.TB, path string, x, want *tensors.Tensor, output string) (bool, error) {
+	m, _, err := LoadMap(path, Options{Output: output})
+	if err != nil {
+		return false, nil
+	}
+	r := &runnable{m: m}
+	y, err := r.run(t, x, func(scope *model.Scope, x *Node) []*Node { return []*Node{m.Logits(scope, x)} })
+	if err != nil {
+		return false, errors.Errorf("loaded, but does not run: %s", oneLine(err))
+	}
+	got, target := numbersOf(y[0]), numbersOf(want)
+	if len(got) != len(target) {
+		return false, errors.Errorf("loaded, is %s, want %s", y[0].Shape(), want.Shape())
+	}
+	for i := range got {
+		if !c.close(got[i], target[i], want.DType()) {
+			return false, errors.Errorf("loaded, value %d is %g, want %g", i, got[i], target[i])
+		}
+	}
+	return true, nil
+}
+
 // image chooses the input that stands for the image: the first that is float32.
 func (c *conformanceCase) image() int {
 	return slices.IndexFunc(c.Inputs, func(raw []byte) bool {
@@ -360,8 +387,13 @@ func (c *conformanceCase) checkFrom(t testing.TB, dir string, image int, names [
 		if err != nil {
 			return verdict{refused: err.Error()}
 		}
-		if d := differs(y[0], want, c.tolerance(want.DType()), max(c.Atol, 1e-5)); d != "" {
+		if d := c.differs(y[0], want); d != "" {
 			return verdict{wrong: name + " " + d}
+		}
+		if image >= 0 {
+			if v.whole, err = c.whole(t, path, x, want, name); err != nil {
+				return verdict{wrong: name + " " + err.Error()}
+			}
 		}
 		if image >= 0 && want.DType() == dtypes.Float32 && want.Size() > 0 {
 			s, err := c.slopes(image, name, dir)

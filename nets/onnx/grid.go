@@ -219,8 +219,9 @@ func (v *values) centerCropPad(n *protos.NodeProto) {
 func (v *values) col2Im(n *protos.NodeProto) {
 	x, size, kernel := v.get(n.Input[0]), v.ints(n, 1), v.ints(n, 2)
 	d, sides := x.Shape().Dimensions, len(size)
-	if len(d) != 3 || sides < 1 || len(kernel) != sides || slices.ContainsFunc(kernel, func(k int) bool { return k < 1 || k > maxWindow }) ||
-		slices.ContainsFunc(size, func(s int) bool { return s < 1 || s > maxElements }) || product(kernel) > maxWindow || d[1]%product(kernel) != 0 {
+	outside := func(high int) func(n int) bool { return func(n int) bool { return n < 1 || n > high } }
+	if len(d) != 3 || sides < 1 || len(kernel) != sides || slices.ContainsFunc(kernel, outside(maxWindow)) ||
+		slices.ContainsFunc(size, outside(maxElements)) || product(kernel) > maxWindow || d[1]%product(kernel) != 0 {
 		exceptions.Panicf("blocks %v of %s for images %v", kernel, x.Shape(), size)
 	}
 	channels := d[1] / product(kernel)

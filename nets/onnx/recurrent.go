@@ -90,7 +90,7 @@ func (v *values) recurrentLayers(n *protos.NodeProto, x *Node) (layers []*recurr
 	w, r := v.get(n.Input[1]), v.get(n.Input[2])
 	var backwards []bool
 	switch direction := stringOr(n, "direction", "forward"); direction {
-	case "forward", "foward": // the first version of GRU has the latter for its default
+	case "forward":
 		backwards = []bool{false}
 	case "reverse":
 		backwards = []bool{true}
@@ -103,7 +103,8 @@ func (v *values) recurrentLayers(n *protos.NodeProto, x *Node) (layers []*recurr
 	directions, rows := len(backwards), kind.gates*hidden
 	if !slices.Equal(w.Shape().Dimensions, []int{directions, rows, x.Shape().Dimensions[2]}) ||
 		!slices.Equal(r.Shape().Dimensions, []int{directions, rows, hidden}) || int(intOr(n, "hidden_size", int64(hidden))) != hidden {
-		exceptions.Panicf("weights %s and %s do not fit %d directions of %d gates, for inputs %s", w.Shape(), r.Shape(), directions, kind.gates, x.Shape())
+		exceptions.Panicf("weights %s and %s do not fit %d directions of %d gates, for inputs %s", w.Shape(), r.Shape(), directions,
+			kind.gates, x.Shape())
 	}
 	part := func(input, size, d int) *Node { // of a direction
 		all := v.in(n, input)

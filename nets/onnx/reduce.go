@@ -92,8 +92,8 @@ func reduceExtremum(x *Node, axes []int, reduce func(x *Node, axes ...int) *Node
 
 // reduceProd multiplies in pairs, so that the slope is right where values are 0.
 func reduceProd(x *Node, axes []int) *Node {
-	if x.Shape().Size() == 0 { // 1 is the product of none
-		return Exp(ReduceSum(ZerosLike(x), axes...))
+	if x.Shape().Size() == 0 && count(x, axes) == 0 { // 1 is the product of none
+		return Ones(x.Graph(), ReduceSum(x, axes...).Shape())
 	}
 	for _, axis := range slices.Backward(axes) {
 		for x.Shape().Dimensions[axis] > 1 {

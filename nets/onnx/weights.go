@@ -115,8 +115,8 @@ func (g *network) settings() map[string]bool {
 	for _, n := range slices.Backward(g.proto.Node) {
 		from := len(n.Input)
 		switch n.OpType {
-		case "Reshape", "Expand", "Tile", "Resize", "Upsample", "Unsqueeze", "Squeeze", "Slice", "Split", "CumSum", "TopK", "AffineGrid", "CenterCropPad", "Col2Im", "OneHot", "Trilu",
-			"Pad", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum",
+		case "Reshape", "Expand", "Tile", "Resize", "Upsample", "Unsqueeze", "Squeeze", "Slice", "Split", "CumSum", "TopK", "OneHot", "Trilu",
+			"AffineGrid", "CenterCropPad", "Col2Im", "Pad", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum",
 			"ReduceLogSumExp":
 			from = 1
 		case "ConstantOfShape", "Range":
