@@ -140,6 +140,9 @@ func TestSequences(t *testing.T) {
 			v := c.check(t, t.TempDir())
 			require.Empty(t, v.refused+v.wrong)
 			require.Equal(t, slopesChecked, v.slopes)
+			if strings.HasPrefix(c.Name, "whole ") {
+				require.True(t, v.whole, "LoadMap refuses it")
+			}
 		})
 	}
 }

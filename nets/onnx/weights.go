@@ -116,7 +116,8 @@ func (g *network) settings() map[string]bool {
 		from := len(n.Input)
 		switch n.OpType {
 		case "Reshape", "Expand", "Tile", "Resize", "Upsample", "Unsqueeze", "Squeeze", "Slice", "Split", "CumSum", "TopK", "OneHot", "Trilu",
-			"AffineGrid", "CenterCropPad", "Col2Im", "Pad", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum",
+			"AffineGrid", "CenterCropPad", "Col2Im",
+			"Pad", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum",
 			"ReduceLogSumExp":
 			from = 1
 		case "ConstantOfShape", "Range":

@@ -45,6 +45,33 @@ def case(name, op, opset, inputs, outputs, **attributes):
                   "outputs": [encode(numpy_helper.from_array(a, r.name)) for a, r in zip(answers, results)], "rtol": 1e-4, "atol": 1e-6})
 
 
+def network(name, nodes, x, constants, wanted):
+    """Of several operators, with a batch that the file fixes or not."""
+    given = {"x": x, **constants}
+    infos = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape) for n, v in given.items()]
+    graph = helper.make_graph([helper.make_node(op, i, o, **a) for op, i, o, a in nodes], "g", infos,
+                              [helper.make_tensor_value_info(wanted, TensorProto.FLOAT, None)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    answers = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, given)
+    cases.append({"name": "whole " + name, "op": "", "model": encode(model), "inputs": [encode(numpy_helper.from_array(v, n)) for n, v in given.items()],
+                  "outputs": [encode(numpy_helper.from_array(answers[0], wanted))], "rtol": 1e-4, "atol": 1e-6})
+
+
+def wholes():
+    # As PyTorch writes layers with the batch first, and states of the batch that the example had.
+    for op, direction, batch in itertools.product(["RNN", "GRU", "LSTM"], ["forward", "bidirectional"], [1, 2]):
+        gates, d, wide, hidden, times = {"RNN": 1, "GRU": 3, "LSTM": 4}[op], 2 if direction == "bidirectional" else 1, 3, 4, 5
+        c = {"w": numbers(d, gates * hidden, wide), "r": numbers(d, gates * hidden, hidden), "b": numbers(d, 2 * gates * hidden),
+             "h": np.zeros((d, batch, hidden), np.float32), "out": numbers(d * hidden, 3), "shape": np.array([0, 0, -1]), "last": np.array(-1)}
+        states = ["h", "h"] if op == "LSTM" else ["h"]
+        nodes = [("Transpose", ["x"], ["t"], {"perm": [1, 0, 2]}),
+                 (op, ["t", "w", "r", "b", "", *states], ["y", "yh"], {"hidden_size": hidden, "direction": direction}),
+                 ("Transpose", ["y"], ["u"], {"perm": [0, 2, 1, 3]}), ("Reshape", ["u", "shape"], ["v"], {}),
+                 ("Transpose", ["v"], ["z"], {"perm": [1, 0, 2]}), ("Gather", ["z", "last"], ["e"], {"axis": 1}),
+                 ("MatMul", ["e", "out"], ["logits"], {})]
+        network(f"{op} {direction} {batch}", nodes, numbers(batch, times, wide), c, "logits")
+
+
 def recurrent():
     gates = {"RNN": 1, "GRU": 3, "LSTM": 4}
     times, batch, wide, hidden = 4, 3, 2, 3
@@ -108,6 +135,7 @@ if __name__ == "__main__":
     recurrent()
     sampled()
     others()
+    wholes()
     path = os.path.join(HERE, "sequences.json.gz")
     with open(path, "wb") as f, gzip.GzipFile(fileobj=f, mode="wb", mtime=0, filename="") as z:
         z.write(json.dumps(cases).encode())
