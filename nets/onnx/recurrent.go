@@ -11,11 +11,10 @@ import (
 	"github.com/gomlx/gomlx/support/exceptions"
 )
 
-// This file builds the layers that pass a state from one time to the next: RNN, LSTM and GRU. The loop over time is
-// unrolled, since no backend has a loop that can be differentiated.
+// This file builds the layers that pass a state from one time to the next: RNN, LSTM and GRU.
 
-// maxTimes bounds the unrolled loop.
-const maxTimes = 1 << 12
+// maxTimes bounds the loop over time.
+const maxTimes = 1 << 20
 
 // recurrentLayer is one direction of such a layer.
 type recurrentLayer struct {
@@ -23,13 +22,15 @@ type recurrentLayer struct {
 	hidden       int
 	backwards    bool
 	activations  []func(x *Node) *Node
-	resetOutside bool // of a GRU: the reset gate acts on the product with the state
+	loops        bool   // they are all a sigmoid or a tanh
+	sigmoid      []bool // which
+	resetOutside bool   // of a GRU: the reset gate acts on the product with the state
 
-	inputs    []*Node // what each time adds to each gate, biases included: [batch, gates·hidden]
-	recurrent *Node   // [hidden, gates·hidden]
-	bias      *Node   // of the state's product, for the gates that must add it later; nil: none
-	peepholes *Node   // [3·hidden]; nil: none
-	lengths   *Node   // int32 [batch, 1]; nil: all are as long as there are times
+	inputs    *Node // what each step adds to each gate, biases included: [steps, batch, gates·hidden]
+	recurrent *Node // [hidden, gates·hidden]
+	bias      *Node // of the state's product, for the gates that must add it later; nil: none
+	peepholes *Node // [3·hidden]; nil: none
+	lengths   *Node // int32 [batch, 1]; nil: all are as long as there are times
 }
 
 func (v *values) recurrent(n *protos.NodeProto) {
@@ -54,24 +55,25 @@ func (v *values) recurrent(n *protos.NodeProto) {
 	h, c := v.states(n, 5, x, layers, batchFirst), v.states(n, 6, x, layers, batchFirst)
 	var all, last, cells []*Node
 	for d, l := range layers {
-		steps, cell := l.run(h[d], c[d])
-		end := steps[len(steps)-1]
+		states, cell := l.run(h[d], c[d])
+		end := SliceAxis(states, 0, AxisRange(-1))
 		if l.backwards {
-			end = steps[0]
+			states = Reverse(states, 0)
 		}
-		last, cells = append(last, end), append(cells, cell)
-		if l.lengths != nil {
-			steps = l.cut(steps)
+		if l.lengths != nil { // behind the end of a sequence there is no output
+			at := Iota(v.graph, shapeOf(dtypes.Int32, states.Shape().Dimensions), 0)
+			inside := LessThan(at, BroadcastToDims(InsertAxes(l.lengths, 0), states.Shape().Dimensions...))
+			states = Where(inside, states, ZerosLike(states))
 		}
-		all = append(all, Stack(steps, 0))
+		all, last, cells = append(all, states), append(last, end), append(cells, InsertAxes(cell, 0))
 	}
 	order, ends := []int{0, 1, 2, 3}, []int{0, 1, 2}
 	if batchFirst {
 		order, ends = []int{2, 0, 1, 3}, []int{1, 0, 2}
 	}
 	v.setOutput(n, 0, func() *Node { return TransposeAllAxes(Stack(all, 1), order...) })
-	v.setOutput(n, 1, func() *Node { return TransposeAllAxes(Stack(last, 0), ends...) })
-	v.setOutput(n, 2, func() *Node { return TransposeAllAxes(Stack(cells, 0), ends...) })
+	v.setOutput(n, 1, func() *Node { return TransposeAllAxes(Concatenate(last, 0), ends...) })
+	v.setOutput(n, 2, func() *Node { return TransposeAllAxes(Concatenate(cells, 0), ends...) })
 }
 
 // recurrentGates are how many gates each operator has, and its activations.
@@ -116,10 +118,16 @@ func (v *values) recurrentLayers(n *protos.NodeProto, x *Node) (layers []*recurr
 		}
 		return Reshape(SliceAxis(all, 0, AxisRange(d, d+1)), size)
 	}
-	activations := recurrentActivations(n, kind.activations, directions)
+	activations, names := recurrentActivations(n, kind.activations, directions)
 	for d, b := range backwards {
 		l := &recurrentLayer{op: n.OpType, hidden: hidden, backwards: b, activations: activations[d],
 			resetOutside: intOr(n, "linear_before_reset", 0) != 0, recurrent: turned(r, d)}
+		l.loops = floatOr(n, "clip", 0) <= 0
+		for _, name := range names[d] {
+			name = strings.ToLower(name)
+			l.loops = l.loops && (name == "sigmoid" || name == "tanh")
+			l.sigmoid = append(l.sigmoid, name == "sigmoid")
+		}
 		added := Einsum("tbi,ig->tbg", x, turned(w, d))
 		if bias := part(3, 2*rows, d); bias != nil {
 			input, state := SliceAxis(bias, 0, AxisRange(0, rows)), SliceAxis(bias, 0, AxisRange(rows, 2*rows))
@@ -129,7 +137,10 @@ func (v *values) recurrentLayers(n *protos.NodeProto, x *Node) (layers []*recurr
 			}
 			added = Add(added, ExpandLeftToRank(Add(input, state), 3))
 		}
-		l.inputs = unstacked(added)
+		if b {
+			added = Reverse(added, 0)
+		}
+		l.inputs = added
 		l.peepholes = part(7, 3*hidden, d)
 		if lengths := v.in(n, 4); lengths != nil {
 			if !slices.Equal(lengths.Shape().Dimensions, x.Shape().Dimensions[1:2]) {
@@ -147,18 +158,8 @@ func turned(w *Node, d int) *Node {
 	return TransposeAllAxes(Reshape(SliceAxis(w, 0, AxisRange(d, d+1)), w.Shape().Dimensions[1:]...), 1, 0)
 }
 
-// unstacked cuts the first axis, in halves: the slopes of one slice out of many are an array of nothing but zeros for each.
-func unstacked(x *Node) []*Node {
-	d := x.Shape().Dimensions
-	if d[0] == 1 {
-		return []*Node{Reshape(x, d[1:]...)}
-	}
-	half := d[0] / 2
-	return append(unstacked(SliceAxis(x, 0, AxisRange(0, half))), unstacked(SliceAxis(x, 0, AxisRange(half, d[0])))...)
-}
-
 // recurrentActivations are the functions of each direction; their parameters stand in lists, one for each that takes one.
-func recurrentActivations(n *protos.NodeProto, standard []string, directions int) (all [][]func(x *Node) *Node) {
+func recurrentActivations(n *protos.NodeProto, standard []string, directions int) (all [][]func(x *Node) *Node, byDirection [][]string) {
 	names := slices.Repeat(standard, directions)
 	if a := attribute(n, "activations"); a != nil && len(a.Strings) > 0 {
 		names = nil
@@ -190,9 +191,10 @@ func recurrentActivations(n *protos.NodeProto, standard []string, directions int
 		found = append(found, clipped(n, recurrentActivation(name, next)))
 	}
 	for d := range directions {
-		all = append(all, found[d*len(standard):(d+1)*len(standard)])
+		from, to := d*len(standard), (d+1)*len(standard)
+		all, byDirection = append(all, found[from:to]), append(byDirection, names[from:to])
 	}
-	return all
+	return all, byDirection
 }
 
 func recurrentActivation(name string, next func(key string, otherwise float64) float64) func(x *Node) *Node {
@@ -277,74 +279,46 @@ func (v *values) alike(name string, batchFirst bool) bool {
 	return outer > 0
 }
 
-// run passes through time, and returns the states in the order of time, and the last cell.
-func (l *recurrentLayer) run(h, c *Node) (steps []*Node, cell *Node) {
-	steps = make([]*Node, len(l.inputs))
-	for i := range l.inputs {
-		t := i
-		if l.backwards {
-			t = len(l.inputs) - 1 - i
-		}
-		next, nextCell := l.step(l.inputs[t], h, c)
-		h, c = l.kept(t, next, h), l.kept(t, nextCell, c)
-		steps[t] = h
-	}
-	return steps, c
-}
-
-// kept is the new state, but where a sequence has ended, or going backwards not begun, the old one.
-func (l *recurrentLayer) kept(t int, next, old *Node) *Node {
-	if l.lengths == nil || next == old {
-		return next
-	}
-	return Where(l.inside(t, next), next, old)
-}
-
-func (l *recurrentLayer) inside(t int, like *Node) *Node {
-	return BroadcastToDims(GreaterThan(l.lengths, Scalar(l.lengths.Graph(), dtypes.Int32, t)), like.Shape().Dimensions...)
-}
-
-// cut makes the outputs behind the end of a sequence 0.
-func (l *recurrentLayer) cut(steps []*Node) (outputs []*Node) {
-	for t, h := range steps {
-		outputs = append(outputs, Where(l.inside(t, h), h, ZerosLike(h)))
-	}
-	return outputs
-}
-
-// step is one time.
+// step is one time, or many alike: [..., batch, hidden].
 func (l *recurrentLayer) step(x, h, c *Node) (next, cell *Node) {
-	gate := func(of *Node, i, count int) *Node {
-		return SliceAxis(of, -1, AxisRange(i*l.hidden, (i+count)*l.hidden))
-	}
-	f := l.activations
+	f, gate := l.activations, l.gate
 	switch l.op {
 	case "RNN":
-		return f[0](Add(x, MatMul(h, l.recurrent))), c
+		return f[0](Add(x, state(h, l.recurrent))), c
 	case "GRU": // update and reset gates, and the candidate
-		both := f[0](Add(gate(x, 0, 2), MatMul(h, gate(l.recurrent, 0, 2))))
+		both := f[0](Add(gate(x, 0, 2), state(h, gate(l.recurrent, 0, 2))))
 		update, reset := gate(both, 0, 1), gate(both, 1, 1)
 		var candidate *Node
 		if l.resetOutside {
-			candidate = MatMul(h, gate(l.recurrent, 2, 1))
+			candidate = state(h, gate(l.recurrent, 2, 1))
 			if l.bias != nil {
-				candidate = Add(candidate, ExpandLeftToRank(l.bias, 2))
+				candidate = Add(candidate, ExpandLeftToRank(l.bias, h.Rank()))
 			}
 			candidate = Mul(reset, candidate)
 		} else {
-			candidate = MatMul(Mul(reset, h), gate(l.recurrent, 2, 1))
+			candidate = state(Mul(reset, h), gate(l.recurrent, 2, 1))
 		}
 		candidate = f[1](Add(gate(x, 2, 1), candidate))
 		return Add(candidate, Mul(update, Sub(h, candidate))), c
 	}
-	all := Add(x, MatMul(h, l.recurrent)) // input, output and forget gates, and the candidate
+	all := Add(x, state(h, l.recurrent)) // input, output and forget gates, and the candidate
 	input, output, forget, candidate := gate(all, 0, 1), gate(all, 1, 1), gate(all, 2, 1), gate(all, 3, 1)
-	peep := func(of *Node, i int, cell *Node) *Node {
-		if l.peepholes == nil {
-			return of
-		}
-		return Add(of, Mul(ExpandLeftToRank(gate(l.peepholes, i, 1), 2), cell))
-	}
-	cell = Add(Mul(f[0](peep(forget, 2, c)), c), Mul(f[0](peep(input, 0, c)), f[1](candidate)))
-	return Mul(f[0](peep(output, 1, cell)), f[2](cell)), cell
+	cell = Add(Mul(f[0](l.peep(forget, 2, c)), c), Mul(f[0](l.peep(input, 0, c)), f[1](candidate)))
+	return Mul(f[0](l.peep(output, 1, cell)), f[2](cell)), cell
 }
+
+// gate takes some of what lies side by side for each gate.
+func (l *recurrentLayer) gate(of *Node, i, count int) *Node {
+	return SliceAxis(of, -1, AxisRange(i*l.hidden, (i+count)*l.hidden))
+}
+
+// peep adds what an LSTM's gate sees of the cell.
+func (l *recurrentLayer) peep(of *Node, i int, cell *Node) *Node {
+	if l.peepholes == nil {
+		return of
+	}
+	return Add(of, Mul(ExpandLeftToRank(l.gate(l.peepholes, i, 1), cell.Rank()), cell))
+}
+
+// state is the product of states with a matrix.
+func state(h, matrix *Node) *Node { return MatMul(h, matrix) }
