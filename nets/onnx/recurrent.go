@@ -284,24 +284,24 @@ func (l *recurrentLayer) step(x, h, c *Node) (next, cell *Node) {
 	f, gate := l.activations, l.gate
 	switch l.op {
 	case "RNN":
-		return f[0](Add(x, state(h, l.recurrent))), c
+		return f[0](Add(x, MatMul(h, l.recurrent))), c
 	case "GRU": // update and reset gates, and the candidate
-		both := f[0](Add(gate(x, 0, 2), state(h, gate(l.recurrent, 0, 2))))
+		both := f[0](Add(gate(x, 0, 2), MatMul(h, gate(l.recurrent, 0, 2))))
 		update, reset := gate(both, 0, 1), gate(both, 1, 1)
 		var candidate *Node
 		if l.resetOutside {
-			candidate = state(h, gate(l.recurrent, 2, 1))
+			candidate = MatMul(h, gate(l.recurrent, 2, 1))
 			if l.bias != nil {
 				candidate = Add(candidate, ExpandLeftToRank(l.bias, h.Rank()))
 			}
 			candidate = Mul(reset, candidate)
 		} else {
-			candidate = state(Mul(reset, h), gate(l.recurrent, 2, 1))
+			candidate = MatMul(Mul(reset, h), gate(l.recurrent, 2, 1))
 		}
 		candidate = f[1](Add(gate(x, 2, 1), candidate))
 		return Add(candidate, Mul(update, Sub(h, candidate))), c
 	}
-	all := Add(x, state(h, l.recurrent)) // input, output and forget gates, and the candidate
+	all := Add(x, MatMul(h, l.recurrent)) // input, output and forget gates, and the candidate
 	input, output, forget, candidate := gate(all, 0, 1), gate(all, 1, 1), gate(all, 2, 1), gate(all, 3, 1)
 	cell = Add(Mul(f[0](l.peep(forget, 2, c)), c), Mul(f[0](l.peep(input, 0, c)), f[1](candidate)))
 	return Mul(f[0](l.peep(output, 1, cell)), f[2](cell)), cell
@@ -319,6 +319,3 @@ func (l *recurrentLayer) peep(of *Node, i int, cell *Node) *Node {
 	}
 	return Add(of, Mul(ExpandLeftToRank(l.gate(l.peepholes, i, 1), cell.Rank()), cell))
 }
-
-// state is the product of states with a matrix.
-func state(h, matrix *Node) *Node { return MatMul(h, matrix) }

@@ -260,7 +260,7 @@ func (l *recurrentLayer) factors(h, c *Node) []*Node {
 		y, _ := l.step(l.inputs, h, c)
 		return []*Node{l.slopeAt(0, y)}
 	case "GRU":
-		product := state(h, l.recurrent)
+		product := MatMul(h, l.recurrent)
 		both := f[0](Add(gate(l.inputs, 0, 2), gate(product, 0, 2)))
 		update, reset := gate(both, 0, 1), gate(both, 1, 1)
 		var candidate, inner *Node
@@ -271,7 +271,7 @@ func (l *recurrentLayer) factors(h, c *Node) []*Node {
 			candidate = f[1](Add(gate(l.inputs, 2, 1), Mul(reset, inner)))
 		} else {
 			inner = h
-			candidate = f[1](Add(gate(l.inputs, 2, 1), state(Mul(reset, h), gate(l.recurrent, 2, 1))))
+			candidate = f[1](Add(gate(l.inputs, 2, 1), MatMul(Mul(reset, h), gate(l.recurrent, 2, 1))))
 		}
 		byUpdate := Mul(Sub(h, candidate), l.slopeAt(0, update))
 		byCandidate := Mul(OneMinus(update), l.slopeAt(1, candidate))
@@ -281,7 +281,7 @@ func (l *recurrentLayer) factors(h, c *Node) []*Node {
 		}
 		return []*Node{update, byUpdate, byCandidate, byReset, reset}
 	}
-	all := Add(l.inputs, state(h, l.recurrent))
+	all := Add(l.inputs, MatMul(h, l.recurrent))
 	input, forget := f[0](l.peep(gate(all, 0, 1), 0, c)), f[0](l.peep(gate(all, 2, 1), 2, c))
 	candidate := f[1](gate(all, 3, 1))
 	cell := Add(Mul(forget, c), Mul(input, candidate))
