@@ -108,6 +108,15 @@ func (c *conformanceCase) model(image int, output string) (*protos.ModelProto, e
 	return p, nil
 }
 
+// size is that of the network and its inputs, in bytes.
+func (c *conformanceCase) size() int {
+	n := len(c.Model)
+	for _, in := range c.Inputs {
+		n += len(in)
+	}
+	return n
+}
+
 // outputs are the names of the network's outputs.
 func (c *conformanceCase) outputs() (names []string, err error) {
 	p := &protos.ModelProto{}
