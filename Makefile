@@ -8,10 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 kernel = .venv/share/jupyter/kernels/gonb/kernel.json
 notebooks = $(wildcard notebooks/*.ipynb)
 
-.PHONY: help setup demo test test-full notebooks bench bench-python fuzz-onnx zoo golden completion fmt clean bin/trustbook bin/nbcheck bin/checkall
+.PHONY: help setup demo test test-full notebooks bench bench-python fuzz-onnx conformance zoo golden completion fmt clean bin/trustbook bin/nbcheck bin/checkall
 
 help:
-	@echo "make demo | test | test-full | setup | notebooks | bench | bench-python | fuzz-onnx | zoo | golden | completion | fmt | clean"
+	@echo "make demo | test | test-full | setup | notebooks | bench | bench-python | fuzz-onnx | conformance | zoo | golden | completion | fmt | clean"
 
 setup: $(kernel) .tools/.modules bin/trustbook
 
@@ -46,6 +46,12 @@ FIRST ?= 0
 fuzz-onnx: setup
 	TRUSTBOOK_GRAPHS=$(GRAPHS) TRUSTBOOK_FIRST=$(FIRST) \
 	BENCH_PYTHON="$(if $(findstring /,$(BENCH_PYTHON)),$(abspath $(BENCH_PYTHON)),$(BENCH_PYTHON))" $(GO) test -count 1 -timeout 60m -v -run TestManyGraphs ./nets/onnx
+
+# Runs the package onnx's own tests through the importer, in the same Python, and prints for each operator how many are right,
+# refused and why, and wrong.
+conformance: setup
+	TRUSTBOOK_CONFORMANCE=1 \
+	BENCH_PYTHON="$(if $(findstring /,$(BENCH_PYTHON)),$(abspath $(BENCH_PYTHON)),$(BENCH_PYTHON))" $(GO) test -count 1 -timeout 10m -v -run TestConformance ./nets/onnx
 
 # Has the networks of torchvision and timm exported and loaded, one after the other, and writes docs/models.md: an hour or two. What
 # was done is kept in results/zoo.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute-onnx/support/protos"
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/support/exceptions"
 
@@ -71,8 +72,18 @@ func relu(x *Node) *Node { return Where(positive(x), x, ZerosLike(x)) }
 
 // elu is x above 0, alpha (exp(x/scale) - 1) below; the exponential never sees the positive half, where it may overflow.
 func elu(x *Node, alpha, scale float64) *Node {
-	below := Where(positive(x), ZerosLike(x), x)
-	return Where(positive(x), x, MulScalar(AddScalar(Exp(DivScalar(below, scale)), -1), alpha))
+	return inSingle(x, func(x *Node) *Node {
+		below := Where(positive(x), ZerosLike(x), x)
+		return Where(positive(x), x, MulScalar(AddScalar(Exp(DivScalar(below, scale)), -1), alpha))
+	})
+}
+
+// inSingle computes in float32 what rounding between the steps would spoil in half precision.
+func inSingle(x *Node, f func(x *Node) *Node) *Node {
+	if dtype := x.DType(); dtype == dtypes.BFloat16 || dtype == dtypes.Float16 {
+		return ConvertDType(f(ConvertDType(x, dtypes.Float32)), dtype)
+	}
+	return f(x)
 }
 
 func hardSigmoid(x *Node, alpha, beta float64) *Node {

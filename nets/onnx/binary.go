@@ -241,6 +241,7 @@ func (v *values) mod(n *protos.NodeProto) {
 			return StopGradient(r)
 		}
 		quotient := StopGradient(Round(Div(Sub(a, r), b)))
-		return withValue(Sub(a, Mul(quotient, b)), StopGradient(r))
+		quotient = Where(IsFinite(quotient), quotient, ZerosLike(quotient))
+		return Add(StopGradient(r), Sub(slopeOf(a), Mul(quotient, slopeOf(b))))
 	})
 }

@@ -57,7 +57,7 @@ func (g *network) cuts(end string) (found []string) {
 	last := map[string]int{} // the last operator that reads a value
 	var nodes []*protos.NodeProto
 	for _, n := range g.proto.Node {
-		if g.static[n.Output[0]] {
+		if g.static[firstOutput(n)] {
 			continue
 		}
 		for _, in := range n.Input {

@@ -59,7 +59,7 @@ func (g *network) denseTail(store *model.Store) (layers []nets.DenseLayer, featu
 		}
 	}
 	for _, n := range g.proto.Node {
-		if g.static[n.Output[0]] {
+		if g.static[firstOutput(n)] {
 			continue
 		}
 		open := func() *nets.DenseLayer { // the layer before this operator, if it has no activation yet

@@ -83,7 +83,13 @@ func withSlope(x, y, slope *Node) *Node {
 }
 
 // withValue returns a value with the slopes of x.
-func withValue(x, value *Node) *Node { return Add(value, Sub(x, StopGradient(x))) }
+func withValue(x, value *Node) *Node { return Add(value, slopeOf(x)) }
+
+// slopeOf is 0, with the slopes of x where x is finite: elsewhere it has none, and x - x would be no number.
+func slopeOf(x *Node) *Node {
+	fixed := StopGradient(x)
+	return Where(StopGradient(IsFinite(fixed)), Sub(x, fixed), ZerosLike(x))
+}
 
 func (v *values) isInf(n *protos.NodeProto) {
 	elementwise(flat(func(x *Node) *Node {

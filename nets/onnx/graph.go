@@ -6,6 +6,8 @@ import (
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
+	"github.com/gomlx/compute/dtypes/float16"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -22,10 +24,30 @@ func (g *network) plan() {
 	for _, n := range g.proto.Node {
 		static := !slices.ContainsFunc(n.Input, func(in string) bool { return in != "" && !g.static[in] })
 		for _, out := range n.Output {
-			g.producer[out], g.static[out] = n, static || n.OpType == "Shape" || n.OpType == "Size"
+			if out != "" { // an optional one that is left out
+				g.producer[out], g.static[out] = n, static || n.OpType == "Shape" || n.OpType == "Size"
+			}
 		}
 	}
+	g.infinite = slices.ContainsFunc(tensorsIn(g.proto), holdsInfinity)
 	g.findFusions()
+}
+
+// holdsInfinity tells whether a tensor of floating point numbers has an infinite one.
+func holdsInfinity(t *protos.TensorProto) bool {
+	dtype := elementTypes[protos.TensorProto_DataType(t.DataType)]
+	if !dtype.IsFloat() {
+		return false
+	}
+	width := dtype.Size()
+	exponent := map[dtypes.DType][2]byte{dtypes.Float32: {0x7f, 0x80}, dtypes.BFloat16: {0x7f, 0x80}, dtypes.Float64: {0x7f, 0xf0},
+		dtypes.Float16: {0x7c, 0}}[dtype]
+	for at := width; at <= len(t.RawData); at += width {
+		if t.RawData[at-1]&0x7f == exponent[0] && t.RawData[at-2]&exponent[1] == exponent[1] {
+			return true
+		}
+	}
+	return false
 }
 
 // build builds the graph from the value of one name, which x is, to that of another.
@@ -36,7 +58,10 @@ func (g *network) build(scope *model.Scope, x *Node, from, name string) *Node {
 // values builds all that leads from the value of one name, which x is, to that of another.
 func (g *network) values(scope *model.Scope, x *Node, from, name string) *values {
 	v := newValues(g, x.Graph())
-	v.scope, v.batch = scope, x.Shape().Dimensions[0]
+	v.scope = scope
+	if x.Rank() > 0 { // Load takes no other images; single operators are tested with numbers too
+		v.batch = x.Shape().Dimensions[0]
+	}
 	v.plain[from] = x
 	for _, n := range g.needed(from, name) {
 		v.build(n)
@@ -50,10 +75,10 @@ func (g *network) needed(from, name string) []*protos.NodeProto {
 	wanted := map[string]bool{name: true}
 	var found []*protos.NodeProto
 	for _, n := range slices.Backward(g.proto.Node) {
-		if !slices.ContainsFunc(n.Output, func(out string) bool { return wanted[out] }) {
+		if !slices.ContainsFunc(n.Output, func(out string) bool { return out != "" && wanted[out] }) {
 			continue
 		}
-		if !g.static[n.Output[0]] {
+		if !g.static[firstOutput(n)] {
 			found = append(found, n)
 		}
 		for _, in := range n.Input {
@@ -65,6 +90,16 @@ func (g *network) needed(from, name string) []*protos.NodeProto {
 	}
 	slices.Reverse(found)
 	return found
+}
+
+// firstOutput is the name of a node's first output that the file does not leave out.
+func firstOutput(n *protos.NodeProto) string {
+	for _, out := range n.Output {
+		if out != "" {
+			return out
+		}
+	}
+	return ""
 }
 
 // values are the nodes of one graph under construction, by the names of the file. Images in the midst of a convolutional
@@ -95,6 +130,9 @@ func (v *values) build(n *protos.NodeProto) {
 		exceptions.Panicf("%s: %s", nodeLabel(n), oneLine(err))
 	}
 	for _, out := range n.Output {
+		if out == "" {
+			continue
+		}
 		v.checkSize(out)
 		if _, set := v.outer[out]; !set && v.g.fixed != nil {
 			for _, in := range n.Input {
@@ -254,6 +292,14 @@ func (v *values) floats(n *protos.NodeProto, i int) []float64 {
 		}
 	case dtypes.Float64:
 		all = tensors.MustCopyFlatData[float64](t)
+	case dtypes.Float16:
+		for _, x := range tensors.MustCopyFlatData[float16.Float16](t) {
+			all = append(all, float64(x.Float32()))
+		}
+	case dtypes.BFloat16:
+		for _, x := range tensors.MustCopyFlatData[bfloat16.BFloat16](t) {
+			all = append(all, float64(x.Float32()))
+		}
 	default:
 		for _, x := range v.ints(n, i) {
 			all = append(all, float64(x))

@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/support/exceptions"
 )
 
@@ -151,13 +152,16 @@ func (v *values) scatter(n *protos.NodeProto, x, indices, updates *Node) *Node {
 	case "none":
 		hit := Scatter(indices, OnesLike(updates), x.Shape(), false, false)
 		return ScatterSum(Where(StopGradient(NotEqual(hit, ZerosLike(hit))), ZerosLike(x), x), indices, updates, false, false)
-	case "mul": // places that come twice would need a product of updates, which no backend has
-		if !v.distinct(n) {
-			exceptions.Panicf("reduction mul, with places that may repeat, is not supported")
+	case "mul": // no backend has a product of updates, so places that come twice take turns
+		for _, turn := range v.turns(n) {
+			at, by := indices, updates
+			if len(turn) < product(updates.Shape().Dimensions[:indices.Rank()-1]) {
+				at, by = someRows(indices, indices.Rank()-1, turn), someRows(updates, indices.Rank()-1, turn)
+			}
+			hit := Scatter(at, OnesLike(by), x.Shape(), false, true)
+			x = Mul(x, ScatterSum(OneMinus(StopGradient(hit)), at, by, false, true))
 		}
-		hit := Scatter(indices, OnesLike(updates), x.Shape(), false, true)
-		factor := ScatterSum(OneMinus(StopGradient(hit)), indices, updates, false, true)
-		return Mul(x, factor)
+		return x
 	case "add":
 		return ScatterSum(x, indices, updates, false, false)
 	case "max":
@@ -179,34 +183,48 @@ func scatterExtremum(x, indices, updates *Node, scatter func(x, indices, updates
 	mine := ConvertDType(StopGradient(Equal(x, best)), x.DType())
 	theirs := ConvertDType(StopGradient(Equal(updates, Gather(best, indices))), x.DType())
 	shares := ScatterSum(mine, indices, theirs, false, false)
-	slopes := ScatterSum(Mul(Sub(x, StopGradient(x)), mine), indices, Mul(Sub(updates, StopGradient(updates)), theirs), false, false)
+	slopes := ScatterSum(Mul(slopeOf(x), mine), indices, Mul(slopeOf(updates), theirs), false, false)
 	return Add(best, Div(slopes, StopGradient(shares)))
 }
 
-// distinct tells whether the places to scatter to are known not to repeat.
-func (v *values) distinct(n *protos.NodeProto) bool {
+// turns deals the places to scatter to out, by their number, so that none comes twice in a turn.
+func (v *values) turns(n *protos.NodeProto) (turns [][]int64) {
 	if !v.g.static[n.Input[1]] {
-		return false
+		exceptions.Panicf("reduction mul, with places that may repeat, is not supported")
 	}
-	dims, at := v.dims(n.Input[1]), v.ints(n, 1)
-	seen := map[string]bool{}
+	dims, at, sizes := v.dims(n.Input[1]), v.ints(n, 1), v.dims(n.Input[0])
+	times := map[string]int{}
+	add := func(i int, place string) {
+		turn := times[place]
+		if times[place]++; turn == len(turns) {
+			turns = append(turns, nil)
+		}
+		turns[turn] = append(turns[turn], int64(i))
+	}
 	if n.OpType != "ScatterND" { // one place an entry, along the axis
 		axis := axisOf(int(intOr(n, "axis", 0)), len(dims))
-		size, inner := v.dims(n.Input[0])[axis], product(dims[axis+1:])
+		size, inner := sizes[axis], product(dims[axis+1:])
 		for i, place := range at {
-			seen[fmt.Sprint(i/(inner*dims[axis]), i%inner, (place+size)%size)] = true
+			add(i, fmt.Sprint(i/(inner*dims[axis]), i%inner, (place+size)%size))
 		}
-		return len(seen) == len(at)
+		return turns
 	}
 	depth := dims[len(dims)-1]
-	for tuple := range slices.Chunk(at, depth) {
-		tuple = slices.Clone(tuple)
-		for i, size := range v.dims(n.Input[0])[:depth] {
-			tuple[i] = (tuple[i] + size) % size
+	for i := range len(at) / depth {
+		tuple := slices.Clone(at[i*depth : (i+1)*depth])
+		for k := range tuple {
+			tuple[k] = (tuple[k] + sizes[k]) % sizes[k]
 		}
-		seen[fmt.Sprint(tuple)] = true
+		add(i, fmt.Sprint(tuple))
 	}
-	return len(seen) == len(at)/depth
+	return turns
+}
+
+// someRows are some of the values that lie behind the first axes, which become one.
+func someRows(x *Node, axes int, which []int64) *Node {
+	d := x.Shape().Dimensions
+	rows := Reshape(x, append([]int{product(d[:axes])}, d[axes:]...)...)
+	return Gather(rows, InsertAxes(ConstTensor(x.Graph(), tensors.FromFlatDataAndDimensions(which, len(which))), -1))
 }
 
 func (v *values) oneHot(n *protos.NodeProto) {

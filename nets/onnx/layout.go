@@ -223,6 +223,10 @@ func (v *values) trilu(n *protos.NodeProto) {
 	if x.Rank() < 2 {
 		exceptions.Panicf("shape %s: want matrices", x.Shape())
 	}
+	if x.Shape().Size() == 0 {
+		v.set(n, x)
+		return
+	}
 	k := 0
 	if diagonal := v.ints(n, 1); len(diagonal) > 0 {
 		k = diagonal[0]

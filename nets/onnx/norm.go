@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"math"
 	"slices"
 
 	"github.com/gomlx/compute-onnx/support/protos"
@@ -25,9 +26,9 @@ func (v *values) softmax(n *protos.NodeProto) {
 	axis = axisOf(axis, x.Rank())
 	switch n.OpType {
 	case "Softmax":
-		x = Softmax(x, axis)
+		x = v.softmaxOf(x, axis)
 	case "LogSoftmax":
-		x = LogSoftmax(x, axis)
+		x = inSingle(x, func(x *Node) *Node { return LogSoftmax(x, axis) })
 	case "Hardmax":
 		first := InsertAxes(ArgMax(StopGradient(x), axis), axis)
 		shape := x.Shape().Clone()
@@ -35,6 +36,20 @@ func (v *values) softmax(n *protos.NodeProto) {
 		x = StopGradient(ConvertDType(Equal(BroadcastToDims(first, shape.Dimensions...), Iota(v.graph, shape, axis)), x.DType()))
 	}
 	v.set(n, Reshape(x, dims...))
+}
+
+// softmaxOf has slope 0 where nothing but -∞ is given, as masks do: what follows replaces the values there, which are no
+// numbers, and would not replace slopes that are none. Files without an infinity need no such care.
+func (v *values) softmaxOf(x *Node, axis int) *Node {
+	return inSingle(x, func(x *Node) *Node {
+		if !v.g.infinite {
+			return Softmax(x, axis)
+		}
+		nothing := StopGradient(Equal(ReduceAndKeep(x, ReduceMax, axis), Infinity(x.Graph(), x.DType(), -1)))
+		nothing = BroadcastToDims(nothing, x.Shape().Dimensions...)
+		y := Softmax(Where(nothing, ZerosLike(x), x), axis)
+		return Where(nothing, Scalar(x.Graph(), x.DType(), math.NaN()), y)
+	})
 }
 
 // batchNorm is inference: a scale and a shift per channel, or in old files per value.

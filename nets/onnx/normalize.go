@@ -86,7 +86,7 @@ func (g *network) prune() {
 	needed := map[string]bool{g.output: true}
 	var kept []*protos.NodeProto
 	for _, n := range slices.Backward(g.proto.Node) {
-		if slices.ContainsFunc(n.Output, func(out string) bool { return needed[out] }) {
+		if slices.ContainsFunc(n.Output, func(out string) bool { return out != "" && needed[out] }) {
 			for _, in := range n.Input {
 				needed[in] = true
 			}

@@ -107,10 +107,8 @@ func (g *network) read(path string, o Options) (*nets.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.proto = p.Graph
-	g.opset, g.opsetML = opsets(p)
-	if g.opset > newestOpset {
-		return nil, errors.Errorf("opset %d is newer than what is known here, %d: export with an opset of at most that", g.opset, newestOpset)
+	if err := g.adopt(p); err != nil {
+		return nil, err
 	}
 	input, err := g.imageInput(o.InputShape)
 	if err != nil {
@@ -124,6 +122,16 @@ func (g *network) read(path string, o Options) (*nets.Model, error) {
 		return nil, err
 	}
 	return m, g.variables(m)
+}
+
+// adopt takes the file's graph, and the versions of operators that it is written in.
+func (g *network) adopt(p *protos.ModelProto) error {
+	g.proto = p.Graph
+	g.opset, g.opsetML = opsets(p)
+	if g.opset > newestOpset {
+		return errors.Errorf("opset %d is newer than what is known here, %d: export with an opset of at most that", g.opset, newestOpset)
+	}
+	return nil
 }
 
 // normalize leaves the nodes that lead to the logits, checked against the table of operators, reads the tensors that these
@@ -288,6 +296,7 @@ type network struct {
 	static    map[string]bool              // values known while the graph is built
 	fusions   map[*protos.NodeProto]fusion // by their pooling
 	fused     map[*protos.NodeProto]bool   // built by a fusion
+	infinite  bool                         // some constant is, as those of masks are
 
 	batch     int64            // batch size that the file fixes; 0: none
 	fixed     map[string][]int // dimensions of all values at that size
@@ -396,8 +405,8 @@ func oneLine(err error) string {
 
 func nodeLabel(n *protos.NodeProto) string {
 	name := n.Name
-	if name == "" && len(n.Output) > 0 {
-		name = n.Output[0]
+	if name == "" {
+		name = firstOutput(n)
 	}
 	return fmt.Sprintf("%s node %q", n.OpType, name)
 }

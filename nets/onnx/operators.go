@@ -64,6 +64,7 @@ func numberOperators() map[string]operator {
 		"Sqrt":            {"1 6 13", "1-1", once, elementwise(sqrt)},
 		"Sub":             {"1 6 7 13 14", "2-2", oldBinary, operands(sub)},
 		"Sum":             {"1 6 8 13", "1-*", once, variadic(add)},
+		"SwiGLU":          {"28", "2-2", "alpha:f", (*values).swiGLU},
 		"Swish":           {"24", "1-1", "alpha:f", (*values).activation},
 		"Tan":             {"7 22", "1-1", "", elementwise(tan)},
 		"Tanh":            {"1 6 13", "1-1", once, (*values).activation},
@@ -76,13 +77,17 @@ func numberOperators() map[string]operator {
 // imageOperators are those that look at images: convolutions, poolings, borders and sizes.
 func imageOperators() map[string]operator {
 	return map[string]operator{
+		"AffineGrid":        {"20", "2-2", "align_corners:i", (*values).affineGrid},
 		"AveragePool":       {"1 7 10 11 19 22", "1-1", window + " count_include_pad:i@7 ceil_mode:i@10 dilations:is@19", (*values).averagePool},
+		"CenterCropPad":     {"18", "2-2", "axes:is", (*values).centerCropPad},
+		"Col2Im":            {"18", "3-3", "dilations:is pads:is strides:is", (*values).col2Im},
 		"Conv":              {"1 11 22", "2-3", window + " dilations:is group:i", (*values).conv},
 		"ConvTranspose":     {"1 11 22", "2-3", window + " dilations:is group:i output_padding:is output_shape:is", (*values).convTranspose},
 		"DepthToSpace":      {"1 11 13 28", "1-1", "blocksize:i mode:s@11", (*values).depthToSpace},
 		"GlobalAveragePool": {"1 22", "1-1", "", (*values).globalAverage},
 		"GlobalLpPool":      {"1 2 22", "1-1", "p:f<2 p:i@2", (*values).globalLp},
 		"GlobalMaxPool":     {"1 22", "1-1", "", (*values).globalMaximum},
+		"GridSample":        {"16 20 22", "2-2", "align_corners:i mode:s padding_mode:s", (*values).gridSample},
 		"LRN":               {"1 13", "1-1", "alpha:f beta:f bias:f size:i", (*values).lrn},
 		"LpPool":            {"1 2 11 18 22", "1-1", window + " p:f<2 p:i@2 ceil_mode:i@18 dilations:is@18", (*values).lpPool},
 		"MaxPool":           {"1 8 10 11 12 22", "1-1", window + " storage_order:i@8! ceil_mode:i@10 dilations:is@10", (*values).maxPool},
@@ -113,6 +118,7 @@ func shapeOperators() map[string]operator {
 		"OneHot":          {"9 11 28", "3-3", "axis:i", (*values).oneHot},
 		"Range":           {"11 27", "3-3", "stash_type:i@27!", (*values).sequence},
 		"Reshape":         {"1 5 13 14 19 21 23 24 25", "1-1 2-2@5", "consumed_inputs:is<5! shape:is<5 allowzero:i@14", (*values).reshape},
+		"ReverseSequence": {"10 28", "2-2", "batch_axis:i time_axis:i", (*values).reverseSequence},
 		"Scatter":         {"9 11", "3-3", "axis:i", (*values).scatterElements},
 		"ScatterElements": {"11 13 16 18", "3-3", "axis:i reduction:s@16", (*values).scatterElements},
 		"ScatterND":       {"11 13 16 18", "3-3", "reduction:s@16", (*values).scatterND},
@@ -159,6 +165,20 @@ func lineOperators() map[string]operator {
 		"ReduceSumSquare":           {"1 11 13 18", "1-1 1-2@18", reduce, reduction(reduceSumSquare)},
 		"Softmax":                   {"1 11 13", "1-1", "axis:i", (*values).softmax},
 		"TopK":                      {"1 10 11 24", "1-1 2-2@10", "axis:i k:i<10 largest:i@11 sorted:i@11!", (*values).topK},
+	}
+}
+
+const recurrent = "activation_alpha:fs activation_beta:fs activations:ss clip:f direction:s hidden_size:i layout:i@14 output_sequence:i<7!"
+
+// sequenceOperators are those that look along sequences: recurrent layers and attention.
+func sequenceOperators() map[string]operator {
+	return map[string]operator{
+		"Attention": {"23 24 25", "3-6 3-7@24", "is_causal:i kv_num_heads:i q_num_heads:i qk_matmul_output_mode:i scale:f softcap:f " +
+			"softmax_precision:i left_window_size:i@25 right_window_size:i@25", (*values).attention},
+		"GRU":             {"1 3 7 14 22", "3-6", recurrent + " linear_before_reset:i@3", (*values).recurrent},
+		"LSTM":            {"1 7 14 22", "3-8", recurrent + " input_forget:i", (*values).recurrent},
+		"RNN":             {"1 7 14 22", "3-6", recurrent, (*values).recurrent},
+		"RotaryEmbedding": {"23", "3-4", "interleaved:i num_heads:i rotary_embedding_dim:i", (*values).rotaryEmbedding},
 	}
 }
 

@@ -28,6 +28,7 @@ type randomGraph struct {
 // refusals are the operators that Load may refuse, and a word of its reason. What is not listed must load.
 var refusals = map[string]string{
 	"MaxPool":         "its indices are used",
+	"Resize":          "ONNX Runtime and the format differ in it",
 	"ScatterElements": "with places that may repeat",
 	"ScatterND":       "with places that may repeat",
 }

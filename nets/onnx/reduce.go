@@ -63,6 +63,9 @@ func reduceL2(x *Node, axes []int) *Node {
 }
 
 func reduceLogSumExp(x *Node, axes []int) *Node {
+	if x.Shape().Size() == 0 {
+		return reduceLogSum(Exp(x), axes)
+	}
 	top := StopGradient(ReduceAndKeep(x, ReduceMax, axes...))
 	top = Where(IsFinite(top), top, ZerosLike(top))
 	y := Log(ReduceSum(Exp(Sub(x, top)), axes...))
@@ -75,20 +78,23 @@ func reduceMin(x *Node, axes []int) *Node { return reduceExtremum(x, axes, Reduc
 
 func reduceExtremum(x *Node, axes []int, reduce func(x *Node, axes ...int) *Node) *Node {
 	if x.DType() == dtypes.Bool { // which the pure-Go backend cannot reduce
-		return castTo(reduce(ConvertDType(x, dtypes.Int32), axes...), dtypes.Bool)
+		return castTo(reduce(ConvertDType(x, dtypes.Uint8), axes...), dtypes.Bool) // of none: the smallest and the largest of uint8
 	}
-	if !x.DType().IsFloat() {
+	if !x.DType().IsFloat() || x.Shape().Size() == 0 {
 		return reduce(x, axes...)
 	}
 	best := StopGradient(ReduceAndKeep(x, reduce, axes...))
 	winners := ConvertDType(StopGradient(Equal(x, BroadcastToDims(best, x.Shape().Dimensions...))), x.DType())
 	share := Div(winners, ReduceAndKeep(winners, ReduceSum, axes...))
-	slopes := ReduceSum(Mul(Sub(x, StopGradient(x)), share), axes...)
+	slopes := ReduceSum(Mul(slopeOf(x), share), axes...)
 	return Add(Reshape(best, slopes.Shape().Dimensions...), slopes)
 }
 
 // reduceProd multiplies in pairs, so that the slope is right where values are 0.
 func reduceProd(x *Node, axes []int) *Node {
+	if x.Shape().Size() == 0 && count(x, axes) == 0 { // 1 is the product of none
+		return Ones(x.Graph(), ReduceSum(x, axes...).Shape())
+	}
 	for _, axis := range slices.Backward(axes) {
 		for x.Shape().Dimensions[axis] > 1 {
 			size := x.Shape().Dimensions[axis]

@@ -32,6 +32,7 @@ type interpolation struct {
 type resizedAxis struct {
 	in, out         int
 	scale, from, to float32
+	cut             bool // the scale asks for a fraction of a pixel more
 }
 
 // tap is one weighted pixel.
@@ -120,7 +121,7 @@ func scaledAxis(size int, scale float64) resizedAxis {
 	if !(long >= 0 && long <= maxElements) {
 		exceptions.Panicf("scale %g of %d values", scale, size)
 	}
-	return resizedAxis{in: size, out: int(long), scale: float32(scale), to: 1}
+	return resizedAxis{in: size, out: int(long), scale: float32(scale), to: 1, cut: long != float32(int(long))}
 }
 
 // stretch resizes axes to lengths, or by the one scale with which none becomes longer, or none shorter.
@@ -276,6 +277,10 @@ func (a resizedAxis) coordinate(o int, mode string) float32 {
 	case "asymmetric":
 		return x / a.scale
 	case "align_corners":
+		if a.cut {
+			exceptions.Panicf("align_corners with scale %g of %d pixels, which makes no whole number: ONNX Runtime and the format differ in it, "+
+				"write sizes instead", a.scale, a.in)
+		}
 		if a.out > 1 {
 			return x * (in - 1) / (out - 1)
 		}

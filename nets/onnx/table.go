@@ -44,7 +44,8 @@ var operators map[string]operator
 
 func init() { // the functions refer to the table
 	operators = map[string]operator{}
-	for _, group := range []map[string]operator{numberOperators(), imageOperators(), shapeOperators(), lineOperators(), mlOperators()} {
+	for _, group := range []map[string]operator{numberOperators(), imageOperators(), shapeOperators(), lineOperators(), sequenceOperators(),
+		mlOperators()} {
 		maps.Copy(operators, group)
 	}
 }

@@ -88,6 +88,10 @@ func (g *network) weightKinds() map[string]weightKind {
 			switch n.OpType {
 			case "Conv", "ConvTranspose", "Gemm", "MatMul", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization":
 				kinds[in] = trainable
+			case "GRU", "LSTM", "RNN":
+				if i < 4 || i == 7 { // weights, biases and peepholes; not lengths and states
+					kinds[in] = trainable
+				}
 			case "BatchNormalization":
 				if i < 3 {
 					kinds[in] = trainable
@@ -112,6 +116,7 @@ func (g *network) settings() map[string]bool {
 		from := len(n.Input)
 		switch n.OpType {
 		case "Reshape", "Expand", "Tile", "Resize", "Upsample", "Unsqueeze", "Squeeze", "Slice", "Split", "CumSum", "TopK", "OneHot", "Trilu",
+			"AffineGrid", "CenterCropPad", "Col2Im",
 			"Pad", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum",
 			"ReduceLogSumExp":
 			from = 1
