@@ -34,7 +34,7 @@ type row struct {
 	About   about
 	Outcome outcome
 	Export  string   // why there is no file
-	Double  *outcome // of the network in double precision, where gradients in single precision differ
+	Double  *outcome // of the network in double precision, where it differs in single precision
 }
 
 const script = "internal/cmd/zoo/zoo.py"
@@ -86,7 +86,7 @@ func run(python, out, only, state string, kept bool) error {
 	return write(out, rows)
 }
 
-// one exports and checks a network, or reads what came of it before. Where gradients differ in single precision, the same
+// one exports and checks a network, or reads what came of it before. Where it differs in single precision, the same
 // network in double precision tells whether rounding is why.
 func one(python, name, exporter, path string) (r row, err error) {
 	b, err := os.ReadFile(path)
@@ -96,7 +96,7 @@ func one(python, name, exporter, path string) (r row, err error) {
 		r.About = about{Name: name, Exporter: exporter}
 		r.Export, r.Outcome, err = exported(python, &r.About, "single")
 	}
-	if err == nil && r.Export == "" && r.Outcome.Refusal == "" && r.Outcome.Gradient > nearGradient && r.Double == nil {
+	if err == nil && r.Export == "" && r.Outcome.Refusal == "" && !r.Outcome.near() && r.Double == nil {
 		again := r.About
 		failed, o, problem := exported(python, &again, "double")
 		if failed != "" {
@@ -127,7 +127,7 @@ func exported(python string, a *about, precision string) (failed string, o outco
 	defer cancel()
 	said, err := exec.CommandContext(ctx, python, script, "export", a.Name, a.Exporter, dir, precision).CombinedOutput()
 	if err != nil {
-		return lastLine(string(said) + "\n" + err.Error()), o, nil
+		return lastLine(string(said), err), o, nil
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "about.json"))
 	if err != nil {
@@ -158,15 +158,16 @@ func inProcess(dir string) (o outcome) {
 	case ctx.Err() != nil:
 		return outcome{Refusal: "not done after ten minutes"}
 	case err != nil:
-		return outcome{Refusal: lastLine(said.String() + "\n" + err.Error())}
+		return outcome{Refusal: lastLine(said.String(), err)}
 	}
 	return o
 }
 
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	if last := len(lines) - 1; last > 0 && strings.HasPrefix(lines[last], "exit status ") {
-		lines = lines[:last]
+// lastLine is the last line of what a process said before it ended with this error.
+func lastLine(said string, err error) string {
+	said = strings.TrimSpace(said)
+	if said == "" {
+		return err.Error()
 	}
-	return lines[len(lines)-1]
+	return said[strings.LastIndex(said, "\n")+1:]
 }

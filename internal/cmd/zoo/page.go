@@ -11,18 +11,23 @@ import (
 // What counts as right: single precision, of networks up to a hundred layers deep.
 const nearLogits, nearGradient = 1e-4, 1e-3
 
+// near tells whether a network was run, and is as near to the others as it must be.
+func (o outcome) near() bool {
+	return o.Refusal == "" && o.First > 0 && o.Logits <= nearLogits && o.Gradient <= nearGradient
+}
+
 func (r row) verdict() string {
 	switch o := r.Outcome; {
 	case r.Export != "":
 		return "no file: " + r.Export
 	case o.Refusal != "":
 		return "refused: " + strings.TrimPrefix(o.Refusal[strings.LastIndex(o.Refusal, "model.onnx: ")+1:], "odel.onnx: ")
+	case o.near() || r.Double != nil && r.Double.near():
+		return "right"
 	case o.Logits > nearLogits:
-		return "**wrong logits**"
-	case o.Gradient > nearGradient && (r.Double == nil || r.Double.Refusal != "" || r.Double.Gradient > nearGradient):
-		return "**other gradient**"
+		return "**other logits**"
 	}
-	return "right"
+	return "**other gradient**"
 }
 
 // gradient is the difference, and where it is large that in double precision, or why there is none.
@@ -34,7 +39,7 @@ func (r row) gradient() string {
 	case r.Double.Refusal != "":
 		return found + ", in double: " + r.Double.Refusal
 	}
-	return fmt.Sprintf("%s, in double %.0e", found, r.Double.Gradient)
+	return fmt.Sprintf("%s, in double %.0e, logits %.0e", found, r.Double.Gradient, r.Double.Logits)
 }
 
 func (r row) line() string {
@@ -52,8 +57,8 @@ Written by ` + "`make zoo`" + `: networks of torchvision and timm with random we
 the network's own size, on two cores. *Logits* is the largest difference from ONNX Runtime's over the largest logit: right is at most %g.
 *Gradient* is how far the input gradient of the summed cross-entropy is from PyTorch's in double precision, as norms, and in
 brackets how far PyTorch's own in single precision is: where a value is so near a kink of ReLU or of max-pooling that rounding
-decides on which side it lies, both differ. Where ours is above %g the same network was exported and run in double precision too,
-where rounding hardly ever decides: right is at most as much there. *First* is seconds from opening
+decides on which side it lies, both differ. Right is at most %g. What is not right was exported and run in double precision too, where
+rounding hardly ever decides, beside PyTorch's logits and gradient: what is right there is. *First* is seconds from opening
 the file to the first gradient, most of it compiling, and *memory* what the process held until then and through three more, in GiB;
 *step* is seconds of a further gradient, and *ratio* that over PyTorch's, measured just before.
 
