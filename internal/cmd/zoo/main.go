@@ -75,7 +75,11 @@ func run(python, out, only, state string, kept bool) error {
 			if _, err := os.Stat(path); kept && err != nil {
 				continue
 			}
-			r, err := one(python, name, exporter, path)
+			take := one
+			if kept {
+				take = func(_, _, _, path string) (row, error) { return before(path) }
+			}
+			r, err := take(python, name, exporter, path)
 			if err != nil {
 				return err
 			}
@@ -89,9 +93,8 @@ func run(python, out, only, state string, kept bool) error {
 // one exports and checks a network, or reads what came of it before. Where it differs in single precision, the same
 // network in double precision tells whether rounding is why.
 func one(python, name, exporter, path string) (r row, err error) {
-	b, err := os.ReadFile(path)
-	if err == nil {
-		err = errors.Wrap(json.Unmarshal(b, &r), path)
+	if _, err = os.Stat(path); err == nil {
+		r, err = before(path)
 	} else {
 		r.About = about{Name: name, Exporter: exporter}
 		r.Export, r.Outcome, err = exported(python, &r.About, "single")
@@ -107,13 +110,23 @@ func one(python, name, exporter, path string) (r row, err error) {
 	if err != nil {
 		return r, err
 	}
-	if b, err = json.MarshalIndent(r, "", " "); err != nil {
+	b, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
 		return r, errors.WithStack(err)
 	}
 	if err := os.WriteFile(path+".part", b, 0o600); err != nil {
 		return r, errors.WithStack(err)
 	}
 	return r, errors.WithStack(os.Rename(path+".part", path))
+}
+
+// before is what came of a network before.
+func before(path string) (r row, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return r, errors.WithStack(err)
+	}
+	return r, errors.Wrap(json.Unmarshal(b, &r), path)
 }
 
 // exported exports a network of that precision and checks the file, if there is one.

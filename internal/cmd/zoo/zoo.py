@@ -77,12 +77,12 @@ def export(name, exporter, folder, precision="single"):
     torch.set_num_threads(2)
     warnings.filterwarnings("ignore")
     net, side = build(name)
-    steps = STEPS
+    steps, batch = STEPS, BATCH
     if precision == "double":
-        net, steps = in_double(net), 0
+        net, steps, batch = in_double(net), 0, 2
     generator = torch.Generator().manual_seed(2)
-    x = torch.rand(BATCH, 3, side, side, generator=generator)
-    y = torch.arange(BATCH) * 7
+    x = torch.rand(batch, 3, side, side, generator=generator)
+    y = torch.arange(batch) * 7
     path = os.path.join(folder, "model.onnx")
     if exporter == "dynamo":
         shapes = ({0: torch.export.Dim("batch", min=2, max=4096)},)
