@@ -20,7 +20,7 @@ func GroupedConv(x, kernel *Node, w Windows, groups int) *Node {
 		exceptions.Panicf("nets: kernel %s in %d groups, of windows %v, for %s: want [sides..., inputs/groups, outputs] for "+
 			"[batch, sides..., inputs]", kernel.Shape(), groups, w.Kernel, x.Shape())
 	}
-	if slices.ContainsFunc(w.beyond(), func(beyond bool) bool { return beyond }) {
+	if w.beyond() {
 		x = w.padded(x, ScalarZero(x.Graph(), x.DType()))
 		w.Pads = make([][2]int, rank-2)
 	}
@@ -32,13 +32,14 @@ func GroupedConv(x, kernel *Node, w Windows, groups int) *Node {
 	return (&Bilinear{value: c.value, toX: c.toX, toK: c.toK}).Apply(x, kernel)
 }
 
-// beyond tells for each side whether some window sees nothing but pads.
-func (w Windows) beyond() []bool {
-	all := make([]bool, len(w.Pads))
+// beyond tells whether some window sees nothing but pads.
+func (w Windows) beyond() bool {
 	for i, p := range w.Pads {
-		all[i] = max(p[0], p[1]) >= w.Extent(i)
+		if max(p[0], p[1]) >= w.Extent(i) {
+			return true
+		}
 	}
-	return all
+	return false
 }
 
 // transposed are the windows that move over the adjoints of a convolution's results, spread by spreadOut, to those of its
@@ -65,12 +66,12 @@ func depthwise(x, kernel *Node, w Windows) *Node {
 	return (&Bilinear{
 		value: func(x, k *Node) *Node { return shiftedProducts(x, k, w) },
 		toX: func(v, k *Node) *Node {
-			return shiftedProducts(w.spreadOut(v, sides), Reverse(k, sideAxes(k)...), back)
+			return shiftedProducts(w.spreadOut(v, sides), Reverse(k, firstAxes(len(sides))...), back)
 		},
 		toK: func(x, v *Node) *Node {
 			var sums []*Node
 			for _, view := range w.Views(x, ScalarZero(x.Graph(), x.DType())) {
-				sums = append(sums, ReduceSum(Mul(view, v), leadingAxes(v)...))
+				sums = append(sums, ReduceSum(Mul(view, v), firstAxes(v.Rank()-1)...))
 			}
 			return Reshape(Stack(sums, 0), kernel.Shape().Dimensions...)
 		},
@@ -142,7 +143,7 @@ func (c convInGroups) turned(k *Node) *Node {
 	d := k.Shape().Dimensions
 	rank := len(d)
 	inputs, outputs := d[rank-2], d[rank-1]/c.groups
-	grouped := Transpose(Reshape(Reverse(k, sideAxes(k)...), -1, inputs, c.groups, outputs), 1, 3)
+	grouped := Transpose(Reshape(Reverse(k, firstAxes(rank-2)...), -1, inputs, c.groups, outputs), 1, 3)
 	return Reshape(grouped, append(slices.Clone(d[:rank-2]), outputs, c.groups*inputs)...)
 }
 
@@ -171,17 +172,9 @@ func convolveInGroups(x, kernel *Node, w Windows, groups int) *Node {
 	return Slice(y, append(specs, AxisRange())...)
 }
 
-// sideAxes are the axes of a kernel's sides.
-func sideAxes(kernel *Node) (axes []int) {
-	for i := range kernel.Rank() - 2 {
-		axes = append(axes, i)
-	}
-	return axes
-}
-
-// leadingAxes are all axes but the last.
-func leadingAxes(x *Node) (axes []int) {
-	for i := range x.Rank() - 1 {
+// firstAxes are so many axes, from the first on.
+func firstAxes(count int) (axes []int) {
+	for i := range count {
 		axes = append(axes, i)
 	}
 	return axes

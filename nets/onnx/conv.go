@@ -102,15 +102,11 @@ func convolution(x, kernel *Node, w nets.Windows, groups int) *Node {
 
 // groupedConvolution is convolution in more than one group; negative pads cut off.
 func groupedConvolution(x, kernel *Node, w nets.Windows, groups int) *Node {
-	pads := slices.Clone(w.Pads)
+	cut, around := make([][2]int, len(w.Pads)), make([][2]int, len(w.Pads))
 	for i, p := range w.Pads {
-		pads[i] = [2]int{min(p[0], 0), min(p[1], 0)}
+		cut[i], around[i] = [2]int{min(p[0], 0), min(p[1], 0)}, [2]int{max(p[0], 0), max(p[1], 0)}
 	}
-	x = padSides(x, ScalarZero(x.Graph(), x.DType()), pads)
-	w.Pads = slices.Clone(w.Pads)
-	for i, p := range w.Pads {
-		w.Pads[i] = [2]int{max(p[0], 0), max(p[1], 0)}
-	}
+	x, w.Pads = padSides(x, ScalarZero(x.Graph(), x.DType()), cut), around
 	return nets.GroupedConv(x, kernel, w, groups)
 }
 

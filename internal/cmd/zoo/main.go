@@ -9,24 +9,22 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/pkg/errors"
 )
 
 // about is what the exporting side says of a network.
 type about struct {
 	Name, Exporter string
-	Opset          int
-	Parameters     int
-	Side           int
 	TorchSeconds   float64 `json:"torch_seconds"`
 	TorchGradient  float64 `json:"torch_gradient"` // difference of its gradient in single precision from that in double
-	Operators      []string
 }
 
 // row is a line of the table.
@@ -45,9 +43,10 @@ func main() {
 	only := flag.String("only", "", "names that hold this, of one or both exporters: resnet18, timm/, dynamo")
 	state := flag.String("state", "results/zoo", "folder of outcomes, so that what was done is not done again")
 	folder := flag.String("check", "", "check the network in this folder and print the outcome as JSON")
+	note := flag.String("note", "", "a sentence for the page: what else was so when it was measured")
 	kept := flag.Bool("kept", false, "write the page of the outcomes that there are, and check nothing new")
 	flag.Parse()
-	do := func() error { return run(*python, *out, *only, *state, *kept) }
+	do := func() error { return run(*python, *out, *only, *state, *note, *kept) }
 	if *folder != "" {
 		do = func() error { return printOutcome(*folder) }
 	}
@@ -57,7 +56,7 @@ func main() {
 	}
 }
 
-func run(python, out, only, state string, kept bool) error {
+func run(python, out, only, state, note string, kept bool) error {
 	list, err := exec.Command(python, script, "list").Output()
 	if err != nil {
 		return errors.Wrapf(err, "%s %s list: want a Python that `make bench-python` made", python, script)
@@ -72,14 +71,13 @@ func run(python, out, only, state string, kept bool) error {
 			if !strings.Contains(name+" "+exporter, only) {
 				continue
 			}
-			if _, err := os.Stat(path); kept && err != nil {
+			r, err := before(path)
+			if kept && errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
-			take := one
-			if kept {
-				take = func(_, _, _, path string) (row, error) { return before(path) }
+			if !kept {
+				r, err = one(python, name, exporter, path)
 			}
-			r, err := take(python, name, exporter, path)
 			if err != nil {
 				return err
 			}
@@ -87,15 +85,13 @@ func run(python, out, only, state string, kept bool) error {
 			rows = append(rows, r)
 		}
 	}
-	return write(out, rows)
+	return write(out, note, rows)
 }
 
 // one exports and checks a network, or reads what came of it before. Where it differs in single precision, the same
 // network in double precision tells whether rounding is why.
 func one(python, name, exporter, path string) (r row, err error) {
-	if _, err = os.Stat(path); err == nil {
-		r, err = before(path)
-	} else {
+	if r, err = before(path); errors.Is(err, fs.ErrNotExist) {
 		r.About = about{Name: name, Exporter: exporter}
 		r.Export, r.Outcome, err = exported(python, &r.About, "single")
 	}
@@ -114,10 +110,7 @@ func one(python, name, exporter, path string) (r row, err error) {
 	if err != nil {
 		return r, errors.WithStack(err)
 	}
-	if err := os.WriteFile(path+".part", b, 0o600); err != nil {
-		return r, errors.WithStack(err)
-	}
-	return r, errors.WithStack(os.Rename(path+".part", path))
+	return r, errors.WithStack(renameio.WriteFile(path, b, 0o600))
 }
 
 // before is what came of a network before.

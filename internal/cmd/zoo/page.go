@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
+	"github.com/google/renameio/v2"
 	"github.com/pkg/errors"
 )
 
@@ -21,7 +21,11 @@ func (r row) verdict() string {
 	case r.Export != "":
 		return "no file: " + r.Export
 	case o.Refusal != "":
-		return "refused: " + strings.TrimPrefix(o.Refusal[strings.LastIndex(o.Refusal, "model.onnx: ")+1:], "odel.onnx: ")
+		_, why, found := strings.Cut(o.Refusal, "model.onnx: ")
+		if !found {
+			why = o.Refusal
+		}
+		return "refused: " + why
 	case o.near() || r.Double != nil && r.Double.near():
 		return "right"
 	case r.Double == nil || r.Double.Refusal != "":
@@ -64,15 +68,14 @@ two images, where rounding hardly ever decides, beside PyTorch's logits and grad
 opening the file to the first gradient, most of it compiling, and *memory* what the process held until then and through three more, in
 GiB; *step* is seconds of a further gradient, and *ratio* that over PyTorch's, measured just before.
 
-%d of %d files are right, of %d networks. Times of the last run were measured beside other work, which lengthens them and makes the
-ratios rough.
+%d of %d files are right, of %d networks. %s
 
 | network | exporter | verdict | logits | gradient | first | memory | step | ratio |
 |---|---|---|---|---|---|---|---|---|
 `
 
-// write puts the page in place at once.
-func write(path string, rows []row) error {
+// write puts the page in place at once; the note tells what it was measured beside.
+func write(path, note string, rows []row) error {
 	right, networks := 0, map[string]bool{}
 	var lines strings.Builder
 	for _, r := range rows {
@@ -82,9 +85,6 @@ func write(path string, rows []row) error {
 		networks[r.About.Name] = true
 		lines.WriteString(r.line() + "\n")
 	}
-	page := fmt.Sprintf(top, nearLogits, nearGradient, right, len(rows), len(networks)) + lines.String()
-	if err := os.WriteFile(path+".part", []byte(page), 0o644); err != nil { //nolint:gosec // a page that everyone may read
-		return errors.WithStack(err)
-	}
-	return errors.WithStack(os.Rename(path+".part", path))
+	page := fmt.Sprintf(top, nearLogits, nearGradient, right, len(rows), len(networks), note) + lines.String()
+	return errors.WithStack(renameio.WriteFile(path, []byte(page), 0o644))
 }

@@ -70,7 +70,6 @@ def in_double(net):
 
 
 def export(name, exporter, folder, precision="single"):
-    import onnx
     import onnxruntime
     import torch
 
@@ -119,16 +118,11 @@ def export(name, exporter, folder, precision="single"):
     np.save(os.path.join(folder, "y.npy"), y.numpy())
     np.save(os.path.join(folder, "logits.npy"), logits)
     np.save(os.path.join(folder, "gradient.npy"), exact.float().numpy())
-    loaded = onnx.load(path, load_external_data=False)
     about = {
         "name": name,
         "exporter": exporter,
-        "opset": loaded.opset_import[0].version,
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "side": side,
         "torch_gradient": ((g.double() - exact).norm() / exact.norm()).item(),
         "torch_seconds": seconds / STEPS,
-        "operators": sorted({n.op_type for n in loaded.graph.node}),
     }
     with open(os.path.join(folder, "about.json"), "w") as f:
         json.dump(about, f)
