@@ -38,7 +38,8 @@ type Model struct {
 	Features func(scope *model.Scope, images *graph.Node) *graph.Node
 	// Body lists the stages before the dense layers, if the network is a chain of several there; read it through Stages.
 	Body []Stage
-	// GradientBatch is how many examples at a time input gradients take fastest on a CPU; 0: as many as there are.
+	// GradientBatch is how many examples at a time input gradients take fastest on a CPU, or of a large network in about as
+	// much memory as its weights and a gigabyte; 0: as many as there are.
 	GradientBatch int
 	// Notes say what a user should know, such as a softmax at the end of an imported network.
 	Notes []string

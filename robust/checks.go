@@ -111,6 +111,7 @@ func (v *Victim) inspect(ctx context.Context, p Problem, access Access, rows []i
 	if len(rows) == 0 {
 		return seen, nil
 	}
+	defer v.Shrink()()
 	rows = rows[:min(len(rows), v.Batch)]
 	gradients := access >= Gradients && p.Threat.Epsilon > 0
 	step, err := v.compile(fmt.Sprintf("inspect/gradients=%t", gradients), func(o *Oracle, args []*Node) []*Node {

@@ -354,18 +354,21 @@ func (v *Victim) weights() ([][]byte, error) {
 }
 
 // unchanged reports an attack that changed the model itself, and gives the model its weights back.
-func (v *Victim) unchanged(before [][]byte) error {
-	after, err := v.weights()
-	if err != nil {
-		return err
-	}
-	var changed error
+func (v *Victim) unchanged(before [][]byte) (changed error) {
 	for k, w := range v.Model.Weights() {
-		if bytes.Equal(before[k], after[k]) {
+		value, err := w.Value()
+		if err != nil {
+			return err
+		}
+		same := false
+		if err := value.ConstBytes(func(data []byte) { same = bytes.Equal(before[k], data) }); err != nil {
+			return err
+		}
+		if same {
 			continue
 		}
 		changed = errors.Errorf("changed weight %s of the model itself: return perturbed weights in Perturbation.Weights", w.Path())
-		value := tensors.FromShape(w.Shape())
+		value = tensors.FromShape(w.Shape())
 		if err := value.MutableBytes(func(data []byte) { copy(data, before[k]) }); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/engine"
+	"github.com/trustbook/trustbook/internal/heap"
 	"github.com/trustbook/trustbook/nets"
 )
 
@@ -29,14 +30,15 @@ type Victim struct {
 	refereed  int64           // rows that the referee asked of it
 	asked     *tensors.Tensor // see question; nil: nothing yet
 	steps     map[string]*Step
+	settled   bool // see settle
 	attacked  bool // by an attack under Evaluate, right now
 	access    Access
 	forwards  []int64
 	backwards []int64
 }
 
-// NewVictim wraps a model. Graphs run on batches of the given size (0: 128); the last batch is padded, so that every
-// graph is compiled once.
+// NewVictim wraps a model. Graphs run on batches of the given size (0: 128, or fewer of a large network on a CPU); the last
+// batch is padded, so that every graph is compiled once.
 func NewVictim(e *engine.Engine, m *nets.Model, batch int) (*Victim, error) {
 	if e == nil || m == nil {
 		return nil, errors.New("robust: NewVictim needs an engine and a model")
@@ -46,6 +48,9 @@ func NewVictim(e *engine.Engine, m *nets.Model, batch int) (*Victim, error) {
 	}
 	if batch == 0 {
 		batch = 128
+		if m.GradientBatch > 0 && e.OnCPU() {
+			batch = min(batch, 4*m.GradientBatch) // a forward pass holds that much less
+		}
 	}
 	return &Victim{Model: m, Engine: e, Batch: batch, steps: map[string]*Step{}, access: Gradients}, nil
 }
@@ -159,6 +164,9 @@ func (s *Step) Call(ctx context.Context, rows []int, args ...any) ([]*tensors.Te
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := s.victim.settle(); err != nil {
+		return nil, err
+	}
 	out, err := s.exec.Call(args...)
 	if err != nil {
 		return nil, readable(err)
@@ -171,6 +179,29 @@ func (s *Step) Call(ctx context.Context, rows []int, args ...any) ([]*tensors.Te
 	}
 	s.victim.book(rows, s.oracle.forwards, s.oracle.backwards)
 	return out, nil
+}
+
+// settle moves the weights to the device, before the first call asks for more memory, and lets go of those on the host.
+func (v *Victim) settle() error {
+	if v.settled {
+		return nil
+	}
+	var left heap.Garbage
+	for _, w := range v.Model.Weights() {
+		value, err := w.Value()
+		if err != nil {
+			return err
+		}
+		host := value.HasLocal()
+		if err := value.ToDevice(v.Engine.Backend(), 0); err != nil {
+			return err
+		}
+		if host {
+			left.Add(int(value.ByteSize()))
+		}
+	}
+	v.settled = true
+	return nil
 }
 
 // readable keeps the first line of an error of the backend, and says in words what it says by a dump of the graph.

@@ -80,7 +80,7 @@ func newAttack() *cobra.Command {
 	flags.IntVar(&f.targetClasses, "target-classes", 0,
 		"`NUMBER` of likeliest other classes to search towards, one by one (apgd, fab, cw; default: untargeted)")
 	flags.StringVar(&f.stateDir, "state", "", "`DIR` in which finished batches are kept, so that a stopped run goes on (autoattack)")
-	flags.IntVar(&f.batch, "batch-size", 128, "`NUMBER` of examples in a batch, and in a request to --url")
+	flags.IntVar(&f.batch, "batch-size", 128, "`NUMBER` of examples in a batch, or fewer of a large network, and in a request to --url")
 	flags.BoolVar(&f.randomStart, "random-start", true, "start at a random point of the ball (pgd)")
 	flags.BoolVar(&f.earlyStop, "early-stop", false, "stop a batch once all its examples are solved (pgd)")
 	flags.BoolVar(&f.multiTarget, "multi-target", false, "after the untargeted run, one towards each other class (pgd)")
@@ -247,7 +247,7 @@ func (f *attackFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer e.Close()
-	v, err := s.victim(e, f)
+	v, err := s.victim(e, f, c.Flags().Changed("batch-size"))
 	if err != nil {
 		return err
 	}

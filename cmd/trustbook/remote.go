@@ -202,10 +202,18 @@ func (s *subject) allows(a robust.Attack, all []named) error {
 }
 
 // victim is the model as attacks take it; one behind an endpoint is asked about enough at once for all its requests.
-func (s *subject) victim(e *engine.Engine, f *attackFlags) (*robust.Victim, error) {
+func (s *subject) victim(e *engine.Engine, f *attackFlags, sized bool) (*robust.Victim, error) {
 	n := s.p.Images.Shape().Dimensions[0]
 	if s.client == nil {
-		return robust.NewVictim(e, s.m, min(f.batch, n))
+		batch := f.batch
+		if !sized {
+			batch = 0 // what suits the network
+		}
+		v, err := robust.NewVictim(e, s.m, batch)
+		if err == nil {
+			v.Batch = min(v.Batch, n)
+		}
+		return v, err
 	}
 	return robust.NewRemoteVictim(e, s.client, s.m.InputShape, s.m.Lower, s.m.Upper, min(f.batch*f.concurrency, n))
 }

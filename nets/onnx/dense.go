@@ -33,15 +33,21 @@ func (g *network) transposeDense() {
 		s.turned = true
 		g.sources[t.Name] = s
 		drop(n, "transB")
+		g.garbage.Add(len(t.RawData))
 	}
 }
 
 // transposed turns the bytes of a float32 matrix of so many rows.
 func transposed(raw []byte, rows, columns int) []byte {
+	const block = 16 // values of a cache line: whole lines are read and written
 	turned := make([]byte, len(raw))
-	for r := range rows {
-		for c := range columns {
-			copy(turned[4*(c*rows+r):], raw[4*(r*columns+c):4*(r*columns+c)+4])
+	for top := 0; top < rows; top += block {
+		for left := 0; left < columns; left += block {
+			for r := top; r < min(top+block, rows); r++ {
+				for c := left; c < min(left+block, columns); c++ {
+					copy(turned[4*(c*rows+r):], raw[4*(r*columns+c):4*(r*columns+c)+4])
+				}
+			}
 		}
 	}
 	return turned

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -193,6 +194,22 @@ func (v *values) dims(name string) []int {
 	}
 	d := x.Shape().Dimensions
 	return append([]int{d[0], d[len(d)-1]}, d[1:len(d)-1]...)
+}
+
+// bytes counts those of all values that were built and are no view of another.
+func (v *values) bytes() (sum int) {
+	for _, n := range v.g.proto.Node {
+		switch n.OpType {
+		case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Cast", "Expand":
+			continue
+		}
+		for _, out := range n.Output {
+			if x := cmp.Or(v.last[out], v.plain[out]); x != nil {
+				sum += int(x.Shape().ByteSize())
+			}
+		}
+	}
+	return sum
 }
 
 // constant returns a value that is known while the graph is built, on the host. What the file does not hold itself is

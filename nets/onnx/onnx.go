@@ -24,6 +24,7 @@ import (
 	"github.com/gomlx/gomlx/support/exceptions"
 	"github.com/pkg/errors"
 
+	"github.com/trustbook/trustbook/internal/heap"
 	"github.com/trustbook/trustbook/nets"
 )
 
@@ -173,6 +174,10 @@ func (g *network) normalize(path, output string) error {
 	return nil
 }
 
+// gradientBytes is how many bytes of intermediate results the examples of Model.GradientBatch have in all. Of these XLA keeps about
+// a third for the backward pass, the others are never written; more examples are not faster, once the work of one is so large.
+const gradientBytes = 1 << 28
+
 // finish builds the graph once, without running it, for a batch that no file fixes: this finds what cannot be built at
 // load time rather than in the midst of an attack. It learns the number of classes, and how the batch size that the export
 // fixed becomes free.
@@ -184,9 +189,17 @@ func (g *network) finish(m *nets.Model) error {
 	}
 	const batch = 7
 	try := func() error {
-		out, err := buildShape(m, batch, func(scope *model.Scope, x *graph.Node) *graph.Node { return g.build(scope, x, g.input, g.output) })
+		kept := 0
+		out, err := buildShape(m, batch, func(scope *model.Scope, x *graph.Node) *graph.Node {
+			v := g.values(scope, x, g.input, g.output)
+			kept = v.bytes() / batch
+			return v.get(g.output)
+		})
 		if err != nil {
 			return err
+		}
+		if fits := gradientBytes / max(1, kept); fits < 128 {
+			m.GradientBatch = max(8, fits)
 		}
 		if err := g.checkHead(out.DType, out.Dimensions, batch); err != nil {
 			return err
@@ -288,6 +301,7 @@ type network struct {
 	headed         bool
 	notes          []string
 	names          int // made by newName
+	garbage        heap.Garbage
 
 	sources   map[string]source              // of tensors that are not as the file has them
 	paths     map[string]string              // of the variables in the store, by initializer name

@@ -14,6 +14,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pkg/errors"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/trustbook/trustbook/internal/heap"
 )
 
 const (
@@ -44,6 +46,9 @@ func readFile(path string) (*protos.ModelProto, error) {
 	if err := proto.Unmarshal(content, p); err != nil {
 		return nil, errors.New("not an ONNX model, or truncated: the protobuf does not parse")
 	}
+	size := len(content)
+	content = nil // p has copies
+	new(heap.Garbage).Add(size)
 	if p.Graph == nil || len(p.Graph.Node) == 0 || len(p.Graph.Output) == 0 {
 		return nil, errors.New("not an ONNX model, or truncated: it holds no graph")
 	}
@@ -250,9 +255,9 @@ func tensorOf(t *protos.TensorProto) (*tensors.Tensor, error) {
 
 // weightOf makes a weight's tensor; weights that are not finite are an error.
 func weightOf(t *protos.TensorProto) (*tensors.Tensor, error) {
-	for i, v := range floatsOf(t) {
-		if v-v != 0 {
-			return nil, errors.Errorf("weight %q: value %d is %g", t.Name, i, v)
+	for i := 0; i < len(t.RawData); i += 4 { // as they lie: a copy of the largest weight may be half a gigabyte
+		if v := math.Float32frombits(binary.LittleEndian.Uint32(t.RawData[i:])); v-v != 0 {
+			return nil, errors.Errorf("weight %q: value %d is %g", t.Name, i/4, v)
 		}
 	}
 	return tensorOf(t)

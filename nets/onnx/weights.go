@@ -40,7 +40,9 @@ func (g *network) variables(m *nets.Model) error {
 		if err != nil {
 			return errors.WithMessagef(err, "weight %q", t.Name)
 		}
+		dropped := len(t.RawData)
 		g.paths[t.Name], t.RawData = v.Path(), nil // the store has a copy
+		g.garbage.Add(dropped)
 		if kind[t.Name] == trainable {
 			m.WeightPaths = append(m.WeightPaths, v.Path())
 		} else {

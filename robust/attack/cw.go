@@ -108,6 +108,7 @@ func (a CW) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*r
 	if err := a.validate(p); err != nil {
 		return nil, err
 	}
+	defer v.Shrink()()
 	if p.Goal.Targeted() {
 		a.Targets = 0
 	}

@@ -70,6 +70,7 @@ func (a DeepFool) Perturb(ctx context.Context, v *robust.Victim, p robust.Proble
 	if err := a.validate(p); err != nil {
 		return nil, err
 	}
+	defer v.Shrink()()
 	rivals := min(a.Candidates, v.Model.Classes) - 1
 	m, err := begin(ctx, v, p, rivals)
 	if err != nil {

@@ -104,6 +104,7 @@ func (a FAB) Perturb(ctx context.Context, v *robust.Victim, p robust.Problem) (*
 	if err := a.validate(); err != nil {
 		return nil, err
 	}
+	defer v.Shrink()()
 	others := v.Model.Classes - 1
 	targets, together := 1, others // boundaries that are searched one by one, and all at once
 	if a.Targets > 0 && !p.Goal.Targeted() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"os"
@@ -10,12 +11,12 @@ import (
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/ml/model"
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/engine"
 	"github.com/trustbook/trustbook/nets/onnx"
 	"github.com/trustbook/trustbook/npy"
+	"github.com/trustbook/trustbook/robust"
 )
 
 // outcome is what became of one exported network.
@@ -49,16 +50,20 @@ func check(folder string) (o outcome, err error) {
 	if err != nil {
 		return outcome{Refusal: err.Error()}, nil
 	}
-	exec, err := model.NewExec(e.Backend(), m.Store, func(scope *model.Scope, x, y *Node) (*Node, *Node) {
-		z := m.Logits(scope, x)
-		loss := Neg(ReduceAllSum(Mul(LogSoftmax(z), OneHot(y, m.Classes, z.DType()))))
-		return z, Gradient(loss, x)[0]
+	v, err := robust.NewVictim(e, m, 0)
+	if err != nil {
+		return o, err
+	}
+	compiled, err := v.Compile("zoo", func(of *robust.Oracle, args []*Node) []*Node {
+		z := of.Logits(args[0])
+		loss := Neg(ReduceAllSum(Mul(LogSoftmax(z), OneHot(args[1], m.Classes, z.DType()))))
+		return []*Node{z, of.Gradient(loss, args[0])[0]}
 	})
 	if err != nil {
 		return outcome{Refusal: err.Error()}, nil
 	}
 	step := func() ([]float32, []float32, error) {
-		out, err := exec.Call(x, labels)
+		out, err := compiled.Call(context.Background(), nil, x, labels)
 		if err != nil {
 			return nil, nil, err
 		}
