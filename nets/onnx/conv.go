@@ -11,11 +11,16 @@ import (
 )
 
 func (v *values) conv(n *protos.NodeProto) {
-	x, kernel := v.image(n.Input[0]), v.kernel(n)
+	v.last[n.Output[0]] = v.biased(n, convolve(n, v.image(n.Input[0]), v.get(n.Input[1])))
+}
+
+// convolve is the convolution of a node's attributes of x [batch, sides..., inputs] with a kernel as the file has it.
+func convolve(n *protos.NodeProto, x, kernel *Node) *Node {
+	kernel = turnedKernel(n, x, kernel)
 	groups := int(intOr(n, "group", 1))
 	checkChannels(x, kernel, groups)
 	w := windowsOf(n, kernel.Shape().Dimensions[:x.Rank()-2], x.Shape().Dimensions[1:x.Rank()-1])
-	v.last[n.Output[0]] = v.biased(n, convolution(x, kernel, w, groups))
+	return convolution(x, kernel, w, groups)
 }
 
 // biased adds a bias [channels], the third input, if there is one.
@@ -28,8 +33,10 @@ func (v *values) biased(n *protos.NodeProto, y *Node) *Node {
 
 // kernel returns a convolution's kernel as [sides..., inputs, outputs], after a look at its shape.
 func (v *values) kernel(n *protos.NodeProto) *Node {
-	kernel := v.get(n.Input[1])
-	x := v.image(n.Input[0])
+	return turnedKernel(n, v.image(n.Input[0]), v.get(n.Input[1]))
+}
+
+func turnedKernel(n *protos.NodeProto, x, kernel *Node) *Node {
 	if kernel.Rank() != x.Rank() {
 		exceptions.Panicf("kernel %s for %s: want as many axes", kernel.Shape(), x.Shape())
 	}

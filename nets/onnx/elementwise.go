@@ -150,11 +150,16 @@ func (v *values) cast(n *protos.NodeProto) {
 	if !ok {
 		exceptions.Panicf("a cast to %s is not supported", kind)
 	}
-	elementwise(func(x *Node) *Node { return castTo(x, dtype) })(v, n)
+	v.castValue(n, dtype)
 }
 
-func (v *values) castLike(n *protos.NodeProto) {
-	dtype := v.get(n.Input[1]).DType()
+func (v *values) castLike(n *protos.NodeProto) { v.castValue(n, v.get(n.Input[1]).DType()) }
+
+func (v *values) castValue(n *protos.NodeProto, dtype dtypes.DType) {
+	if v.hasTwin(n.Input[0]) && dtype.IsFloat() {
+		v.set(n, castTo(v.numbersOf(n.Input[0]), dtype))
+		return
+	}
 	elementwise(func(x *Node) *Node { return castTo(x, dtype) })(v, n)
 }
 

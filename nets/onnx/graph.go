@@ -127,7 +127,11 @@ func (v *values) build(n *protos.NodeProto) {
 	if v.g.fused[n] {
 		return
 	}
-	if err := exceptions.TryCatch[error](func() { operators[operatorName(n)].build(v, n) }); err != nil {
+	build := func() {
+		operators[operatorName(n)].build(v, n)
+		v.carry(n)
+	}
+	if err := exceptions.TryCatch[error](build); err != nil {
 		exceptions.Panicf("%s: %s", nodeLabel(n), oneLine(err))
 	}
 	for _, out := range n.Output {
@@ -145,9 +149,10 @@ func (v *values) build(n *protos.NodeProto) {
 
 // get returns a value as the file means it, weights included.
 func (v *values) get(name string) *Node {
-	switch path, isWeight := v.g.paths[name]; {
+	path := cmp.Or(v.g.paths[name], v.g.held[name])
+	switch {
 	case v.plain[name] != nil || v.last[name] != nil:
-	case isWeight && v.scope != nil:
+	case path != "" && v.scope != nil:
 		return v.scope.Store().GetVariable(path).NodeValue(v.graph)
 	case v.known[name] != nil, v.g.constants[name] != nil:
 		v.plain[name] = ConstTensor(v.graph, v.constant(name))

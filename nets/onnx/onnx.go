@@ -305,6 +305,7 @@ type network struct {
 
 	sources   map[string]source              // of tensors that are not as the file has them
 	paths     map[string]string              // of the variables in the store, by initializer name
+	held      map[string]string              // of those that are no weights, but large
 	constants map[string]*protos.TensorProto // all other initializers
 	producer  map[string]*protos.NodeProto
 	static    map[string]bool              // values known while the graph is built

@@ -56,9 +56,12 @@ func channelsLastProduct(image, a, b *Node) (*Node, *Node) {
 	return Reshape(nets.Settled(image), d[0], -1), Reshape(b, -1, n)
 }
 
-// matMul is numpy.matmul.
 func (v *values) matMul(n *protos.NodeProto) {
-	a, b := v.get(n.Input[0]), v.get(n.Input[1])
+	v.set(n, numpyMatMul(v.get(n.Input[0]), v.get(n.Input[1])))
+}
+
+// numpyMatMul is numpy.matmul.
+func numpyMatMul(a, b *Node) *Node {
 	if a.Rank() < 1 || b.Rank() < 1 {
 		exceptions.Panicf("shapes %s and %s: want vectors, matrices or batches of them", a.Shape(), b.Shape())
 	}
@@ -68,7 +71,7 @@ func (v *values) matMul(n *protos.NodeProto) {
 		a = broadcastTo(a, slices.Concat(batch, da[len(da)-2:]))
 		b = broadcastTo(b, slices.Concat(batch, db[len(db)-2:]))
 	}
-	v.set(n, MatMul(a, b))
+	return MatMul(a, b)
 }
 
 // einsum multiplies operand by operand, and sums over each letter once no operand to come has it.

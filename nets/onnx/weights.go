@@ -12,10 +12,14 @@ import (
 	"github.com/trustbook/trustbook/nets"
 )
 
+// heldBytes is from which size on values of other types than float32 go to the store too, where nothing trains them: the weights of
+// quantized networks and of those in half precision would make each graph as large.
+const heldBytes = 1 << 14
+
 // variables puts every weight into the store and turns all other initializers into constants of the graph.
 func (g *network) variables(m *nets.Model) error {
-	kind := g.weightKinds()
-	g.paths, g.constants = map[string]string{}, map[string]*protos.TensorProto{}
+	kind, settings := g.weightKinds(), g.settings()
+	g.paths, g.held, g.constants = map[string]string{}, map[string]string{}, map[string]*protos.TensorProto{}
 	order := map[string]int{}
 	for _, n := range g.proto.Node {
 		for _, in := range n.Input {
@@ -28,11 +32,15 @@ func (g *network) variables(m *nets.Model) error {
 		return position(order, a.Name) - position(order, b.Name)
 	})
 	for _, t := range g.proto.Initializer {
-		if kind[t.Name] == notWeight {
+		if kind[t.Name] == notWeight && (len(t.RawData) < heldBytes || settings[t.Name] || t.DataType == int32(protos.TensorProto_FLOAT)) {
 			g.constants[t.Name] = t
 			continue
 		}
-		value, err := weightOf(t)
+		read, paths := weightOf, g.paths
+		if kind[t.Name] == notWeight {
+			read, paths = tensorOf, g.held
+		}
+		value, err := read(t)
 		if err != nil {
 			return err
 		}
@@ -41,7 +49,7 @@ func (g *network) variables(m *nets.Model) error {
 			return errors.WithMessagef(err, "weight %q", t.Name)
 		}
 		dropped := len(t.RawData)
-		g.paths[t.Name], t.RawData = v.Path(), nil // the store has a copy
+		paths[t.Name], t.RawData = v.Path(), nil // the store has a copy
 		g.garbage.Add(dropped)
 		if kind[t.Name] == trainable {
 			m.WeightPaths = append(m.WeightPaths, v.Path())
@@ -90,6 +98,10 @@ func (g *network) weightKinds() map[string]weightKind {
 			switch n.OpType {
 			case "Conv", "ConvTranspose", "Gemm", "MatMul", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization":
 				kinds[in] = trainable
+			case "QuantizeLinear":
+				if i == 0 {
+					kinds[in] = trainable
+				}
 			case "GRU", "LSTM", "RNN":
 				if i < 4 || i == 7 { // weights, biases and peepholes; not lengths and states
 					kinds[in] = trainable

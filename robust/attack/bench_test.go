@@ -3,6 +3,7 @@ package attack_test
 import (
 	"context"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -11,6 +12,8 @@ import (
 	"github.com/trustbook/trustbook/internal/peer"
 	"github.com/trustbook/trustbook/internal/testengine"
 	"github.com/trustbook/trustbook/nets"
+	"github.com/trustbook/trustbook/nets/onnx"
+	"github.com/trustbook/trustbook/npy"
 	"github.com/trustbook/trustbook/robust"
 	"github.com/trustbook/trustbook/robust/attack"
 )
@@ -37,19 +40,41 @@ func BenchmarkPGD20(b *testing.B) {
 	}
 }
 
+// BenchmarkTorchvision is PGD-20 on networks of torchvision that BENCH_PYTHON's Python exports, on eight images of 224x224.
+func BenchmarkTorchvision(b *testing.B) {
+	const script = "testdata/torchvision_pgd.py"
+	for _, name := range []string{"resnet18", "mobilenet_v2", "efficientnet_b0", "convnext_tiny", "vit_b_16"} {
+		b.Run(name, func(b *testing.B) {
+			name, folder := "torchvision/"+name, b.TempDir()
+			peer.Output(b, script, "export", name, folder)
+			m, err := onnx.Load(filepath.Join(folder, "model.onnx"), onnx.Options{})
+			require.NoError(b, err)
+			x, err := npy.ReadImages(filepath.Join(folder, "x.npy"))
+			require.NoError(b, err)
+			other := peer.Start(b, script)
+			other(name) // builds the network
+			peer.Compare(b, "torchattacks", pgd20On(b, m, x, 4./255), func() float64 { return other(name) })
+		})
+	}
+}
+
 // pgd20 compiles the attack and returns one run of it.
 func pgd20(b *testing.B, m *nets.Model) (run func()) {
-	v, err := robust.NewVictim(testengine.Get(b), m, 128)
-	require.NoError(b, err)
 	rng := rand.New(rand.NewPCG(1, 2))
 	values := make([]float32, 128*28*28)
 	for i := range values {
 		values[i] = float32(rng.Float64())
 	}
-	x := tensors.FromFlatDataAndDimensions(values, 128, 28, 28, 1)
+	return pgd20On(b, m, tensors.FromFlatDataAndDimensions(values, 128, 28, 28, 1), 0.3)
+}
+
+// pgd20On is pgd20 on these images.
+func pgd20On(b *testing.B, m *nets.Model, x *tensors.Tensor, epsilon float64) (run func()) {
+	v, err := robust.NewVictim(testengine.Get(b), m, x.Shape().Dimensions[0])
+	require.NoError(b, err)
 	labels, err := v.Predictions(context.Background(), x, nil)
 	require.NoError(b, err)
-	p := robust.Problem{Images: x, Goal: robust.Goal{Labels: labels}, Threat: robust.Threat{Norm: robust.Linf, Epsilon: 0.3}}
+	p := robust.Problem{Images: x, Goal: robust.Goal{Labels: labels}, Threat: robust.Threat{Norm: robust.Linf, Epsilon: epsilon}}
 	return func() {
 		_, err := attack.PGD{Steps: 20}.Perturb(context.Background(), v, p)
 		require.NoError(b, err)
