@@ -15,7 +15,6 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/trustbook/trustbook/engine"
-	"github.com/trustbook/trustbook/internal/heap"
 	"github.com/trustbook/trustbook/nets"
 )
 
@@ -186,7 +185,7 @@ func (v *Victim) settle() error {
 	if v.settled {
 		return nil
 	}
-	var left heap.Garbage
+	var left nets.Garbage
 	for _, w := range v.Model.Weights() {
 		value, err := w.Value()
 		if err != nil {

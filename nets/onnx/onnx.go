@@ -24,7 +24,6 @@ import (
 	"github.com/gomlx/gomlx/support/exceptions"
 	"github.com/pkg/errors"
 
-	"github.com/trustbook/trustbook/internal/heap"
 	"github.com/trustbook/trustbook/nets"
 )
 
@@ -206,6 +205,7 @@ func (g *network) finish(m *nets.Model) error {
 		}
 		if !g.headed {
 			g.noteProbabilities()
+			g.noteStaircases()
 			g.head, g.headed = g.headOf(out.DType, out.Dimensions), true
 		}
 		if out, err = buildShape(m, batch, m.Logits); err != nil {
@@ -301,7 +301,7 @@ type network struct {
 	headed         bool
 	notes          []string
 	names          int // made by newName
-	garbage        heap.Garbage
+	garbage        nets.Garbage
 
 	sources   map[string]source              // of tensors that are not as the file has them
 	paths     map[string]string              // of the variables in the store, by initializer name

@@ -143,6 +143,26 @@ func (g *network) noteProbabilities() {
 	}
 }
 
+// noteStaircases tells what stands for slopes that a quantized network does not have.
+func (g *network) noteStaircases() {
+	rounds, together := false, false
+	for _, n := range g.needed(g.input, g.output) {
+		switch n.OpType {
+		case "QuantizeLinear", "QLinearConv", "QLinearMatMul":
+			rounds = true
+		case "DynamicQuantizeLinear":
+			rounds, together = true, true
+		}
+	}
+	if rounds {
+		g.notes = append(g.notes, "the network is quantized, and a staircase has no slope: gradients go straight through it, as if it did not "+
+			"round, but not where it saturates (straight-through estimator)")
+	}
+	if together {
+		g.notes = append(g.notes, "DynamicQuantizeLinear takes its scale from all images of a batch: they change each other's logits a little")
+	}
+}
+
 // headOf returns what makes logits float32 [batch, classes] of an output of the given shape; nil if it is that already.
 // One number an example, z or its probability, becomes the two logits -z/2 and z/2, whose softmax is that probability.
 func (g *network) headOf(dtype dtypes.DType, dims []int) (head func(x *Node) *Node) {

@@ -176,13 +176,14 @@ func staircase(x, zero *Node, dtype dtypes.DType) (integers, soft *Node) {
 	if !ok {
 		exceptions.Panicf("quantization to %s is not supported", dtype)
 	}
-	y, straight := Round(StopGradient(x)), x
+	y := Round(StopGradient(x))
 	if zero != nil {
-		y, straight = add(y, zero), add(straight, zero)
+		y = add(y, StopGradient(zero))
 	}
-	y = StopGradient(MinScalar(MaxScalar(y, ends[0]), ends[1]))
-	straight = MinScalar(MaxScalar(straight, ends[0]), ends[1])
-	return ConvertDType(y, dtype), ConvertDType(withValue(straight, y), dtypes.Float32)
+	fits := LogicalAnd(GreaterOrEqual(y, Scalar(y.Graph(), y.DType(), ends[0])), LessOrEqual(y, Scalar(y.Graph(), y.DType(), ends[1])))
+	y = MinScalar(MaxScalar(y, ends[0]), ends[1])
+	smooth := Where(fits, x, StopGradient(x)) // as PyTorch's fake quantization: what is rounded to an end is inside
+	return ConvertDType(y, dtype), ConvertDType(withValue(smooth, y), dtypes.Float32)
 }
 
 // dynamicQuantize is QuantizeLinear to uint8 with a scale and zero point of the values themselves.

@@ -15,7 +15,7 @@ import (
 	"github.com/pkg/errors"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/trustbook/trustbook/internal/heap"
+	"github.com/trustbook/trustbook/nets"
 )
 
 const (
@@ -48,7 +48,7 @@ func readFile(path string) (*protos.ModelProto, error) {
 	}
 	size := len(content)
 	content = nil // p has copies
-	new(heap.Garbage).Add(size)
+	new(nets.Garbage).Add(size)
 	if p.Graph == nil || len(p.Graph.Node) == 0 || len(p.Graph.Output) == 0 {
 		return nil, errors.New("not an ONNX model, or truncated: it holds no graph")
 	}

@@ -492,7 +492,83 @@ def rename(m, old, new):
                 n.input[i] = new
 
 
-for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first, fusions, standardized]:
+def quantized():
+    """Integer networks, whose gradients go straight through the rounding."""
+    note = "straight-through"
+
+    def scale(x):
+        return np.float32(x)
+
+    def ints(low, high, *shape, kind=np.int8):
+        return rng.integers(low, high, shape).astype(kind)
+
+    u8 = np.uint8
+    n = Net(13, 2, 6, 6)  # as quantizers write it: a pair of nodes around each operator
+    n.add("QuantizeLinear", scale(1 / 200), u8(3))
+    n.add("DequantizeLinear", scale(1 / 200), u8(3))
+    x = n.at
+    n.add("DequantizeLinear", inputs=[n.const(ints(-99, 99, 3, 2, 3, 3)), n.const(scale([0.01, 0.02, 0.015])), n.const(np.zeros(3, np.int8))], axis=0)
+    n.add("Conv", inputs=[x, n.at], pads=[1] * 4)
+    n.add("Relu")
+    n.add("QuantizeLinear", scale(1 / 60), u8(0))  # saturates
+    n.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+    n.add("DequantizeLinear", scale(1 / 60), u8(0))
+    take("quantized", "pairs of nodes", n.dense(27).model(), (2, 6, 6), note=note)
+
+    n = Net(13, 2, 4, 4)  # integers that are turned and joined before they are numbers again
+    n.add("QuantizeLinear", scale(1 / 50), np.int8(-10))
+    n.add("Transpose", perm=[0, 2, 3, 1])
+    n.add("Reshape", np.array([0, -1], np.int64))
+    n.add("Concat", inputs=[n.at, n.at], axis=1)
+    n.add("DequantizeLinear", scale(1 / 50), np.int8(-10))
+    take("quantized", "moved about", n.dense(64).model(), (2, 4, 4), note=note)
+
+    n = Net(13, 3, 4)  # weights in floats, as training for quantization leaves them
+    (flat,) = n.add("Flatten")
+    n.add("QuantizeLinear", inputs=[n.const(weight(12, 5)), n.const(scale(0.01)), n.const(np.int8(0))])
+    n.add("DequantizeLinear", scale(0.01), np.int8(0))
+    n.add("MatMul", inputs=[flat, n.at])
+    take("quantized", "weights in floats", n.dense(5).model(), (3, 4), note=note)
+
+    n = Net(11, 3, 4)
+    n.add("Flatten")
+    n.add("Sub", np.float32(0.4))
+    q, s, z = n.add("DynamicQuantizeLinear", outputs=3)
+    y = n.add("MatMulInteger", inputs=[q, n.const(ints(-99, 99, 12, 5)), z])
+    n.add("Cast", to=1)
+    n.add("Mul", inputs=[n.at, n.add("Mul", inputs=[s, n.const(scale(0.02))])[0]])
+    take("quantized", "dynamic product", n.dense(5).model(), (3, 4), note="change each other's logits")
+
+    n = Net(13, 3, 4)  # more of them than stand in a graph
+    n.add("Flatten")
+    n.add("MatMul", inputs=[n.at, n.add("Cast", inputs=[n.const(weight(12, 700).astype(np.float16))], to=1)[0]])
+    take("quantized", "large weights in half precision", n.dense(700).model(), (3, 4))
+
+    n = Net(11, 2, 5, 5)
+    q, s, z = n.add("DynamicQuantizeLinear", outputs=3)
+    n.add("ConvInteger", inputs=[q, n.const(ints(100, 160, 4, 1, 3, 3, kind=u8)), z, n.const(u8(128))], group=2, strides=[2, 2], pads=[1] * 4)
+    n.add("Cast", to=1)
+    n.add("Mul", inputs=[n.at, s])
+    n.add("Mul", scale(0.02))
+    take("quantized", "dynamic convolution", n.dense(36).model(), (2, 5, 5), note=note)
+
+    n = Net(13, 2, 6, 6)
+    n.add("QuantizeLinear", scale(1 / 255), u8(0))
+    n.add("QLinearConv", inputs=[n.at] + [n.const(c) for c in (scale(1 / 255), u8(0), ints(-99, 99, 3, 2, 3, 3), scale([0.01, 0.02, 0.015]), np.zeros(3, np.int8),
+                                                              scale(1 / 40), u8(100), ints(-900, 900, 3, kind=np.int32))], pads=[1] * 4)
+    n.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+    n.add("DequantizeLinear", scale(1 / 40), u8(100))
+    take("quantized", "integer convolution", n.dense(27).model(), (2, 6, 6), note=note)
+
+    n = Net(10, 3, 4)
+    n.add("Flatten")
+    n.add("QuantizeLinear", scale(1 / 255), u8(0))
+    n.add("QLinearMatMul", inputs=[n.at] + [n.const(c) for c in (scale(1 / 255), u8(0), ints(90, 160, 12, 5, kind=u8), scale(0.02), u8(128), scale(1 / 99), u8(80))])
+    n.add("DequantizeLinear", scale(1 / 99), u8(80))
+    take("quantized", "integer product", n.dense(5).model(), (3, 4), note=note)
+
+
+for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first, fusions, standardized, quantized]:
     make()
 with open(os.path.join(HERE, "cases.json.gz"), "wb") as f, gzip.GzipFile(filename="", mode="wb", fileobj=f, mtime=0) as z:
     z.write(json.dumps(cases, separators=(",", ":")).encode())

@@ -128,21 +128,26 @@ def power(c, a, b):
     return torch.pow(a, b.to(a.dtype))
 
 
+def below(x):
+    """The negative half, with the slope of F.elu at 0, which clamp does not have."""
+    return torch.where(x > 0, torch.zeros_like(x), x)
+
+
 @operator("Celu")
 def celu(c, x):
     alpha = c("alpha", 1.0)
-    return x.clamp(min=0) + (alpha * torch.expm1(x.clamp(max=0) / alpha))
+    return torch.where(x > 0, x, alpha * torch.expm1(below(x) / alpha))
 
 
 @operator("Elu")
 def elu(c, x):
-    return torch.where(x > 0, x, c("alpha", 1.0) * torch.expm1(x.clamp(max=0)))
+    return torch.where(x > 0, x, c("alpha", 1.0) * torch.expm1(below(x)))
 
 
 @operator("Selu")
 def selu(c, x):
     alpha, gamma = c("alpha", 1.6732632423543772), c("gamma", 1.0507009873554805)
-    return gamma * torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0)))
+    return gamma * torch.where(x > 0, x, alpha * torch.expm1(below(x)))
 
 
 @operator("LeakyRelu")
@@ -795,13 +800,58 @@ def dequantize_linear(c, x, scale, zero=None):
     return (x if zero is None else x - zero.to(x.dtype)) * scale
 
 
+def staircase(y, zero, dtype):
+    """Integers, as floats, with the slopes of PyTorch's fake quantization: 1 inside the range, 0 outside."""
+    limits = torch.iinfo(dtype)
+    whole = torch.round(y.detach()) + zero
+    inside = (whole >= limits.min) & (whole <= limits.max)
+    slope = torch.where(inside, y, y.detach())
+    return whole.clamp(limits.min, limits.max) + (slope - slope.detach())
+
+
 @operator("QuantizeLinear")
 def quantize_linear(c, x, scale, zero=None):
     scale, zero = along(scale, x, c), along(zero, x, c)
     dtype = zero.dtype if zero is not None else TYPES[c("output_dtype", 0) or TensorProto.UINT8]
-    limits = torch.iinfo(dtype)
-    y = torch.round(x / scale)
-    return (y if zero is None else y + zero.to(y.dtype)).clamp(limits.min, limits.max).to(dtype)
+    return staircase(x / scale, torch.zeros(()) if zero is None else zero.to(x.dtype), dtype)
+
+
+@operator("DynamicQuantizeLinear")
+def dynamic_quantize_linear(c, x):
+    low, high = x.min().clamp(max=0), x.max().clamp(min=0)
+    scale = (high - low) / 255
+    zero = torch.round((-low / scale).clamp(0, 255)).detach()
+    return staircase(x / scale, zero, torch.uint8), scale, zero
+
+
+def less(x, zero, rank=0):
+    """Integers less their zero point, of which there is one, or one for each place of the first axis of so many."""
+    if zero is None:
+        return x.float()
+    return x.float() - zero.float().reshape([-1] + [1] * (rank - 1) if rank and zero.numel() > 1 else zero.shape if zero.numel() > 1 else ())
+
+
+@operator("MatMulInteger")
+def matmul_integer(c, a, b, za=None, zb=None):
+    return less(a, za, 2) @ less(b, zb)
+
+
+@operator("QLinearMatMul")
+def qlinear_matmul(c, a, sa, za, b, sb, zb, sy, zy):
+    y = less(a, za, 2) @ less(b, zb) * (sa.reshape(-1, 1) if sa.numel() > 1 else sa.reshape(())) * (sb if sb.numel() > 1 else sb.reshape(()))
+    return staircase(y / sy, zy.float(), zy.dtype)
+
+
+@operator("ConvInteger")
+def conv_integer(c, x, w, zx=None, zw=None):
+    return conv(c, less(x, zx), less(w, zw, w.dim()))
+
+
+@operator("QLinearConv")
+def qlinear_conv(c, x, sx, zx, w, sw, zw, sy, zy, bias=None):
+    y = conv(c, less(x, zx), less(w, zw, w.dim()), None if bias is None else bias.float())
+    scale = sx * sw / sy
+    return staircase(y * (scale.reshape([-1] + [1] * (w.dim() - 2)) if scale.numel() > 1 else scale.reshape(())), zy.float(), zy.dtype)
 
 
 # Resizing: a matrix [out, in] of weights per axis.
