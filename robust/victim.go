@@ -64,6 +64,18 @@ func (v *Victim) Shrink() (restore func()) {
 	return func() { v.Batch = before }
 }
 
+// Split lowers Batch to an even share of n examples, rounded up to a multiple of 16, until restore is called: 145 of them are two
+// batches of 80 and not one of 128 and one of 17 that is padded to 128. It is for long attacks, which take more time than compiling
+// their graphs for one more shape does.
+func (v *Victim) Split(n int) (restore func()) {
+	before := v.Batch
+	if n > 0 {
+		batches := (n + v.Batch - 1) / v.Batch
+		v.Batch = min(v.Batch, (n+16*batches-1)/(16*batches)*16)
+	}
+	return func() { v.Batch = before }
+}
+
 // begin starts the counting for an attack on n examples under the given access, end stops it.
 func (v *Victim) begin(n int, a Access) {
 	v.attacked, v.access = true, a

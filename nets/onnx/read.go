@@ -46,9 +46,7 @@ func readFile(path string) (*protos.ModelProto, error) {
 	if err := proto.Unmarshal(content, p); err != nil {
 		return nil, errors.New("not an ONNX model, or truncated: the protobuf does not parse")
 	}
-	size := len(content)
-	content = nil // p has copies
-	new(nets.Garbage).Add(size)
+	new(nets.Garbage).Add(len(content)) // p has copies
 	if p.Graph == nil || len(p.Graph.Node) == 0 || len(p.Graph.Output) == 0 {
 		return nil, errors.New("not an ONNX model, or truncated: it holds no graph")
 	}

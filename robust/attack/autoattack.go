@@ -128,33 +128,44 @@ func (a AutoAttack) Perturb(ctx context.Context, v *robust.Victim, p robust.Prob
 		progress = report.Silent{}
 	}
 	p.Progress = nil // of members
-	n := p.Images.Shape().Dimensions[0]
-	size, standing := len(result)/n, robust.Rows(n)
+	standing := robust.Rows(p.Images.Shape().Dimensions[0])
 	found := &robust.Perturbation{}
 	for turn, member := range members {
-		start, left := time.Now(), []int(nil)
+		start := time.Now()
 		progress.Begin(member.Name(), 0, len(standing))
-		for number, rows := range slices.Collect(v.Batches(standing)) {
-			of := p
-			of.Seed += int64(turn)*1_000_003 + int64(number)*7_919
-			part, err := v.Delegate(ctx, member, of, rows, a.Dir)
-			if err != nil {
-				progress.End()
-				return nil, err
-			}
-			for i, r := range rows {
-				copy(result[r*size:(r+1)*size], part.Pixels[i*size:(i+1)*size])
-				if !part.Met[i] {
-					left = append(left, r)
-				}
-			}
-			progress.Advance(len(rows))
-		}
+		of := p
+		of.Seed += int64(turn) * 1_000_003
+		left, err := a.stage(ctx, v, member, of, standing, result, progress)
 		progress.End()
+		if err != nil {
+			return nil, err
+		}
 		found.Stages = append(found.Stages, robust.Stage{Attack: member.Name(), Access: member.Access(),
 			Attacked: len(standing), Fell: len(standing) - len(left), Elapsed: time.Since(start)})
 		standing = left
 	}
 	found.Images = tensors.FromFlatDataAndDimensions(result, p.Images.Shape().Dimensions...)
 	return found, nil
+}
+
+// stage runs a member on what is standing, writes what it finds into result, and returns what stands still.
+func (a AutoAttack) stage(ctx context.Context, v *robust.Victim, member robust.Attack, p robust.Problem, standing []int, result []float32,
+	progress report.Progress) (left []int, err error) {
+	defer v.Split(len(standing))()
+	size, seed := len(result)/p.Images.Shape().Dimensions[0], p.Seed
+	for number, rows := range slices.Collect(v.Batches(standing)) {
+		p.Seed = seed + int64(number)*7_919
+		part, err := v.Delegate(ctx, member, p, rows, a.Dir)
+		if err != nil {
+			return nil, err
+		}
+		for i, r := range rows {
+			copy(result[r*size:(r+1)*size], part.Pixels[i*size:(i+1)*size])
+			if !part.Met[i] {
+				left = append(left, r)
+			}
+		}
+		progress.Advance(len(rows))
+	}
+	return left, nil
 }

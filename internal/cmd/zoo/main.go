@@ -44,9 +44,10 @@ func main() {
 	state := flag.String("state", "results/zoo", "folder of outcomes, so that what was done is not done again")
 	folder := flag.String("check", "", "check the network in this folder and print the outcome as JSON")
 	note := flag.String("note", "", "a sentence for the page: what else was so when it was measured")
+	again := flag.Bool("again", false, "measure anew what was measured before, but compare nothing more in double precision")
 	kept := flag.Bool("kept", false, "write the page of the outcomes that there are, and check nothing new")
 	flag.Parse()
-	do := func() error { return run(*python, *out, *only, *state, *note, *kept) }
+	do := func() error { return run(*python, *out, *only, *state, *note, *kept, *again) }
 	if *folder != "" {
 		do = func() error { return printOutcome(*folder) }
 	}
@@ -56,7 +57,7 @@ func main() {
 	}
 }
 
-func run(python, out, only, state, note string, kept bool) error {
+func run(python, out, only, state, note string, kept, again bool) error {
 	list, err := exec.Command(python, script, "list").Output()
 	if err != nil {
 		return errors.Wrapf(err, "%s %s list: want a Python that `make bench-python` made", python, script)
@@ -76,7 +77,7 @@ func run(python, out, only, state, note string, kept bool) error {
 				continue
 			}
 			if !kept {
-				r, err = one(python, name, exporter, path)
+				r, err = one(python, name, exporter, path, again)
 			}
 			if err != nil {
 				return err
@@ -90,12 +91,12 @@ func run(python, out, only, state, note string, kept bool) error {
 
 // one exports and checks a network, or reads what came of it before. Where it differs in single precision, the same
 // network in double precision tells whether rounding is why.
-func one(python, name, exporter, path string) (r row, err error) {
-	if r, err = before(path); errors.Is(err, fs.ErrNotExist) {
+func one(python, name, exporter, path string, again bool) (r row, err error) {
+	if r, err = before(path); errors.Is(err, fs.ErrNotExist) || err == nil && again {
 		r.About = about{Name: name, Exporter: exporter}
 		r.Export, r.Outcome, err = exported(python, &r.About, "single")
 	}
-	if err == nil && r.Export == "" && r.Outcome.Refusal == "" && !r.Outcome.near() && r.Double == nil {
+	if err == nil && !again && r.Export == "" && r.Outcome.Refusal == "" && !r.Outcome.near() && r.Double == nil {
 		again := r.About
 		failed, o, problem := exported(python, &again, "double")
 		if failed != "" {
