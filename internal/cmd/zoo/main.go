@@ -1,5 +1,5 @@
-// Command zoo has PyTorch export the networks of torchvision and timm, by both of its exporters, and looks at what the ONNX
-// importer makes of them: logits beside ONNX Runtime's, input gradients beside PyTorch's, time and memory to the first step.
+// Command zoo has networks of torchvision, timm, Keras and scikit-learn exported, and looks at what the ONNX importer makes of
+// them: logits beside ONNX Runtime's, input gradients beside PyTorch's, time and memory to the first step.
 //
 //	zoo --python .bench/bin/python --out docs/models.md
 package main
@@ -38,7 +38,7 @@ type row struct {
 const script = "internal/cmd/zoo/zoo.py"
 
 func main() {
-	python := flag.String("python", ".bench/bin/python", "a Python with torch, torchvision, timm, onnxscript and onnxruntime")
+	python := flag.String("python", ".bench/bin/python", "a Python that make bench-python made")
 	out := flag.String("out", "docs/models.md", "the page to write")
 	only := flag.String("only", "", "names that hold this, of one or both exporters: resnet18, timm/, dynamo")
 	state := flag.String("state", "results/zoo", "folder of outcomes, so that what was done is not done again")
@@ -66,25 +66,24 @@ func run(python, out, only, state, note string, kept, again bool) error {
 		return errors.WithStack(err)
 	}
 	var rows []row
-	for name := range strings.FieldsSeq(string(list)) {
-		for _, exporter := range []string{"torchscript", "dynamo"} {
-			path := filepath.Join(state, strings.ReplaceAll(name, "/", "-")+"-"+exporter+".json")
-			if !strings.Contains(name+" "+exporter, only) {
-				continue
-			}
-			r, err := before(path)
-			if kept && errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			if !kept {
-				r, err = one(python, name, exporter, path, again)
-			}
-			if err != nil {
-				return err
-			}
-			fmt.Println(r.line())
-			rows = append(rows, r)
+	for line := range strings.Lines(string(list)) {
+		name, exporter, _ := strings.Cut(strings.TrimSpace(line), " ")
+		path := filepath.Join(state, strings.ReplaceAll(name, "/", "-")+"-"+exporter+".json")
+		if !strings.Contains(line, only) {
+			continue
 		}
+		r, err := before(path)
+		if kept && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if !kept {
+			r, err = one(python, name, exporter, path, again)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Println(r.line())
+		rows = append(rows, r)
 	}
 	return write(out, note, rows)
 }

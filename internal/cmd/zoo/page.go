@@ -38,6 +38,9 @@ func (r row) verdict() string {
 
 // gradient is the difference, and where it is large that in double precision, or why there is none.
 func (r row) gradient() string {
+	if r.About.TorchSeconds == 0 {
+		return fmt.Sprintf("%.0e", r.Outcome.Gradient)
+	}
 	found := fmt.Sprintf("%.0e (%.0e)", r.Outcome.Gradient, r.About.TorchGradient)
 	switch {
 	case r.Double == nil:
@@ -53,17 +56,21 @@ func (r row) line() string {
 	if r.Export != "" || o.Refusal != "" {
 		return fmt.Sprintf("| %s | %s | %s | | | | | | |", r.About.Name, r.About.Exporter, strings.ReplaceAll(r.verdict(), "|", "/"))
 	}
-	return fmt.Sprintf("| %s | %s | %s | %.0e | %s | %.1f | %.1f | %.2f | %.2f |", r.About.Name, r.About.Exporter, r.verdict(),
-		o.Logits, r.gradient(), o.First, float64(o.Memory)/(1<<30), o.Step, o.Step/r.About.TorchSeconds)
+	ratio := ""
+	if r.About.TorchSeconds > 0 {
+		ratio = fmt.Sprintf("%.2f", o.Step/r.About.TorchSeconds)
+	}
+	return fmt.Sprintf("| %s | %s | %s | %.0e | %s | %.1f | %.1f | %.2f | %s |", r.About.Name, r.About.Exporter, r.verdict(),
+		o.Logits, r.gradient(), o.First, float64(o.Memory)/(1<<30), o.Step, ratio)
 }
 
 const top = `# Networks that load
 
-Written by ` + "`make zoo`" + `: networks of torchvision and timm with random weights, exported by PyTorch's two exporters, eight images of
-the network's own size, on two cores. *Logits* is the largest difference from ONNX Runtime's over the largest logit: right is at most %g.
+Written by ` + "`make zoo`" + `: networks of torchvision, timm and Keras with random weights, exported by PyTorch's two exporters and Keras'
+(on PyTorch), eight images of the network's own size, on two cores; and classifiers of scikit-learn, trained on its digits. *Logits* is the largest difference from ONNX Runtime's over the largest logit: right is at most %g.
 *Gradient* is how far the input gradient of the summed cross-entropy is from PyTorch's in double precision, as norms, and in
 brackets how far PyTorch's own in single precision is: where a value is so near a kink of ReLU or of max-pooling that rounding
-decides on which side it lies, both differ. Right is at most %g. What is not right was exported and run in double precision too, on
+decides on which side it lies, both differ. scikit-learn's is by central differences. Right is at most %g. What is not right was exported and run in double precision too, on
 two images, where rounding hardly ever decides, beside PyTorch's logits and gradient: what is right there is. *First* is seconds from
 opening the file to the first gradient, most of it compiling, and *memory* what the process held until then and through three more, in
 GiB; *step* is seconds of a further gradient, and *ratio* that over PyTorch's, measured just before.

@@ -1,10 +1,14 @@
 """Exports a network with random weights, and what ONNX Runtime and PyTorch make of it.
 
-zoo.py list                   prints the names, one a line
+zoo.py list                   prints names and exporters, a pair a line
 zoo.py export NAME EXPORTER FOLDER [double]
                               writes model.onnx, x.npy, y.npy, logits.npy (ONNX Runtime), gradient.npy (PyTorch in double
-                              precision, of the summed cross-entropy by x) and about.json; EXPORTER is torchscript or dynamo;
-                              with double, the network converts its images and computes in double precision
+                              precision, of the summed cross-entropy by x) and about.json; EXPORTER is torchscript or dynamo for
+                              torchvision's and timm's, keras and skl2onnx for the others; with double, a network of the former
+                              converts its images and computes in double precision
+
+Keras runs on PyTorch here, whose gradients its networks then have. Those of scikit-learn, trained on digits, are central
+differences.
 """
 
 import json
@@ -27,6 +31,10 @@ mobilevitv2_050 efficientformer_l1 coatnet_0_rw_224 eva02_tiny_patch14_224 hiera
 visformer_tiny dla34 res2net50_14w_8s gmlp_ti16_224 tnt_s_patch16_224 edgenext_xx_small fastvit_t8 convnextv2_atto
 mobilenetv4_conv_small pvt_v2_b0 volo_d1_224 tf_efficientnet_lite0""".split()
 
+KERAS = "MobileNetV2 ResNet50V2 EfficientNetB0 DenseNet121 Xception NASNetMobile ConvNeXtTiny".split()
+SKLEARN = "LogisticRegression MLPClassifier LinearSVC LinearDiscriminantAnalysis RandomForestClassifier".split()
+EXPORTERS = {"torchvision": ["torchscript", "dynamo"], "timm": ["torchscript", "dynamo"], "keras": ["keras"], "sklearn": ["skl2onnx"]}
+
 
 def build(name):
     import timm
@@ -35,6 +43,8 @@ def build(name):
 
     torch.manual_seed(1)
     family, model = name.split("/")
+    if family == "keras":
+        return build_keras(model), 224
     if family == "torchvision":
         extra = {"init_weights": True} if model in ("googlenet", "inception_v3") else {}
         net = getattr(torchvision.models, model)(weights=None, **extra)
@@ -55,6 +65,32 @@ def build(name):
     return net, side
 
 
+def build_keras(model):
+    import keras
+
+    keras.utils.set_random_seed(1)
+    net = getattr(keras.applications, model)(weights=None, classifier_activation=None)
+    for layer in net.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            rng = np.random.default_rng(len(mean))
+            layer.set_weights([gamma, beta, rng.normal(0, 0.1, mean.shape), rng.uniform(0.5, 1.5, variance.shape)])
+        elif "layer_scale" in layer.name:  # nothing of the blocks would count
+            layer.set_weights([np.full_like(w, 0.5) for w in layer.get_weights()])
+    return net
+
+
+def doubled(net, name):
+    if not name.startswith("keras/"):
+        return net.double()
+    import keras
+
+    keras.config.set_dtype_policy("float64")  # its layers convert what they are given
+    other = build_keras(name.split("/")[1])
+    other.set_weights(net.get_weights())
+    return other
+
+
 def in_double(net):
     import torch
 
@@ -69,8 +105,71 @@ def in_double(net):
     return Wrapped().eval()
 
 
-def export(name, exporter, folder, precision="single"):
+def in_runtime(path, x):
+    """The float output of ONNX Runtime that is no label."""
     import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 2
+    session = onnxruntime.InferenceSession(path, options)
+    return session.run(None, {session.get_inputs()[0].name: x})[-1]
+
+
+def save(folder, x, y, logits, gradient, about):
+    np.save(os.path.join(folder, "x.npy"), x)
+    np.save(os.path.join(folder, "y.npy"), y)
+    np.save(os.path.join(folder, "logits.npy"), logits)
+    np.save(os.path.join(folder, "gradient.npy"), gradient)
+    with open(os.path.join(folder, "about.json"), "w") as f:
+        json.dump(about, f)
+
+
+def export_sklearn(name, folder):
+    """Digits in [0, 1], 64 pixels each; what it puts out is taken for logits, as an attack takes it."""
+    import sklearn.datasets
+    import sklearn.discriminant_analysis
+    import sklearn.ensemble
+    import sklearn.linear_model
+    import sklearn.neural_network
+    import sklearn.svm
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType
+
+    model = name.split("/")[1]
+    kinds = [sklearn.linear_model, sklearn.neural_network, sklearn.svm, sklearn.discriminant_analysis, sklearn.ensemble]
+    make = next(getattr(kind, model) for kind in kinds if hasattr(kind, model))
+    x, y = sklearn.datasets.load_digits(return_X_y=True)
+    x = x / 16
+    net = make().fit(x[8:], y[8:])
+    x, y = x[:8].astype(np.float32), y[:8]
+    path = os.path.join(folder, "model.onnx")
+    options = {id(net): {"zipmap": False}} if hasattr(net, "predict_proba") else None
+    with open(path, "wb") as f:
+        f.write(convert_sklearn(net, initial_types=[("x", FloatTensorType([None, 64]))], options=options).SerializeToString())
+    outputs = net.predict_proba if hasattr(net, "predict_proba") else net.decision_function
+
+    def loss(images):
+        z = outputs(images)
+        z = z - z.max(1, keepdims=True)
+        return (np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), y])
+
+    def gradient():
+        g = np.zeros(x.shape)
+        for i in range(x.shape[1]):
+            step = np.zeros(x.shape)
+            step[:, i] = 1e-5
+            g[:, i] = (loss(x + step) - loss(x - step)) / 2e-5
+        return g
+
+    about = {"name": name, "exporter": "skl2onnx", "torch_gradient": 0, "torch_seconds": 0}
+    save(folder, x, y, in_runtime(path, x), gradient().astype(np.float32), about)
+
+
+def export(name, exporter, folder, precision="single"):
+    if exporter == "skl2onnx":
+        return export_sklearn(name, folder)
+    os.environ["KERAS_BACKEND"] = "torch"  # read when Keras is first imported
     import torch
 
     torch.set_num_threads(2)
@@ -80,10 +179,15 @@ def export(name, exporter, folder, precision="single"):
     if precision == "double":
         net, steps, batch = in_double(net), 0, 2
     generator = torch.Generator().manual_seed(2)
-    x = torch.rand(batch, 3, side, side, generator=generator)
+    x = torch.rand(*([batch, side, side, 3] if exporter == "keras" else [batch, 3, side, side]), generator=generator)
     y = torch.arange(batch) * 7
     path = os.path.join(folder, "model.onnx")
-    if exporter == "dynamo":
+    if exporter == "keras":
+        import keras
+
+        net(x)
+        net.export(path, format="onnx", verbose=False, input_signature=[keras.InputSpec(shape=tuple(x.shape))])  # the importer frees the batch
+    elif exporter == "dynamo":
         shapes = ({0: torch.export.Dim("batch", min=2, max=4096)},)
         try:
             torch.onnx.export(net, (x,), path, dynamo=True, verbose=False, dynamic_shapes=shapes)
@@ -94,14 +198,10 @@ def export(name, exporter, folder, precision="single"):
     if precision == "double":  # in which ONNX Runtime has no convolutions
         logits = net(x).detach().float().numpy()
     else:
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = 2
-        session = onnxruntime.InferenceSession(path, options)
-        logits = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
+        logits = in_runtime(path, x.numpy())
     x.requires_grad_(True)
 
-    def gradient(x=x):
+    def gradient(x=x, net=net):
         loss = torch.nn.functional.cross_entropy(net(x), y, reduction="sum")
         return torch.autograd.grad(loss, x)[0]
 
@@ -112,24 +212,17 @@ def export(name, exporter, folder, precision="single"):
     for _ in range(steps):
         gradient()
     seconds = time.perf_counter() - begin
-    net.double()
-    exact = gradient(x.detach().double().requires_grad_(True))
-    np.save(os.path.join(folder, "x.npy"), x.detach().numpy())
-    np.save(os.path.join(folder, "y.npy"), y.numpy())
-    np.save(os.path.join(folder, "logits.npy"), logits)
-    np.save(os.path.join(folder, "gradient.npy"), exact.float().numpy())
-    about = {
-        "name": name,
-        "exporter": exporter,
-        "torch_gradient": ((g.double() - exact).norm() / exact.norm()).item(),
-        "torch_seconds": seconds / STEPS,
-    }
-    with open(os.path.join(folder, "about.json"), "w") as f:
-        json.dump(about, f)
+    exact = gradient(x.detach().double().requires_grad_(True), doubled(net, name))
+    error = ((g.double() - exact).norm() / exact.norm()).item()
+    about = {"name": name, "exporter": exporter, "torch_gradient": error, "torch_seconds": seconds / STEPS}
+    save(folder, x.detach().numpy(), y.numpy(), logits, exact.float().numpy(), about)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "list":
-        print("\n".join([f"torchvision/{n}" for n in TORCHVISION] + [f"timm/{n}" for n in TIMM]))
+        for family, names in (("torchvision", TORCHVISION), ("timm", TIMM), ("keras", KERAS), ("sklearn", SKLEARN)):
+            for n in names:
+                for exporter in EXPORTERS[family]:
+                    print(f"{family}/{n} {exporter}")
     else:
         export(*sys.argv[2:])
