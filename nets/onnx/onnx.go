@@ -175,7 +175,20 @@ func (g *network) normalize(path, output string) error {
 
 // gradientBytes is how many bytes of intermediate results the examples of Model.GradientBatch have in all. Of these XLA keeps about
 // a third for the backward pass, the others are never written; more examples are not faster, once the work of one is so large.
-const gradientBytes = 1 << 28
+// Fewer than 8 are slower, and are taken where 8 would have mostBytes.
+const gradientBytes, mostBytes = 1 << 28, 5 << 29
+
+// gradientBatch is Model.GradientBatch of a network with so many bytes an example.
+func gradientBatch(bytes int) int {
+	fits, least := gradientBytes/max(1, bytes), 8
+	if fits >= 128 {
+		return 0
+	}
+	for least > 1 && least*bytes > mostBytes {
+		least /= 2
+	}
+	return max(fits, least)
+}
 
 // finish builds the graph once, without running it, for a batch that no file fixes: this finds what cannot be built at
 // load time rather than in the midst of an attack. It learns the number of classes, and how the batch size that the export
@@ -197,9 +210,7 @@ func (g *network) finish(m *nets.Model) error {
 		if err != nil {
 			return err
 		}
-		if fits := gradientBytes / max(1, kept); fits < 128 {
-			m.GradientBatch = max(8, fits)
-		}
+		m.GradientBatch = gradientBatch(kept)
 		if err := g.checkHead(out.DType, out.Dimensions, batch); err != nil {
 			return err
 		}

@@ -50,10 +50,12 @@ func check(folder string) (o outcome, err error) {
 	if err != nil {
 		return outcome{Refusal: err.Error()}, nil
 	}
-	v, err := robust.NewVictim(e, m, 0)
+	v, err := robust.NewVictim(e, m, len(labels))
 	if err != nil {
 		return o, err
 	}
+	defer v.Shrink()()
+	images := tensors.MustCopyFlatData[float32](x)
 	compiled, err := v.Compile("zoo", func(of *robust.Oracle, args []*Node) []*Node {
 		z := of.Logits(args[0])
 		loss := Neg(ReduceAllSum(Mul(LogSoftmax(z), OneHot(args[1], m.Classes, z.DType()))))
@@ -62,12 +64,16 @@ func check(folder string) (o outcome, err error) {
 	if err != nil {
 		return outcome{Refusal: err.Error()}, nil
 	}
-	step := func() ([]float32, []float32, error) {
-		out, err := compiled.Call(context.Background(), nil, x, labels)
-		if err != nil {
-			return nil, nil, err
+	step := func() (logits, gradient []float32, err error) {
+		for rows := range v.Batches(robust.Rows(len(labels))) {
+			out, err := compiled.Call(context.Background(), nil, v.Images(images, rows), v.Ints(labels, rows))
+			if err != nil {
+				return nil, nil, err
+			}
+			logits = append(logits, tensors.MustCopyFlatData[float32](out[0])...)
+			gradient = append(gradient, tensors.MustCopyFlatData[float32](out[1])...)
 		}
-		return tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1]), nil
+		return logits, gradient, nil
 	}
 	logits, gradient, err := step()
 	if err != nil {
