@@ -67,13 +67,15 @@ func (r row) line() string {
 const top = `# Networks that load
 
 Written by ` + "`make zoo`" + `: networks of torchvision, timm and Keras with random weights, exported by PyTorch's two exporters and Keras'
-(on PyTorch), eight images of the network's own size, on two cores; and classifiers of scikit-learn, trained on its digits. *Logits* is the largest difference from ONNX Runtime's over the largest logit: right is at most %g.
-*Gradient* is how far the input gradient of the summed cross-entropy is from PyTorch's in double precision, as norms, and in
-brackets how far PyTorch's own in single precision is: where a value is so near a kink of ReLU or of max-pooling that rounding
-decides on which side it lies, both differ. scikit-learn's is by central differences. Right is at most %g. What is not right was exported and run in double precision too, on
-two images, where rounding hardly ever decides, beside PyTorch's logits and gradient: what is right there is. *First* is seconds from
-opening the file to the first gradient, most of it compiling, and *memory* what the process held until then and through three more, in
-GiB; *step* is seconds of a further gradient, and *ratio* that over PyTorch's, measured just before.
+(on PyTorch), eight images of the network's own size, on two cores; and classifiers of scikit-learn, trained on its digits.
+*Logits* is the largest difference from ONNX Runtime's over the largest logit: right is at most %g. *Gradient* is how far the
+input gradient of the summed cross-entropy is from PyTorch's in double precision, as norms, and in brackets how far PyTorch's own in
+single precision is: where a value is so near a kink of ReLU or of max-pooling that rounding decides on which side it lies, both
+differ. scikit-learn's is by central differences. Right is at most %g. What is not right was exported and run in double precision
+too, on two images, where rounding hardly ever decides, beside PyTorch's logits and gradient: what is right there is. *First* is
+seconds from opening the file to the first gradient, most of it compiling, and *memory* what the process held until then and through
+three more, in GiB, eight images at a time, or fewer where they would take gigabytes; *step* is seconds of a further gradient of all
+eight, and *ratio* that over PyTorch's, measured just before.
 
 %d of %d files are right, of %d networks. %s
 
