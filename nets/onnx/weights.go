@@ -12,8 +12,9 @@ import (
 	"github.com/trustbook/trustbook/nets"
 )
 
-// heldBytes is from which size on values of other types than float32 go to the store too, where nothing trains them: the weights of
-// quantized networks and of those in half precision would make each graph as large.
+// heldBytes is from which size on values that are no weights go to the store too, where nothing trains them: masks, and the weights
+// of quantized networks and of those in half precision, would make each graph as large, and XLA computes what it can of them while
+// it compiles, on one core.
 const heldBytes = 1 << 14
 
 // variables puts every weight into the store and turns all other initializers into constants of the graph.
@@ -32,7 +33,7 @@ func (g *network) variables(m *nets.Model) error {
 		return position(order, a.Name) - position(order, b.Name)
 	})
 	for _, t := range g.proto.Initializer {
-		if kind[t.Name] == notWeight && (len(t.RawData) < heldBytes || settings[t.Name] || t.DataType == int32(protos.TensorProto_FLOAT)) {
+		if kind[t.Name] == notWeight && (len(t.RawData) < heldBytes || settings[t.Name]) {
 			g.constants[t.Name] = t
 			continue
 		}
