@@ -30,7 +30,7 @@ func (g *network) plan() {
 			}
 		}
 	}
-	g.infinite = slices.ContainsFunc(tensorsIn(g.proto), holdsInfinity)
+	g.infinite = g.infinite || slices.ContainsFunc(tensorsIn(g.proto), holdsInfinity)
 	g.findFusions()
 }
 

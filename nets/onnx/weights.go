@@ -40,6 +40,7 @@ func (g *network) variables(m *nets.Model) error {
 		read, paths := weightOf, g.paths
 		if kind[t.Name] == notWeight {
 			read, paths = tensorOf, g.held
+			g.infinite = g.infinite || holdsInfinity(t)
 		}
 		value, err := read(t)
 		if err != nil {
