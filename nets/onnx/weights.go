@@ -33,7 +33,7 @@ func (g *network) variables(m *nets.Model) error {
 		return position(order, a.Name) - position(order, b.Name)
 	})
 	for _, t := range g.proto.Initializer {
-		if kind[t.Name] == notWeight && (len(t.RawData) < heldBytes || settings[t.Name]) {
+		if kind[t.Name] == notWeight && (len(t.RawData) < heldBytes || settings[t.Name] || places(t)) {
 			g.constants[t.Name] = t
 			continue
 		}
@@ -60,6 +60,12 @@ func (g *network) variables(m *nets.Model) error {
 		}
 	}
 	return nil
+}
+
+// places tells whether a tensor is of the types that indices have: operators look at those while they build, and move what lies in
+// a row at once.
+func places(t *protos.TensorProto) bool {
+	return t.DataType == int32(protos.TensorProto_INT64) || t.DataType == int32(protos.TensorProto_INT32)
 }
 
 func position(order map[string]int, name string) int {
