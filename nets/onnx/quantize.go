@@ -207,8 +207,7 @@ func (v *values) centered(n *protos.NodeProto, x, zero int, shaped func(z *Node)
 	return numbers
 }
 
-// rowwise shapes a number for each row of a matrix, column and channelwise those of the columns of one and of the kernels of a
-// convolution. A lone number may come as a vector.
+// rowwise shapes a number for each row of a matrix; those of its columns need no shaping. A lone number may come as a vector.
 func rowwise(z *Node) *Node {
 	if z = lone(z); z.Rank() == 1 {
 		return InsertAxes(z, -1)
@@ -216,8 +215,7 @@ func rowwise(z *Node) *Node {
 	return z
 }
 
-func columnwise(z *Node) *Node { return lone(z) }
-
+// channelwise shapes a number for each place of the first of so many axes.
 func channelwise(rank int) func(z *Node) *Node {
 	return func(z *Node) *Node {
 		if z = lone(z); z.Rank() == 1 {
@@ -227,6 +225,7 @@ func channelwise(rank int) func(z *Node) *Node {
 	}
 }
 
+// lone makes a vector of one number that number.
 func lone(z *Node) *Node {
 	if z.Rank() == 1 && z.Shape().Size() == 1 {
 		return Reshape(z)
@@ -241,7 +240,7 @@ func (v *values) accumulated(n *protos.NodeProto, sums *Node) {
 }
 
 func (v *values) matMulInteger(n *protos.NodeProto) {
-	v.accumulated(n, numpyMatMul(v.centered(n, 0, 2, rowwise), v.centered(n, 1, 3, columnwise)))
+	v.accumulated(n, numpyMatMul(v.centered(n, 0, 2, rowwise), v.centered(n, 1, 3, lone)))
 }
 
 // convInteger has no bias.
@@ -260,8 +259,8 @@ func (v *values) integerConv(n *protos.NodeProto, x, kernel, zero, kernelZero in
 
 // qLinearMatMul is a product of integers, brought to the scale of its result.
 func (v *values) qLinearMatMul(n *protos.NodeProto) {
-	sums := numpyMatMul(v.centered(n, 0, 2, rowwise), v.centered(n, 3, 5, columnwise))
-	scale := Div(mul(rowwise(v.single(n, 1)), columnwise(v.single(n, 4))), lone(v.single(n, 6)))
+	sums := numpyMatMul(v.centered(n, 0, 2, rowwise), v.centered(n, 3, 5, lone))
+	scale := Div(mul(rowwise(v.single(n, 1)), lone(v.single(n, 4))), lone(v.single(n, 6)))
 	v.rescaled(n, sums, scale, 7)
 }
 

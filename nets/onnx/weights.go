@@ -19,7 +19,8 @@ const heldBytes = 1 << 14
 
 // variables puts every weight into the store and turns all other initializers into constants of the graph.
 func (g *network) variables(m *nets.Model) error {
-	kind, settings := g.weightKinds(), g.settings()
+	settings := g.settings()
+	kind := g.weightKinds(settings)
 	g.paths, g.held, g.constants = map[string]string{}, map[string]string{}, map[string]*protos.TensorProto{}
 	order := map[string]int{}
 	for _, n := range g.proto.Node {
@@ -87,7 +88,7 @@ const (
 )
 
 // weightKinds tells the weights from the constants by how they are used: ONNX files do not say.
-func (g *network) weightKinds() map[string]weightKind {
+func (g *network) weightKinds(settings map[string]bool) map[string]weightKind {
 	kinds := map[string]weightKind{}
 	size := map[string]int{}
 	for _, t := range g.proto.Initializer {
@@ -95,7 +96,7 @@ func (g *network) weightKinds() map[string]weightKind {
 			size[t.Name] = elements(t)
 		}
 	}
-	for name := range g.settings() {
+	for name := range settings {
 		delete(size, name)
 	}
 	for _, n := range g.proto.Node {

@@ -58,7 +58,7 @@ func check(folder string) (o outcome, err error) {
 	images := tensors.MustCopyFlatData[float32](x)
 	compiled, err := v.Compile("zoo", func(of *robust.Oracle, args []*Node) []*Node {
 		z := of.Logits(args[0])
-		loss := Neg(ReduceAllSum(Mul(LogSoftmax(z), OneHot(args[1], m.Classes, z.DType()))))
+		loss := ReduceAllSum(robust.CrossEntropy.Graph(z, args[1], false))
 		return []*Node{z, of.Gradient(loss, args[0])[0]}
 	})
 	if err != nil {
