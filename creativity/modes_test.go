@@ -114,7 +114,7 @@ func TestModes(t *testing.T) {
 // TestDecoder: without a mode it is the network, a mode shows in its layer and after it and nowhere before, and equal seeds
 // give equal samples.
 func TestDecoder(t *testing.T) {
-	e := testengine.Quick(t)
+	e := testengine.Training(t)
 	v, err := nets.NewVAE(nets.VAEConfig{Input: []int{4, 4, 1}, Hidden: []int{12, 10}, Latent: 3, Seed: 1})
 	require.NoError(t, err)
 	rng := rand.New(rand.NewPCG(2, 2))

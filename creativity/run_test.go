@@ -22,7 +22,7 @@ func tiny() Config {
 
 // TestRepeats: the same bytes, however a run came to its result; and what must hold of any result.
 func TestRepeats(t *testing.T) {
-	first := studytest.Repeats(t, testengine.Quick(t), tiny(), Run, []int{3, 30}, 2)
+	first := studytest.Repeats(t, testengine.Training(t), tiny(), Run, []int{3, 30}, 2)
 	require.Len(t, first.Modes, 4)
 	require.Len(t, first.Looks, 2)
 	for _, m := range first.Modes {
@@ -92,14 +92,14 @@ func TestConfigErrors(t *testing.T) {
 	}
 	c := tiny()
 	c.Dataset = "nothing"
-	_, err := Run(t.Context(), testengine.Quick(t), c)
+	_, err := Run(t.Context(), testengine.Training(t), c)
 	require.ErrorContains(t, err, `no data set "nothing"`)
 }
 
 // TestAcceptance: on real digits a fixed mode is found where it was made, groups give nodes and samples away, and ordinary
 // samples nothing; nodes of creative samples differ. Bounds are those of the specification of this replication.
 func TestAcceptance(t *testing.T) {
-	s, err := Open(t.Context(), testengine.Quick(t), Config{Train: 10_000, Runs: 8, Starts: 2}) // smaller, for time
+	s, err := Open(t.Context(), testengine.Training(t), Config{Train: 10_000, Runs: 8, Starts: 2}) // smaller, for time
 	require.NoError(t, err)
 	z, err := s.Scene(t.Context(), 1)
 	require.NoError(t, err)

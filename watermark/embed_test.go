@@ -19,7 +19,7 @@ import (
 
 // TestEmbed: no errors on a marked network, chance on one that was trained alike, and about the same accuracy.
 func TestEmbed(t *testing.T) {
-	n, e, ctx := networks(t), testengine.Quick(t), context.Background()
+	n, e, ctx := networks(t), testengine.Training(t), context.Background()
 	count := n.targets.Shape().Dimensions[0]
 	r, err := Extract(ctx, e, n.marked, n.key, n.targets, allTarget(count))
 	require.NoError(t, err)
@@ -37,7 +37,7 @@ func TestEmbed(t *testing.T) {
 
 // TestNull: 2,000 keys on either network, each a product of matrix and vector.
 func TestNull(t *testing.T) {
-	n, e, ctx := networks(t), testengine.Quick(t), context.Background()
+	n, e, ctx := networks(t), testengine.Training(t), context.Background()
 	for name, m := range map[string]*nets.Model{"marked": n.marked, "plain": n.plain} {
 		v, err := InputGradient(ctx, e, m, target, n.targets)
 		require.NoError(t, err)
@@ -71,7 +71,7 @@ func flat(t *testing.T, m *nets.Model) (all []float32) {
 // With lambda 0 neither key nor method changes a bit, and the step with the regularizer in it makes the same step as the one
 // without.
 func TestLambdaZero(t *testing.T) {
-	e, ctx := testengine.Quick(t), context.Background()
+	e, ctx := testengine.Training(t), context.Background()
 	d, err := loadDigits()
 	require.NoError(t, err)
 	run := func(secret string, method Method) []float32 {
@@ -135,7 +135,7 @@ func (s *stopAt) Advance(n int) {
 // A marking that was stopped goes on to the same weights and history; one that was finished is found again, and under another
 // key, or schedule, not.
 func TestEmbedResumes(t *testing.T) {
-	e, ctx := testengine.Quick(t), context.Background()
+	e, ctx := testengine.Training(t), context.Background()
 	d, err := loadDigits()
 	require.NoError(t, err)
 	train := d.train // the same shapes everywhere, which compile once
@@ -181,7 +181,7 @@ func TestEmbedResumes(t *testing.T) {
 
 // TestLoss: the cross-entropy of all images plus lambda times the regularizer of those of the target, of which there may be none.
 func TestLoss(t *testing.T) {
-	e, k, m := testengine.Quick(t), goldenKey(t), goldenModel[float64](t)
+	e, k, m := testengine.Training(t), goldenKey(t), goldenModel[float64](t)
 	loss, err := Loss(k, 0.3, DoubleBackprop, 0)
 	require.NoError(t, err)
 	value := func(labels []int32) float64 {
@@ -217,7 +217,7 @@ func TestLoss(t *testing.T) {
 }
 
 func TestEmbedRefuses(t *testing.T) {
-	e, ctx := testengine.Quick(t), context.Background()
+	e, ctx := testengine.Training(t), context.Background()
 	d, err := loadDigits()
 	require.NoError(t, err)
 	train, k := d.train.Sample(100, 1), smallKey(t, "secret")

@@ -67,7 +67,7 @@ func close1e9(t *testing.T, want, got []float64, delta float64) {
 
 // TestGolden: gradients, projections, bits, the regularizer and its gradient.
 func TestGolden(t *testing.T) {
-	e, k, m := testengine.Quick(t), goldenKey(t), goldenModel[float64](t)
+	e, k, m := testengine.Training(t), goldenKey(t), goldenModel[float64](t)
 	run := func(method Method, step float64) (v, ce, r, w, a []float64) {
 		exec, err := model.NewExec(e.Backend(), m.Store, func(scope *model.Scope, x *Node) []*Node {
 			share := Const(x.Graph(), []float64{0.5, 0.5})
@@ -112,7 +112,7 @@ func TestGolden(t *testing.T) {
 
 // The same by what users call, in float32.
 func TestGoldenExtractAndVerify(t *testing.T) {
-	e, k, m := testengine.Quick(t), goldenKey(t), goldenModel[float32](t)
+	e, k, m := testengine.Training(t), goldenKey(t), goldenModel[float32](t)
 	x := tensors.FromValue([][]float32{{0.2, 0.4, 0.6, 0.8}, {1, 0, 0.5, 0.25}})
 	v, err := InputGradient(context.Background(), e, m, 0, x)
 	require.NoError(t, err)
@@ -132,7 +132,7 @@ func TestGoldenExtractAndVerify(t *testing.T) {
 
 // TestSlopes: the central slopes in float64, and the other estimators where c is nearly linear.
 func TestEstimatorsAgree(t *testing.T) {
-	e, k, m := testengine.Quick(t), goldenKey(t), goldenModel[float32](t)
+	e, k, m := testengine.Training(t), goldenKey(t), goldenModel[float32](t)
 	x := tensors.FromValue([][]float32{{0.2, 0.4, 0.6, 0.8}, {1, 0, 0.5, 0.25}, {0.2, 0.4, 0.6, 0.8}, {1, 0, 0.5, 0.25},
 		{0.2, 0.4, 0.6, 0.8}, {0.2, 0.4, 0.6, 0.8}, {0.2, 0.4, 0.6, 0.8}, {0.2, 0.4, 0.6, 0.8}})
 	end, err := ModelEndpoint(e, m, 0)

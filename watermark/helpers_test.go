@@ -92,7 +92,7 @@ var (
 
 func networks(t testing.TB) *trained {
 	t.Helper()
-	e := testengine.Quick(t)
+	e := testengine.Training(t)
 	once.Do(func() {
 		d, err := loadDigits()
 		require.NoError(t, err)
@@ -109,7 +109,7 @@ func networks(t testing.TB) *trained {
 
 func accuracy(t testing.TB, m *nets.Model, images *tensors.Tensor, labels []int32) float64 {
 	t.Helper()
-	p, err := nets.NewPredictor(testengine.Quick(t).Backend(), m, 0)
+	p, err := nets.NewPredictor(testengine.Training(t).Backend(), m, 0)
 	require.NoError(t, err)
 	a, err := p.Accuracy(images, labels)
 	require.NoError(t, err)

@@ -232,7 +232,7 @@ func TestCommitment(t *testing.T) {
 // A key that reads any network's bits and calls them its signature has no errors, and the verdict says that this proves nothing;
 // a committed key of the same p-value is registered.
 func TestForgery(t *testing.T) {
-	n, e, ctx := networks(t), testengine.Quick(t), context.Background()
+	n, e, ctx := networks(t), testengine.Training(t), context.Background()
 	forged := smallKey(t, "thief")
 	v, err := InputGradient(ctx, e, n.plain, target, n.targets)
 	require.NoError(t, err)

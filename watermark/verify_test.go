@@ -25,7 +25,7 @@ import (
 )
 
 func endpoint(t testing.TB, m *nets.Model) Endpoint {
-	e, err := ModelEndpoint(testengine.Quick(t), m, 0)
+	e, err := ModelEndpoint(testengine.Training(t), m, 0)
 	require.NoError(t, err)
 	return e
 }

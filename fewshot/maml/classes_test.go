@@ -41,7 +41,7 @@ func picturesFolder(t *testing.T, trainClasses, trainImages, testClasses, testIm
 
 // TestTooFewClasses: what the tasks need and the classes do not have is said before anything is trained, of every split.
 func TestTooFewClasses(t *testing.T) {
-	e := testengine.Quick(t)
+	e := testengine.Training(t)
 	c := tiny() // 3 ways, 1 shot, 2 queries, 3 test queries
 	c.Dataset, c.Methods = "folder", []string{MAML, Unlabeled, CL}
 	for want, sizes := range map[string][4]int{

@@ -19,7 +19,7 @@ func tiny() Config {
 
 // TestRepeats: the same bytes, however a run came to its result; and what must hold of any result.
 func TestRepeats(t *testing.T) {
-	first := studytest.Repeats(t, testengine.Quick(t), tiny(), Run, []int{2, 12}, 2)
+	first := studytest.Repeats(t, testengine.Training(t), tiny(), Run, []int{2, 12}, 2)
 	require.Len(t, first.Models, 2)
 	for _, m := range first.Models {
 		require.Less(t, m.Tested.RA, m.Tested.SA, "the attack takes nothing from %s, which has hardly learned", m.Method)
@@ -63,7 +63,7 @@ func TestUnlabeled(t *testing.T) {
 // Robustness by a robust meta-update is no lack of gradients: one step does no more than many, many steps with restarts little
 // more, and a larger radius never less. Thresholds are those of the study's controls.
 func TestRobustnessIsNotMasking(t *testing.T) {
-	s, err := Open(t.Context(), testengine.Quick(t), Config{Updates: 150, Filters: 16, MaskingTasks: 20})
+	s, err := Open(t.Context(), testengine.Training(t), Config{Updates: 150, Filters: 16, MaskingTasks: 20})
 	require.NoError(t, err)
 	defer s.Close()
 	trained, tasks, o, err := s.ready(t.Context(), Out, 1)

@@ -63,10 +63,10 @@ func TestSinusoid(t *testing.T) {
 	e := testengine.Quick(t)
 	net, err := NewMLP(MLP{})
 	require.NoError(t, err)
-	trainer, err := NewTrainer(e, net, Method{Name: "MAML", Inner: InnerLoop{Steps: 1, LR: 0.01}, LR: 1e-3})
+	trainer, err := NewTrainer(e, net, Method{Name: "MAML", Inner: InnerLoop{Steps: 1, LR: 0.01}, LR: 2e-3})
 	require.NoError(t, err)
 	defer trainer.Close()
-	meta, err := trainer.Train(t.Context(), fewshot.Sinusoid{Seed: 1}, TrainOptions{Updates: 15_000, Seed: 1})
+	meta, err := trainer.Train(t.Context(), fewshot.Sinusoid{Seed: 1}, TrainOptions{Updates: 8_000, Seed: 1})
 	require.NoError(t, err)
 	v, err := NewEvaluator(e, net)
 	require.NoError(t, err)
@@ -75,7 +75,8 @@ func TestSinusoid(t *testing.T) {
 		EvalOptions{Inner: InnerLoop{Steps: 10, LR: 0.01}, At: []int{0, 1, 5, 10}, Tasks: 600})
 	require.NoError(t, err)
 	t.Log(found)
-	// A run of an independent implementation, in JAX, had 3.03, 0.70, 0.35 and 0.29 (±0.24, 0.06, 0.04 and 0.03).
+	// A run of an independent implementation, in JAX, had 3.03, 0.70, 0.35 and 0.29 (±0.24, 0.06, 0.04 and 0.03) after 15,000 updates at
+	// half the rate.
 	require.Greater(t, found[0].SA, 2.)
 	require.Less(t, found[1].SA, 1.1)
 	require.Less(t, found[3].SA, 0.5)

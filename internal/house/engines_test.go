@@ -9,11 +9,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOneEngineAPackage: the first test of a process decides whether XLA optimizes, so tests of one package that want it both
+// TestOneEngineAPackage: the first test of a process decides how far XLA optimizes, so tests of one package that want it in several
 // ways pass or fail by their order. Benchmarks, which take b, run alone.
 func TestOneEngineAPackage(t *testing.T) {
-	quick, full := "testengine."+"Quick(", "testengine."+"Get(t)"
-	found := map[string]int{}
+	ways := []string{"testengine." + "Quick(", "testengine." + "Training(", "testengine." + "Get(t)"}
+	found := map[string]bool{}
 	for _, p := range packages(t) {
 		files, err := filepath.Glob(filepath.Join(p.Dir, "*_test.go"))
 		require.NoError(t, err)
@@ -23,16 +23,15 @@ func TestOneEngineAPackage(t *testing.T) {
 			require.NoError(t, err)
 			text.Write(b)
 		}
-		takesQuick, takesFull := strings.Contains(text.String(), quick), strings.Contains(text.String(), full)
-		if takesQuick && takesFull {
-			t.Errorf("%s: tests with %s...) and with %s: take one of them throughout", p.name(), quick, full)
+		var taken []string
+		for _, way := range ways {
+			if strings.Contains(text.String(), way) {
+				taken, found[way] = append(taken, way), true
+			}
 		}
-		if takesQuick {
-			found[quick]++
-		}
-		if takesFull {
-			found[full]++
+		if len(taken) > 1 {
+			t.Errorf("%s: tests with %s...): take one of them throughout", p.name(), strings.Join(taken, "...) and with "))
 		}
 	}
-	require.Len(t, found, 2, "no package takes one of the two: have they other names?")
+	require.Len(t, found, len(ways), "no package takes one of them: have they other names?")
 }

@@ -92,7 +92,7 @@ func TestDecoderInPlainGo(t *testing.T) {
 		}
 		return m
 	}
-	d, err := attack.NewDecoder(testengine.Quick(t).Backend(), "autoencoder", a.Decoder())
+	d, err := attack.NewDecoder(testengine.Training(t).Backend(), "autoencoder", a.Decoder())
 	require.NoError(t, err)
 	size, err := d.Size(a.Image)
 	require.NoError(t, err)
@@ -113,14 +113,14 @@ func TestDecoderInPlainGo(t *testing.T) {
 
 // TestAutoencoderLearns: images come back better than as their mean.
 func TestAutoencoderLearns(t *testing.T) {
-	s, err := Open(t.Context(), testengine.Quick(t), Config{Dataset: "glyphs", Train: 200, Held: 240, Test: 20, BatchSize: 12,
+	s, err := Open(t.Context(), testengine.Training(t), Config{Dataset: "glyphs", Train: 200, Held: 240, Test: 20, BatchSize: 12,
 		Filters: 4, Images: 2, Neighbors: 20, AutoencoderEpochs: 9})
 	require.NoError(t, err)
 	a, losses, err := s.Autoencoder(t.Context(), 1)
 	require.NoError(t, err)
 	errors := losses[autoencoderLoss]
 	require.Len(t, errors, 9)
-	exec, err := model.NewExec(testengine.Quick(t).Backend(), a.Store, func(scope *model.Scope, x *Node) *Node {
+	exec, err := model.NewExec(testengine.Training(t).Backend(), a.Store, func(scope *model.Scope, x *Node) *Node {
 		return ReduceAllMean(Square(Sub(a.Decode(scope, a.Encode(scope, x)), x)))
 	})
 	require.NoError(t, err)
@@ -140,7 +140,7 @@ func TestAutoencoderLearns(t *testing.T) {
 
 // TestFrechetOfFound: features of what was found are compared with those of training images where there are enough.
 func TestFrechetOfFound(t *testing.T) {
-	e, shape := testengine.Quick(t), []int{8, 8, 1}
+	e, shape := testengine.Training(t), []int{8, 8, 1}
 	net, err := nets.NewCNN(nets.CNNConfig{Input: shape, Channels: []int{3}, Dense: 2, Classes: 3, MeanPool: true})
 	require.NoError(t, err)
 	z := &Scene{}

@@ -53,7 +53,7 @@ func TestEnlargedDigits(t *testing.T) {
 		Epsilon: 0.1, AutoencoderEpochs: 1, Filters: 2, Images: 10,
 		Spaces: []string{SpaceFull, "bilinear:7", "bilinear:14"}, Budgets: []int{1000}}.WithDefaults()
 	require.NoError(t, c.Validate())
-	s, err := newStudy(testengine.Quick(t), c, enlarged(t, c.Train+c.Held, c.Test))
+	s, err := newStudy(testengine.Training(t), c, enlarged(t, c.Train+c.Held, c.Test))
 	require.NoError(t, err)
 	z, err := s.Scene(t.Context(), 1)
 	require.NoError(t, err)

@@ -50,7 +50,7 @@ func measured(t *testing.T, s Spheres, spaces ...string) (leaks []Leak) {
 	if os.Getenv("TRUSTBOOK_FULL_TESTS") == "" {
 		s.Steps = 400
 	}
-	e := testengine.Quick(t)
+	e := testengine.Training(t)
 	network, err := s.Network(context.Background(), e, fit.Options{})
 	require.NoError(t, err)
 	if len(spaces) == 0 {
@@ -108,7 +108,7 @@ func tilted(s Spheres, rho float64) *nets.Model {
 
 // TestKnownLeak asks networks of which everything is known.
 func TestKnownLeak(t *testing.T) {
-	e := testengine.Quick(t)
+	e := testengine.Training(t)
 	for _, rho := range []float64{0.5, 0.8, 1} {
 		s := Spheres{Intrinsic: 24, Ambient: 96}
 		network := tilted(s, rho)
@@ -162,7 +162,7 @@ func TestSpheresErrors(t *testing.T) {
 		_, err := s.Measure(context.Background(), nil, fit.Options{})
 		require.ErrorContains(t, err, want)
 	}
-	e := testengine.Quick(t)
+	e := testengine.Training(t)
 	s := Spheres{Intrinsic: 8, Ambient: 16}
 	_, err := s.Leak(context.Background(), e, tilted(Spheres{Intrinsic: 4, Ambient: 8}, 0.5))
 	require.ErrorContains(t, err, "want a network of two classes")

@@ -27,7 +27,7 @@ func tiny() Config {
 // TestRepeats: the same bytes, however a run came to its result; and what must hold of any result.
 func TestRepeats(t *testing.T) {
 	c := tiny()
-	first := studytest.Repeats(t, testengine.Quick(t), c, Run, []int{3, 30}, 2)
+	first := studytest.Repeats(t, testengine.Training(t), c, Run, []int{3, 30}, 2)
 	require.Len(t, first.Networks, 4)
 	require.Len(t, first.Spheres, 2)
 	require.Len(t, first.Looks, 2)
@@ -123,7 +123,7 @@ func TestConfigErrors(t *testing.T) {
 	} {
 		c := tiny()
 		change(&c)
-		_, err := Run(t.Context(), testengine.Quick(t), c)
+		_, err := Run(t.Context(), testengine.Training(t), c)
 		require.ErrorContains(t, err, want)
 	}
 }

@@ -24,7 +24,7 @@ func noise(t *testing.T, m *nets.Model, n int) fit.Data {
 		pixels[i] = rng.Float32()
 	}
 	d := fit.Data{Images: tensors.FromFlatDataAndDimensions(pixels, append([]int{n}, m.InputShape...)...)}
-	p, err := nets.NewPredictor(testengine.Get(t).Backend(), m, n)
+	p, err := nets.NewPredictor(testengine.Training(t).Backend(), m, n)
 	require.NoError(t, err)
 	d.Labels, err = p.Classes(d.Images)
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestAssess(t *testing.T) {
 			m, err := c.model()
 			require.NoError(t, err)
 			d := noise(t, m, 60)
-			a, err := Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{Epsilon: 0.01, Bits: []int{16, 3}, Seed: 1})
+			a, err := Assess(t.Context(), testengine.Training(t), m, d, AssessConfig{Epsilon: 0.01, Bits: []int{16, 3}, Seed: 1})
 			require.NoError(t, err)
 			require.Equal(t, 1.0, a.Clean)
 			require.Equal(t, 60, a.Examples)
@@ -93,9 +93,9 @@ func TestAssessRelative(t *testing.T) {
 	m, err := nets.NewMLP(nets.MLPConfig{Input: []int{6}, Hidden: []int{8}, Classes: 3, Seed: 1})
 	require.NoError(t, err)
 	d := noise(t, m, 40)
-	small, err := Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{Epsilon: 0.001, Relative: true, Bits: []int{}})
+	small, err := Assess(t.Context(), testengine.Training(t), m, d, AssessConfig{Epsilon: 0.001, Relative: true, Bits: []int{}})
 	require.NoError(t, err)
-	large, err := Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{Epsilon: 0.2, Relative: true, Bits: []int{}})
+	large, err := Assess(t.Context(), testengine.Training(t), m, d, AssessConfig{Epsilon: 0.2, Relative: true, Bits: []int{}})
 	require.NoError(t, err)
 	require.Empty(t, small.Bits)
 	require.Greater(t, small.Parts[0].Attacked, large.Parts[0].Attacked)
@@ -108,26 +108,26 @@ func TestAssessBadInput(t *testing.T) {
 	d := noise(t, m, 5)
 	for want, call := range map[string]func() (*Assessment, error){
 		"give a model": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), nil, d, AssessConfig{Epsilon: 1})
+			return Assess(t.Context(), testengine.Training(t), nil, d, AssessConfig{Epsilon: 1})
 		},
 		"Epsilon = 0: must be finite and > 0": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{})
+			return Assess(t.Context(), testengine.Training(t), m, d, AssessConfig{})
 		},
 		"Epsilon = -1": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{Epsilon: -1})
+			return Assess(t.Context(), testengine.Training(t), m, d, AssessConfig{Epsilon: -1})
 		},
 		"1 bits": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), m, d, AssessConfig{Epsilon: 1, Bits: []int{1}})
+			return Assess(t.Context(), testengine.Training(t), m, d, AssessConfig{Epsilon: 1, Bits: []int{1}})
 		},
 		"2 labels for 5 images": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), m, fit.Data{Images: d.Images, Labels: d.Labels[:2]}, AssessConfig{Epsilon: 1})
+			return Assess(t.Context(), testengine.Training(t), m, fit.Data{Images: d.Images, Labels: d.Labels[:2]}, AssessConfig{Epsilon: 1})
 		},
 		"label 7 at row 0": func() (*Assessment, error) {
 			wrong := fit.Data{Images: d.Images, Labels: []int32{7, 0, 0, 0, 0}}
-			return Assess(t.Context(), testengine.Get(t), m, wrong, AssessConfig{Epsilon: 1})
+			return Assess(t.Context(), testengine.Training(t), m, wrong, AssessConfig{Epsilon: 1})
 		},
 		"no images given": func() (*Assessment, error) {
-			return Assess(t.Context(), testengine.Get(t), m, fit.Data{}, AssessConfig{Epsilon: 1})
+			return Assess(t.Context(), testengine.Training(t), m, fit.Data{}, AssessConfig{Epsilon: 1})
 		},
 	} {
 		_, err := call()

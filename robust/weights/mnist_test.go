@@ -19,7 +19,7 @@ import (
 // It computes more than it compiles, and takes three times as long without XLA's optimizations: for its sake all tests of
 // this package take the engine with them.
 func TestDigits(t *testing.T) {
-	e, c := testengine.Get(t), Config{Seeds: []int64{1}}.WithDefaults()
+	e, c := testengine.Training(t), Config{Seeds: []int64{1}}.WithDefaults()
 	s, err := Open(t.Context(), e, c)
 	require.NoError(t, err)
 	d := s.Data

@@ -109,7 +109,7 @@ func TestMaxDrop(t *testing.T) {
 	}
 	for _, radii := range [][]float64{{0.01, 0.01, 0.01}, {0.1, 0, 0}, {0, 0.1, 0}, {0, 0, 0.1}} {
 		x := tensors.FromFlatDataAndDimensions(pixels, 50, 6)
-		b, err := certify.MarginBounds(testengine.Get(t), m, x, labels, robust.Threat{Weights: radii})
+		b, err := certify.MarginBounds(testengine.Training(t), m, x, labels, robust.Threat{Weights: radii})
 		require.NoError(t, err)
 		most, err := s.MaxDrop(radii)
 		require.NoError(t, err)

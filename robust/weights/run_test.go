@@ -20,7 +20,7 @@ func tiny() Config {
 
 // TestRepeats: the same bytes, however a run came to its result; and what must hold of any result.
 func TestRepeats(t *testing.T) {
-	first := studytest.Repeats(t, testengine.Get(t), tiny(), Run, []int{2, 40}, 2)
+	first := studytest.Repeats(t, testengine.Training(t), tiny(), Run, []int{2, 40}, 2)
 	require.Len(t, first.Models, 3*2)
 	require.Len(t, first.Gaps, 2*2)
 	for _, m := range first.Models {
@@ -96,7 +96,7 @@ func TestConfigValidate(t *testing.T) {
 			err := c.WithDefaults().Validate()
 			require.ErrorContains(t, err, want)
 			require.NotContains(t, err.Error(), "\n")
-			_, err = Run(t.Context(), testengine.Get(t), c)
+			_, err = Run(t.Context(), testengine.Training(t), c)
 			require.ErrorContains(t, err, want)
 		})
 	}
@@ -109,7 +109,7 @@ func TestConfigValidate(t *testing.T) {
 	require.ErrorContains(t, err, `scale "huge"`)
 	c := tiny()
 	c.Dataset = "nothing"
-	_, err = Run(t.Context(), testengine.Get(t), c)
+	_, err = Run(t.Context(), testengine.Training(t), c)
 	require.ErrorContains(t, err, `no data set "nothing"`)
 }
 
@@ -127,7 +127,7 @@ func TestGapKeys(t *testing.T) {
 	} {
 		c := tiny().WithDefaults()
 		change(&c)
-		s, err := Open(t.Context(), testengine.Get(t), c)
+		s, err := Open(t.Context(), testengine.Training(t), c)
 		require.NoError(t, err)
 		for _, mu := range c.GapMus {
 			piece, err := s.gap(t.Context(), mu)
