@@ -52,7 +52,7 @@ func TestDoubles(t *testing.T) {
 			return all[:3]
 		})
 		require.NoError(t, err)
-		found, err := exec.Exec(x, k)
+		found, err := exec.Call(x, k)
 		require.NoError(t, err, fmt.Sprint(w))
 		for _, f := range found {
 			require.Less(t, tensors.ToScalar[float64](f), 2e-4, "%+v", w)
