@@ -707,6 +707,14 @@ def own():
             n.add("DequantizeLinear", f(result[0]), result[1])
         case(name, n, 5, note="straight-through")
 
+    n = Net(13, *shape)  # integers with a border, and larger
+    n.add("QuantizeLinear", f(0.00391), u8(9))
+    n.add("Pad", np.array([0, 0, 1, 0, 0, 0, 0, 1], np.int64), u8(99))
+    n.add("Resize", "", f([1, 1, 2, 2]), mode="nearest")
+    add(n, "QLinearLeakyRelu", f(0.00391), u8(9), f(0.0031), u8(3))
+    n.add("DequantizeLinear", f(0.0031), u8(3))
+    case("Pad and Resize of integers", n, 300, note="straight-through")
+
     columns = f([0.01, 0.011, 0.012, 0.008, 0.013])
     for bias in [False, True]:
         n = Net(13, *shape)
