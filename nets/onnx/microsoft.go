@@ -24,6 +24,8 @@ const pooling = window + " ceil_mode:i count_include_pad:i channels_last:i"
 
 func foreignOperators() map[string]foreign {
 	return map[string]foreign{
+		"Attention": {"2-7", attentionAttributes + pasts + " qkv_hidden_sizes:is rotary_embedding_dim:i!",
+			(*rewriting).projectedAttention},
 		"BiasGelu":                         {"2-2", "", (*rewriting).gelu},
 		"DequantizeLinear":                 {"2-3", "axis:i", (*rewriting).renamed},
 		"DynamicQuantizeMatMul":            {"3-5", "", (*rewriting).dynamicProduct},
@@ -33,6 +35,8 @@ func foreignOperators() map[string]foreign {
 		"FusedMatMul":                      {"2-2", "alpha:f transA:i transB:i transBatchA:i transBatchB:i", (*rewriting).fusedMatMul},
 		"Gelu":                             {"1-1", "", (*rewriting).gelu},
 		"MatMulIntegerToFloat":             {"4-7", "", (*rewriting).scaledProduct},
+		"MultiHeadAttention":               {"1-10", attentionAttributes, (*rewriting).headedAttention},
+		"QAttention":                       {"5-9", attentionAttributes + pasts, (*rewriting).quantizedAttention},
 		"QGemm":                            {"6-9", "alpha:f transA:i transB:i", (*rewriting).quantizedGemm},
 		"QLinearAdd":                       {"7-8", "", quantizedAs("Add", 0, 6)},
 		"QLinearAveragePool":               {"4-5", pooling, quantizedAs("AveragePool", 0, 3)},
@@ -77,15 +81,22 @@ func (g *network) rewrite(n *protos.NodeProto) ([]*protos.NodeProto, error) {
 	if err := foreignOperators()[n.OpType].into(w); err != nil {
 		return nil, errors.WithMessage(err, nodeLabel(n))
 	}
-	w.nodes[len(w.nodes)-1].Output = []string{n.Output[0]}
+	w.nodes[len(w.nodes)-1].Output[0] = n.Output[0]
 	return w.nodes, nil
 }
 
 // add writes a node, and returns the name of what it makes.
 func (w *rewriting) add(op string, inputs []string, attributes ...*protos.AttributeProto) string {
-	out := w.g.newName()
-	w.nodes = append(w.nodes, &protos.NodeProto{OpType: op, Name: w.n.Name, Input: inputs, Output: []string{out}, Attribute: attributes})
-	return out
+	return w.addMany(op, 1, inputs, attributes...)[0]
+}
+
+// addMany writes a node of several outputs, and returns their names, which may be changed.
+func (w *rewriting) addMany(op string, outputs int, inputs []string, attributes ...*protos.AttributeProto) (names []string) {
+	for range outputs {
+		names = append(names, w.g.newName())
+	}
+	w.nodes = append(w.nodes, &protos.NodeProto{OpType: op, Name: w.n.Name, Input: inputs, Output: names, Attribute: attributes})
+	return names
 }
 
 // in is the name of an input; "" of an optional one that is missing.
@@ -173,9 +184,7 @@ func (w *rewriting) quantizedGemm() error {
 
 // dynamicProduct quantizes its first factor by the values that it has.
 func (w *rewriting) dynamicProduct() error {
-	w.add("DynamicQuantizeLinear", []string{w.in(0)})
-	made := []string{w.g.newName(), w.g.newName(), w.g.newName()}
-	w.nodes[0].Output = made
+	made := w.addMany("DynamicQuantizeLinear", 3, []string{w.in(0)})
 	w.product(made[0], w.in(1), made[2], w.in(3), made[1], w.in(2), w.in(4))
 	return nil
 }
@@ -186,13 +195,14 @@ func (w *rewriting) scaledProduct() error {
 }
 
 // product is a product of integers, less their zero points, times both scales, plus a bias if there is one.
-func (w *rewriting) product(a, b, zeroA, zeroB, scaleA, scaleB, bias string) {
+func (w *rewriting) product(a, b, zeroA, zeroB, scaleA, scaleB, bias string) string {
 	sums := w.add("MatMulInteger", []string{a, b, zeroA, zeroB})
 	y := w.add("Cast", []string{sums}, intAttribute("to", int64(protos.TensorProto_FLOAT)))
 	y = w.add("Mul", []string{y, w.add("Mul", []string{scaleA, scaleB})})
 	if bias != "" {
-		w.add("Add", []string{y, bias})
+		y = w.add("Add", []string{y, bias})
 	}
+	return y
 }
 
 // fusedConv is a convolution, something added to it, and an activation.
@@ -293,26 +303,27 @@ func (w *rewriting) quickGelu() error {
 	return nil
 }
 
-// skipNorm normalizes the sum of an input, what skipped a layer, and a bias; the sum is its fourth output.
+// skipNorm normalizes the sum of an input, what skipped a layer, and a bias; the sum is its fourth output, after the mean and the
+// inverse deviation.
 func (w *rewriting) skipNorm() error {
 	op, scales, bias := "LayerNormalization", []string{w.in(2), w.in(3)}, 4
 	if w.n.OpType == "SkipSimplifiedLayerNormalization" {
 		op, scales, bias = "RMSNormalization", scales[:1], 3
-	}
-	for i := 1; i < min(len(w.n.Output), 3); i++ {
-		if w.n.Output[i] != "" && w.g.used(w.n.Output[i]) {
-			return errors.New("mean and inverse deviation are not supported as outputs: ONNX Runtime does not compute them on CPUs")
-		}
 	}
 	sum := w.add("Add", []string{w.in(0), w.in(1)})
 	if has(w.n, bias) {
 		sum = w.add("Add", []string{sum, w.in(bias)})
 	}
 	if len(w.n.Output) > 3 && w.n.Output[3] != "" {
-		w.add("Identity", []string{sum})
-		w.nodes[len(w.nodes)-1].Output[0] = w.n.Output[3]
+		w.addMany("Identity", 1, []string{sum})[0] = w.n.Output[3]
 	}
-	w.add(op, append([]string{sum}, scales...), floatAttribute("epsilon", float32(floatOr(w.n, "epsilon", 1e-12))))
+	made := w.addMany(op, min(len(w.n.Output), 3), append([]string{sum}, scales...),
+		floatAttribute("epsilon", float32(floatOr(w.n, "epsilon", 1e-12))))
+	for i := 1; i < len(made); i++ {
+		if made[i] = w.n.Output[i]; op == "RMSNormalization" && made[i] != "" && w.g.used(made[i]) {
+			return errors.Errorf("with its output %q, a mean or deviation, is not supported", made[i])
+		}
+	}
 	return nil
 }
 

@@ -659,7 +659,7 @@ def own():
     def add(n, op, *more, **attributes):
         return n.add(op, *more, domain="com.microsoft", **attributes)
 
-    def quantized(name, op, size, operands, scale, zero, version=13, first=(), first_result=False, **attributes):
+    def quantized(name, op, size, operands, scale, zero, version=13, first=(), first_result=False, refused=None, **attributes):
         n, inputs = Net(version, *shape), []
         for i, (by, shift, s, z) in enumerate(operands):
             n.at = "x"
@@ -670,7 +670,7 @@ def own():
         inputs = [n.const(c) for c in first] + (result + inputs if first_result else inputs + result)
         n.add(op, inputs=inputs, domain="com.microsoft", **attributes)
         n.add("DequantizeLinear", inputs=[n.at, *result])
-        case(name, n, size, note="straight-through")
+        case(name, n, size, note="straight-through", refused=refused)
 
     one, two = (1.3, 0.4, 0.00717, u8(111)), (0.9, 0.6, 0.00431, u8(141))
     quantized("QLinearAdd", "QLinearAdd", 48, [one, two], 0.00809, u8(127))  # saturates
@@ -687,6 +687,8 @@ def own():
                   opset=opset, axis=axis)
     quantized("QLinearSoftmax of int8", "QLinearSoftmax", 48, [(9, 0.4, 0.0517, i8(11))], 1 / 256, i8(-128), opset=13)
     quantized("QLinearGlobalAveragePool", "QLinearGlobalAveragePool", 3, [one], 0.00191, u8(51), channels_last=0)
+    quantized("QLinearGlobalAveragePool, channels last", "QLinearGlobalAveragePool", 4, [one], 0.00191, u8(51), channels_last=1, refused="with channels_last")
+    quantized("QLinearSoftmax of another opset", "QLinearSoftmax", 48, [one], 1 / 256, u8(0), opset=11, refused="Softmax means something else there")
     quantized("QLinearAveragePool", "QLinearAveragePool", 27, [one], 0.00619, u8(93), kernel_shape=[2, 2], pads=[1] * 4, strides=[2, 2])
     quantized("QLinearAveragePool, borders counted", "QLinearAveragePool", 27, [one], 0.00619, u8(93), kernel_shape=[2, 2], pads=[1] * 4, strides=[2, 2],
               count_include_pad=1)
@@ -767,7 +769,7 @@ def own():
     floats("BiasGelu", "BiasGelu", 48, bias[:1].repeat(4), then=lambda n: (n.add("Add", bias[:1].repeat(4)), n.add("Gelu")), opset=20)
     floats("FastGelu", "FastGelu", 48, matrix[0], then=lambda n: (n.add("Add", matrix[0]), n.add("Gelu", approximate="tanh")), opset=20)
     floats("QuickGelu", "QuickGelu", 48, alpha=1.5, then=lambda n: (n.add("Mul", f(1.5)), n.add("Sigmoid"), n.add("Mul", n.nodes[0].output[0])))
-    floats("Attention", "Attention", 48, weight(4, 12), num_heads=2, refused="operator com.microsoft.Attention (Attention node")
+    floats("an operator of others", "GroupNorm", 48, bias, bias, groups=3, refused="operator com.microsoft.GroupNorm (GroupNorm node")
     for op, scales, standard in [("SkipLayerNormalization", [matrix[1] + 1, matrix[2]], "LayerNormalization"),
                                  ("SkipSimplifiedLayerNormalization", [matrix[1] + 1], "RMSNormalization")]:
         for more in [[], [matrix[3]]]:
@@ -775,14 +777,19 @@ def own():
             for m in [n, plain]:
                 m.add("Tanh")
             made = n.add(op, "x", *scales, *more, outputs=4, epsilon=0.01, domain="com.microsoft")
-            n.nodes[-1].output[1] = n.nodes[-1].output[2] = ""
+            if standard == "RMSNormalization":
+                n.nodes[-1].output[1] = n.nodes[-1].output[2] = ""
             n.add("Add", made[3])
             plain.add("Add", "x")
             if more:
                 plain.add("Add", more[0])
             total = plain.at
-            plain.add(standard, *scales, epsilon=0.01)
+            wanted = plain.add(standard, *scales, outputs=3 if standard == "LayerNormalization" else 1, epsilon=0.01)
             plain.add("Add", total)
+            if standard == "LayerNormalization":  # which tells the mean and the deviation too
+                for m, (_, mean, deviation, *_) in [(n, made), (plain, wanted)]:
+                    m.add("Sub", mean)
+                    m.add("Mul", deviation)
             last = weight(16, 3)
             for m in [n, plain]:
                 m.add("Flatten")
@@ -792,11 +799,48 @@ def own():
             take(kind, op + " with bias" * bool(more), m, (4, 4), plain=plain.model())
 
 
+def attentions():
+    """Attention of ONNX Runtime's own: images are [times, values]."""
+    kind, shape, f, u8 = "ONNX Runtime's own", (5, 6), np.float32, np.uint8
+
+    def case(name, op, inputs, size=30, build=None, **attributes):
+        refused, note = attributes.pop("refused", None), attributes.pop("note", "")
+        n = Net(13, *shape)
+        n.add("Mul", f(3))
+        first = build(n) if build else [n.at]
+        n.add(op, inputs=first + [n.const(i) if isinstance(i, np.ndarray) else i for i in inputs], domain="com.microsoft", **attributes)
+        m = n.dense(size).model()
+        m.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        take(kind, name, m, shape, refused=refused, note=note)
+
+    w, b, added = weight(6, 18), weight(18), weight(1, 2, 5, 5)
+    case("Attention", "Attention", [w, b], num_heads=2)
+    case("Attention forward only, with a scale", "Attention", [w, b], num_heads=3, unidirectional=1, scale=0.7)
+    case("Attention with a bias of scores", "Attention", [w, b, "", "", added], num_heads=2)
+    case("Attention with narrow values", "Attention", [w[:, :14], b[:14]], 10, num_heads=2, qkv_hidden_sizes=[6, 6, 2])
+    case("Attention with a mask", "Attention", [w, b, np.ones((4, 5), np.int32)], num_heads=2, refused="with the input mask_index is not supported")
+
+    def parts(n):
+        x = n.at
+        return [n.add("MatMul", inputs=[x, n.const(weight(6, width))])[0] for width in (6, 6, 4)]
+    case("MultiHeadAttention", "MultiHeadAttention", [], 20, parts, num_heads=2)
+    case("MultiHeadAttention with biases", "MultiHeadAttention", [b, "", added], 30, lambda n: [n.at] * 3, num_heads=2)
+    case("MultiHeadAttention, packed", "MultiHeadAttention", [], 30, lambda n: n.add("Reshape", np.array([0, 5, 1, 3, 2], np.int64)), num_heads=1,
+         refused="packed into its queries is not supported")
+
+    def integers(n):
+        return [n.add("QuantizeLinear", f(0.0129), u8(5))[0]]
+    for name, scale, zero in [("QAttention", f(0.013), np.int8(0)), ("QAttention by columns", rng.random(18).astype(f) / 50 + f(0.005), None)]:
+        more = [rng.integers(-99, 99, (6, 18)).astype(np.int8), b, np.array(f(0.0129)), np.array(scale), "", np.array(u8(5))]
+        case(name, "QAttention", more + ([] if zero is None else [np.array(zero)]), 30, integers, num_heads=2, note="straight-through")
+
+
 def microsoft():
     logging.disable(logging.WARNING)  # the quantizer tells of every tensor that it leaves alone
     with tempfile.TemporaryDirectory() as folder:
         saved(folder)
     own()
+    attentions()
 
 
 for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first, fusions, standardized, quantized, microsoft]:

@@ -899,6 +899,33 @@ def dynamic_quantize_matmul(c, a, b, sb, zb=None, bias=None):
     return matmul_integer_to_float(c, a, b, sa, sb, za, zb, bias)
 
 
+# Attention as ONNX Runtime fuses it: [batch, times, heads·values].
+
+
+@operator("MultiHeadAttention")
+def multi_head_attention(c, q, k, v, bias=None, mask=None, added=None):
+    parts = [q, k, v] if bias is None else [x + b for x, b in zip((q, k, v), bias.split([q.shape[-1], k.shape[-1], v.shape[-1]]))]
+    q, k, v = [x.reshape(*x.shape[:2], c("num_heads"), -1).transpose(1, 2) for x in parts]
+    scores = q @ k.transpose(2, 3) * (c("scale", 0.0) or q.shape[-1] ** -0.5) + (0 if added is None else added)
+    if c("unidirectional", 0):
+        scores = scores.masked_fill(torch.ones(scores.shape[2:]).triu(1).bool(), -math.inf)
+    return (torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2)
+
+
+def projected(c, x, added=None):
+    return multi_head_attention(c, *x.split(c("qkv_hidden_sizes") or x.shape[-1] // 3, -1), added=added)
+
+
+@operator("Attention")  # not the standard one
+def projected_attention(c, x, w, bias=None, mask=None, past=None, added=None):
+    return projected(c, x @ w + (0 if bias is None else bias), added)
+
+
+@operator("QAttention")
+def qattention(c, x, w, bias, sx, sw, mask=None, zx=None, zw=None):
+    return projected(c, matmul_integer_to_float(c, x, w, sx, sw, zx, zw, bias))
+
+
 # Resizing: a matrix [out, in] of weights per axis.
 
 
