@@ -717,6 +717,15 @@ def own():
     n.add("DequantizeLinear", f(0.0031), u8(3))
     case("Pad and Resize of integers", n, 300, note="straight-through")
 
+    n = Net(13, *shape)  # 16 bits, which the format had later
+    q = [n.const(f(0.000131)), n.const(np.uint16(31))]
+    for op in ["QuantizeLinear", "DequantizeLinear"]:
+        n.add(op, inputs=[n.at, *q], domain="com.microsoft")
+    x = n.at
+    kernel = [n.const(rng.integers(-9999, 9999, (3, 3, 3, 3)).astype(np.int16)), n.const(f([1e-4, 2e-4, 1.5e-4])), n.const(np.zeros(3, np.int16))]
+    n.add("Conv", inputs=[x, n.add("DequantizeLinear", inputs=kernel, domain="com.microsoft", axis=0)[0]], pads=[1] * 4)
+    case("QuantizeLinear and DequantizeLinear of 16 bits", n, 48, note="straight-through")
+
     columns = f([0.01, 0.011, 0.012, 0.008, 0.013])
     for bias in [False, True]:
         n = Net(13, *shape)
@@ -758,6 +767,21 @@ def own():
            then=lambda n: (n.add("Conv", kernel, bias, pads=[1] * 4), n.add("Add", "x"), n.add("Relu")))
     floats("FusedConv without a parameter", "FusedConv", 48, kernel, bias, activation="LeakyRelu", pads=[1] * 4, refused="without its parameter alpha")
     floats("FusedConv with another activation", "FusedConv", 48, kernel, bias, activation="Mish", pads=[1] * 4, refused='activation "Mish" is not supported')
+
+    dense = [weight(5, 48), weight(5)]
+    for name, parameters in [("Elu", dict(alpha=0.7)), ("HardSigmoid", dict(alpha=0.3, beta=0.4)), ("LeakyRelu", dict(alpha=0.3)), ("Selu", dict(alpha=1.5, gamma=1.1)),
+                             ("Sigmoid", {}), ("Softplus", {}), ("Softsign", {}), ("Tanh", {}), ("ThresholdedRelu", dict(alpha=0.1))]:
+        nets = [Net(13, 48), Net(13, 48)]
+        nets[0].add("FusedGemm", *dense, domain="com.microsoft", transB=1, alpha=1.2, beta=0.5, activation=name,
+                    **{"activation_" + key: value for key, value in parameters.items()})
+        nets[1].add("Gemm", *dense, transB=1, alpha=1.2, beta=0.5)
+        nets[1].add(name, **parameters)
+        last = weight(5, 3)
+        for n in nets:
+            n.add("MatMul", last)
+        m = nets[0].model()
+        m.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        take(kind, "FusedGemm with " + name, m, (48,), plain=nets[1].model())
 
     matrix = weight(4, 4)
     floats("FusedMatMul", "FusedMatMul", 48, matrix, alpha=0.5, then=lambda n: (n.add("MatMul", matrix), n.add("Mul", f(0.5))))
