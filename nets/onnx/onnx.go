@@ -157,14 +157,17 @@ func (g *network) normalize(path, output string) error {
 	}
 	var nodes []*protos.NodeProto
 	for _, n := range g.proto.Node {
-		split := []*protos.NodeProto{n}
-		if operatorName(n) == domainML+".LinearClassifier" {
-			var err error
-			if split, err = g.splitLinear(n); err != nil {
-				return err
-			}
+		standard, err := []*protos.NodeProto{n}, error(nil)
+		switch {
+		case operatorName(n) == domainML+".LinearClassifier":
+			standard, err = g.splitLinear(n)
+		case n.Domain == domainMicrosoft:
+			standard, err = g.rewrite(n)
 		}
-		nodes = append(nodes, split...)
+		if err != nil {
+			return err
+		}
+		nodes = append(nodes, standard...)
 	}
 	g.proto.Node = nodes
 	g.passIdentities()

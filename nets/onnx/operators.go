@@ -152,7 +152,7 @@ func lineOperators() map[string]operator {
 		"GroupNormalization":        {"18 21", "3-3", "epsilon:f num_groups:i stash_type:i@21!", (*values).groupNorm},
 		"Hardmax":                   {"1 11 13", "1-1", "axis:i", (*values).softmax},
 		"InstanceNormalization":     {"1 6 22", "3-3", "epsilon:f consumed_inputs:is<6!", (*values).instanceNorm},
-		"LayerNormalization":        {"17", "2-3", "axis:i epsilon:f stash_type:i!", (*values).layerNorm},
+		"LayerNormalization":        {"1 17", "2-3", "axis:i epsilon:f stash_type:i!", (*values).layerNorm},
 		"LogSoftmax":                {"1 11 13", "1-1", "axis:i", (*values).softmax},
 		"LpNormalization":           {"1 22", "1-1", "axis:i p:i", (*values).lpNorm},
 		"MatMul":                    {"1 9 13", "2-2", "", (*values).matMul},

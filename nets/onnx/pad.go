@@ -28,7 +28,7 @@ func (v *values) pad(n *protos.NodeProto) {
 	}
 	value := func(x *Node) *Node {
 		if has(n, 2) {
-			return Reshape(v.get(n.Input[2]))
+			return ConvertDType(Reshape(v.get(n.Input[2])), x.DType()) // of integers, for a twin
 		}
 		return ConvertDType(ConstTensor(v.graph, tensors.FromScalar(float32(floatOr(n, "value", 0)))), x.DType())
 	}

@@ -61,8 +61,8 @@ func (v *values) numbersOf(name string) *Node {
 
 // carriers are the operators that move integers about, or choose among them, and so carry twins with them.
 var carriers = map[string]bool{"Concat": true, "DepthToSpace": true, "Expand": true, "Flatten": true, "Gather": true, "Identity": true,
-	"MaxPool": true, "Reshape": true, "Slice": true, "SpaceToDepth": true, "Split": true, "Squeeze": true, "Tile": true, "Transpose": true,
-	"Unsqueeze": true}
+	"MaxPool": true, "Pad": true, "Reshape": true, "Resize": true, "Slice": true, "SpaceToDepth": true, "Split": true, "Squeeze": true,
+	"Tile": true, "Transpose": true, "Unsqueeze": true}
 
 // carry builds a carrier again, of twins.
 func (v *values) carry(n *protos.NodeProto) {

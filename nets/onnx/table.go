@@ -39,13 +39,13 @@ const (
 	reduce    = "keepdims:i axes:is<18 noop_with_empty_axes:i@18"
 )
 
-// operators are those of the standard domain; those of domainML stand under their full name.
+// operators are those of the standard domain; those of other domains stand under their full name.
 var operators map[string]operator
 
 func init() { // the functions refer to the table
 	operators = map[string]operator{}
 	for _, group := range []map[string]operator{numberOperators(), imageOperators(), shapeOperators(), lineOperators(), sequenceOperators(),
-		mlOperators()} {
+		mlOperators(), microsoftOperators()} {
 		maps.Copy(operators, group)
 	}
 }
@@ -61,8 +61,11 @@ func operatorName(n *protos.NodeProto) string {
 // version returns which version of its operator a node is, by the opset of the file.
 func (g *network) version(n *protos.NodeProto) int {
 	opset := g.opset
-	if n.Domain == domainML {
+	switch n.Domain {
+	case domainML:
 		opset = g.opsetML
+	case domainMicrosoft:
+		opset = 1
 	}
 	found := 0
 	for _, v := range numbers(operators[operatorName(n)].versions) {
@@ -76,6 +79,10 @@ func (g *network) version(n *protos.NodeProto) int {
 // checkNode reports what the table does not allow.
 func (g *network) checkNode(n *protos.NodeProto) error {
 	o, known := operators[operatorName(n)]
+	if n.Domain == domainNCHWc {
+		return errors.Errorf("operator %s (%s) is laid out for one kind of processor: save the network with ORT_ENABLE_EXTENDED at most",
+			operatorName(n), nodeLabel(n))
+	}
 	if !known {
 		return errors.Errorf("operator %s (%s) is not supported", operatorName(n), nodeLabel(n))
 	}

@@ -105,7 +105,8 @@ func (g *network) weightKinds(settings map[string]bool) map[string]weightKind {
 				continue
 			}
 			switch n.OpType {
-			case "Conv", "ConvTranspose", "Gemm", "MatMul", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization":
+			case "Conv", "ConvTranspose", "Gemm", "MatMul", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization",
+				"SimplifiedLayerNormalization":
 				kinds[in] = trainable
 			case "QuantizeLinear":
 				if i == 0 {

@@ -14,7 +14,9 @@ import base64
 import gzip
 import io
 import json
+import logging
 import os
+import tempfile
 
 import numpy as np
 import onnx
@@ -22,6 +24,7 @@ import onnxruntime as ort
 import torch
 import torch.nn as nn
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import quantization
 
 import onnx_torch
 
@@ -78,8 +81,8 @@ def image(shape, n=4):
     return np.round(rng.random((n, *shape)).astype(np.float32), 6)
 
 
-def take(kind, name, model, shape, refused=None, output="", logits="", note="", gradient=True, n=4, reference=None):
-    """Adds a case. reference: the model that ONNX Runtime and PyTorch run, where it is another."""
+def take(kind, name, model, shape, refused=None, output="", logits="", note="", gradient=True, n=4, reference=None, plain=None):
+    """Adds a case. reference: the model that ONNX Runtime and PyTorch run, where it is another; plain: PyTorch alone."""
     content = model.SerializeToString()
     case = {"kind": kind, "name": name, "model": base64.b64encode(content).decode(), "shape": [n, *shape]}
     cases.append(case)
@@ -106,8 +109,8 @@ def take(kind, name, model, shape, refused=None, output="", logits="", note="", 
     for i in range(0, n, step):
         t = torch.tensor(x[i:i + step], requires_grad=True)
         w = torch.sin(1 + torch.arange(i * z[0].size, (i + step) * z[0].size, dtype=torch.float32))
-        names = [o.name for o in (reference or model).graph.output]
-        out = dict(zip(names, onnx_torch.run(reference or model, {"x": t})))[wanted]
+        at = [o.name for o in (reference or model).graph.output].index(wanted)
+        out = onnx_torch.run(plain or reference or model, {"x": t})[at]
         loss = (out.flatten() * w).sum()
         (g,) = torch.autograd.grad(loss, t, allow_unused=True) if loss.requires_grad else (None,)
         grads.append(torch.zeros_like(t) if g is None else g)
@@ -568,7 +571,303 @@ def quantized():
     take("quantized", "integer product", n.dense(5).model(), (3, 4), note=note)
 
 
-for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first, fusions, standardized, quantized]:
+class Convolutions(nn.Module):
+    """What ONNX Runtime's quantizer and its fusions of convolutions have operators for."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, 6, 1)
+        self.d, self.e, self.f = nn.Conv2d(12, 6, 3), nn.Linear(6, 5), nn.Linear(5, 4)
+
+    def forward(self, x):
+        a = torch.relu(self.a(x))
+        b = nn.functional.leaky_relu(self.b(a) + a, 0.1)
+        c = torch.sigmoid(self.c(b)) * b
+        d = nn.functional.avg_pool2d(torch.cat([b, c], 1), 2, padding=1)
+        e = nn.functional.leaky_relu(self.d(d), 0.2)
+        e = nn.functional.hardtanh(self.c(e), -0.3, 0.4) + torch.softmax(e, 1)
+        return self.f(torch.tanh(self.e(e.mean((2, 3), keepdim=True).flatten(1))))
+
+
+class Tokens(nn.Module):
+    """A block of a transformer, with each GELU and normalization that ONNX Runtime fuses."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.q, self.k, self.v = nn.Conv2d(3, 8, 2, 2), nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.n, self.m, self.b, self.c, self.d = nn.LayerNorm(8), nn.LayerNorm(8), nn.Linear(8, 12), nn.Linear(12, 8), nn.Linear(8, 4)
+        self.scale = nn.Parameter(torch.linspace(0.5, 1.5, 8))
+
+    def forward(self, x):
+        x = self.n(self.a(x).flatten(2).transpose(1, 2))
+        x = x + torch.softmax(self.q(x) @ self.k(x).transpose(1, 2) / 3, -1) @ self.v(x)
+        x = self.m(x + self.c(nn.functional.gelu(self.b(x))))
+        x = nn.functional.gelu(x, approximate="tanh") + x * torch.sigmoid(1.702 * x) + nn.functional.gelu(1.5 * x)
+        x = x / torch.sqrt((x ** 2).mean(-1, keepdim=True) + 1e-5) * self.scale
+        return self.d(x.mean(1))
+
+
+class Calibration(quantization.CalibrationDataReader):
+    def __init__(self, *shape):
+        self.left = iter([{"x": np.random.default_rng(i).random((4, *shape), dtype=np.float32)} for i in range(4)])
+
+    def get_next(self):
+        return next(self.left, None)
+
+
+def exported(net, opset, shape, path):
+    torch.onnx.export(net.eval(), (torch.zeros(2, *shape),), path, input_names=["x"], output_names=["z"], opset_version=opset, dynamo=False,
+                      dynamic_axes={"x": {0: "n"}, "z": {0: "n"}})
+    return onnx.load(path)
+
+
+def optimized(path, level, to):
+    options = ort.SessionOptions()
+    options.graph_optimization_level, options.optimized_model_filepath = getattr(ort.GraphOptimizationLevel, level), to
+    ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnx.load(to)
+
+
+def saved(folder):
+    """Networks that ONNX Runtime optimized or quantized."""
+    kind, shape, note = "ONNX Runtime's own", (3, 8, 8), "straight-through"
+    torch.manual_seed(3)
+    path, other = os.path.join(folder, "a.onnx"), os.path.join(folder, "b.onnx")
+    conv, tokens = Convolutions(), Tokens()
+    for net, name, opset in [(conv, "convolutions", 13), (tokens, "tokens", 12), (tokens, "tokens", 17)]:
+        plain = exported(net, opset, shape, path)
+        for level in ["ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED"]:
+            take(kind, "%s, opset %d, %s" % (name, opset, level), optimized(path, level, other), shape, plain=plain)
+    exported(conv, 13, shape, path)
+    take(kind, "convolutions, ORT_ENABLE_ALL", optimized(path, "ORT_ENABLE_ALL", other), shape, refused="save the network with ORT_ENABLE_EXTENDED at most")
+    for net, name in [(conv, "convolutions"), (tokens, "tokens")]:
+        exported(net, 13, shape, path)
+        for types in [quantization.QuantType.QUInt8, quantization.QuantType.QInt8]:
+            quantization.quantize_static(path, other, Calibration(*shape), quant_format=quantization.QuantFormat.QOperator, activation_type=types)
+            take(kind, "%s quantized to %s" % (name, types), onnx.load(other), shape, note=note)
+
+
+def own():
+    """Single operators that only ONNX Runtime has."""
+    kind, shape, u8, i8, f = "ONNX Runtime's own", (3, 4, 4), np.uint8, np.int8, np.float32
+
+    def case(name, n, size, **more):
+        m = n.dense(size).model()
+        m.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        take(kind, name, m, n.shape, **more)
+
+    def add(n, op, *more, **attributes):
+        return n.add(op, *more, domain="com.microsoft", **attributes)
+
+    def quantized(name, op, size, operands, scale, zero, version=13, first=(), first_result=False, refused=None, **attributes):
+        n, inputs = Net(version, *shape), []
+        for i, (by, shift, s, z) in enumerate(operands):
+            n.at = "x"
+            n.add("Sub", f(shift))
+            n.add("QuantizeLinear", inputs=[n.add("Mul", f(by))[0], n.const(f(s)), n.const(z)])
+            inputs += [n.at, n.const(f(s)), n.const(z)]
+        result = [n.const(f(scale)), n.const(zero)]
+        inputs = [n.const(c) for c in first] + (result + inputs if first_result else inputs + result)
+        n.add(op, inputs=inputs, domain="com.microsoft", **attributes)
+        n.add("DequantizeLinear", inputs=[n.at, *result])
+        case(name, n, size, note="straight-through", refused=refused)
+
+    one, two = (1.3, 0.4, 0.00717, u8(111)), (0.9, 0.6, 0.00431, u8(141))
+    quantized("QLinearAdd", "QLinearAdd", 48, [one, two], 0.00809, u8(127))  # saturates
+    quantized("QLinearAdd of int8", "QLinearAdd", 48, [(1.3, 0.4, 0.00717, i8(-3)), (0.9, 0.6, 0.00431, i8(7))], 0.0131, i8(-5))
+    quantized("QLinearMul", "QLinearMul", 48, [one, two], 0.00313, u8(77))
+    quantized("QLinearConcat", "QLinearConcat", 96, [one, two], 0.00619, u8(93), first_result=True, axis=1)
+    quantized("QLinearConcat along the last axis", "QLinearConcat", 144, [one, two, one], 0.0091, u8(130), first_result=True, axis=-1)
+    quantized("QLinearWhere", "QLinearWhere", 48, [one, two], 0.00619, u8(93), first=[rng.random((3, 4, 4)) < 0.5])
+    quantized("QLinearLeakyRelu", "QLinearLeakyRelu", 48, [one], 0.00619, u8(23), alpha=0.3)
+    quantized("QLinearLeakyRelu of int8", "QLinearLeakyRelu", 48, [(1.3, 0.4, 0.00717, i8(-3))], 0.00619, i8(-60))
+    quantized("QLinearSigmoid", "QLinearSigmoid", 48, [(9, 0.4, 0.0517, u8(111))], 1 / 256, u8(0))
+    for opset, axis in [(11, 1), (13, 1), (13, -1)]:
+        quantized("QLinearSoftmax %d along %d" % (opset, axis), "QLinearSoftmax", 48, [(9, 0.4, 0.0517, u8(111))], 1 / 256, u8(0), version=opset,
+                  opset=opset, axis=axis)
+    quantized("QLinearSoftmax of int8", "QLinearSoftmax", 48, [(9, 0.4, 0.0517, i8(11))], 1 / 256, i8(-128), opset=13)
+    quantized("QLinearGlobalAveragePool", "QLinearGlobalAveragePool", 3, [one], 0.00191, u8(51), channels_last=0)
+    quantized("QLinearGlobalAveragePool, channels last", "QLinearGlobalAveragePool", 4, [one], 0.00191, u8(51), channels_last=1, refused="with channels_last")
+    quantized("QLinearSoftmax of another opset", "QLinearSoftmax", 48, [one], 1 / 256, u8(0), opset=11, refused="Softmax means something else there")
+    quantized("QLinearAveragePool", "QLinearAveragePool", 27, [one], 0.00619, u8(93), kernel_shape=[2, 2], pads=[1] * 4, strides=[2, 2])
+    quantized("QLinearAveragePool, borders counted", "QLinearAveragePool", 27, [one], 0.00619, u8(93), kernel_shape=[2, 2], pads=[1] * 4, strides=[2, 2],
+              count_include_pad=1)
+
+    for name, b, scale, zero, bias, result, attributes in [
+            ("QGemm", (48, 5), f(0.011), i8(0), (5,), (0.031, u8(101)), {}),
+            ("QGemm with turned weights, by columns", (5, 48), f([0.01, 0.011, 0.012, 0.008, 0.013]), np.zeros(5, i8), (5,), (0.0313, u8(101)), dict(transB=1)),
+            ("QGemm to floats", (48, 5), f(0.011), i8(3), (5,), None, dict(alpha=0.7)),
+            ("QGemm without bias", (5, 48), f(0.011), i8(3), None, (0.0313, u8(101)), dict(alpha=0.7, transB=1))]:
+        n = Net(13, *shape)
+        n.add("Flatten")
+        n.add("QuantizeLinear", f(0.00391), u8(9))
+        inputs = [n.const(f(0.00391)), n.const(u8(9)), n.const(rng.integers(-99, 99, b).astype(i8)), n.const(scale), n.const(zero)]
+        inputs.append(n.const(rng.integers(-900, 900, bias).astype(np.int32)) if bias else "")
+        inputs += [n.const(f(result[0])), n.const(result[1])] if result else []
+        n.add("QGemm", inputs=[n.at, *inputs], domain="com.microsoft", **attributes)
+        if result:
+            n.add("DequantizeLinear", f(result[0]), result[1])
+        case(name, n, 5, note="straight-through")
+
+    n = Net(13, *shape)  # integers with a border, and larger
+    n.add("QuantizeLinear", f(0.00391), u8(9))
+    n.add("Pad", np.array([0, 0, 1, 0, 0, 0, 0, 1], np.int64), u8(99))
+    n.add("Resize", "", f([1, 1, 2, 2]), mode="nearest")
+    add(n, "QLinearLeakyRelu", f(0.00391), u8(9), f(0.0031), u8(3))
+    n.add("DequantizeLinear", f(0.0031), u8(3))
+    case("Pad and Resize of integers", n, 300, note="straight-through")
+
+    n = Net(13, *shape)  # 16 bits, which the format had later
+    q = [n.const(f(0.000131)), n.const(np.uint16(31))]
+    for op in ["QuantizeLinear", "DequantizeLinear"]:
+        n.add(op, inputs=[n.at, *q], domain="com.microsoft")
+    x = n.at
+    kernel = [n.const(rng.integers(-9999, 9999, (3, 3, 3, 3)).astype(np.int16)), n.const(f([1e-4, 2e-4, 1.5e-4])), n.const(np.zeros(3, np.int16))]
+    n.add("Conv", inputs=[x, n.add("DequantizeLinear", inputs=kernel, domain="com.microsoft", axis=0)[0]], pads=[1] * 4)
+    case("QuantizeLinear and DequantizeLinear of 16 bits", n, 48, note="straight-through")
+
+    columns = f([0.01, 0.011, 0.012, 0.008, 0.013])
+    for bias in [False, True]:
+        n = Net(13, *shape)
+        n.add("Flatten")
+        more = [rng.integers(0, 255, (48, 5)).astype(u8), columns, np.full(5, 128, u8)] if bias else [rng.integers(-99, 99, (48, 5)).astype(i8), f(0.011)]
+        add(n, "DynamicQuantizeMatMul", *more, *([weight(5)] if bias else []))
+        case("DynamicQuantizeMatMul" + " by columns, with bias" * bias, n, 5, note="change each other's logits")
+        n = Net(13, *shape)
+        n.add("Flatten")
+        n.add("QuantizeLinear", f(0.00391), u8(9))
+        add(n, "MatMulIntegerToFloat", more[0], f(0.00391), more[1], u8(9), *([more[2], weight(5)] if bias else []))
+        case("MatMulIntegerToFloat" + " by columns, with bias" * bias, n, 5, note="straight-through")
+
+    def floats(name, op, size, *more, then=None, opset=13, refused=None, **attributes):
+        """A case, and beside it the network in standard operators, then, which PyTorch runs."""
+        nets = []
+        for build in [lambda n: add(n, op, *[n.const(m) if isinstance(m, np.ndarray) else m for m in more], **attributes), then]:
+            state = rng.bit_generator.state
+            n = Net(opset, *shape)
+            n.add("Sub", f(0.5))
+            if build:
+                build(n)
+            nets.append(n)
+            n.dense(size)
+            if build is not then:
+                rng.bit_generator.state = state
+        m = nets[0].model()
+        m.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        take(kind, name, m, shape, plain=nets[1].model(), refused=refused)
+
+    kernel, bias = weight(3, 3, 3, 3), weight(3)
+    for name, parameters, then in [("Relu", [], lambda n: n.add("Relu")), ("Sigmoid", [], lambda n: n.add("Sigmoid")), ("Tanh", [], lambda n: n.add("Tanh")),
+                                   ("LeakyRelu", [0.3], lambda n: n.add("LeakyRelu", alpha=0.3)), ("Clip", [-0.1, 0.2], lambda n: n.add("Clip", f(-0.1), f(0.2))),
+                                   ("HardSigmoid", [0.3, 0.4], lambda n: n.add("HardSigmoid", alpha=0.3, beta=0.4))]:
+        more = dict(activation_params=parameters) if parameters else {}
+        floats("FusedConv with " + name, "FusedConv", 48, kernel, bias, activation=name, pads=[1] * 4,
+               then=lambda n: (n.add("Conv", kernel, bias, pads=[1] * 4), then(n)), **more)
+    floats("FusedConv with a sum", "FusedConv", 48, kernel, bias, "x", activation="Relu", pads=[1] * 4,
+           then=lambda n: (n.add("Conv", kernel, bias, pads=[1] * 4), n.add("Add", "x"), n.add("Relu")))
+    floats("FusedConv without a parameter", "FusedConv", 48, kernel, bias, activation="LeakyRelu", pads=[1] * 4, refused="without its parameter alpha")
+    floats("FusedConv with another activation", "FusedConv", 48, kernel, bias, activation="Mish", pads=[1] * 4, refused='activation "Mish" is not supported')
+
+    dense = [weight(5, 48), weight(5)]
+    for name, parameters in [("Elu", dict(alpha=0.7)), ("HardSigmoid", dict(alpha=0.3, beta=0.4)), ("LeakyRelu", dict(alpha=0.3)), ("Selu", dict(alpha=1.5, gamma=1.1)),
+                             ("Sigmoid", {}), ("Softplus", {}), ("Softsign", {}), ("Tanh", {}), ("ThresholdedRelu", dict(alpha=0.1))]:
+        nets = [Net(13, 48), Net(13, 48)]
+        nets[0].add("FusedGemm", *dense, domain="com.microsoft", transB=1, alpha=1.2, beta=0.5, activation=name,
+                    **{"activation_" + key: value for key, value in parameters.items()})
+        nets[1].add("Gemm", *dense, transB=1, alpha=1.2, beta=0.5)
+        nets[1].add(name, **parameters)
+        last = weight(5, 3)
+        for n in nets:
+            n.add("MatMul", last)
+        m = nets[0].model()
+        m.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        take(kind, "FusedGemm with " + name, m, (48,), plain=nets[1].model())
+
+    matrix = weight(4, 4)
+    floats("FusedMatMul", "FusedMatMul", 48, matrix, alpha=0.5, then=lambda n: (n.add("MatMul", matrix), n.add("Mul", f(0.5))))
+    floats("FusedMatMul of turned matrices", "FusedMatMul", 48, "x", alpha=0.5, transA=1, transB=1,
+           then=lambda n: (n.add("MatMul", inputs=[n.add("Transpose", perm=[0, 1, 3, 2])[0], n.add("Transpose", inputs=["x"], perm=[0, 1, 3, 2])[0]]),
+                           n.add("Mul", f(0.5))))
+    floats("FusedMatMul of turned batches", "FusedMatMul", 48, "x", transBatchA=1, refused="transBatchA and transBatchB are not supported")
+    floats("Gelu", "Gelu", 48, then=lambda n: n.add("Gelu"), opset=20)
+    floats("BiasGelu", "BiasGelu", 48, bias[:1].repeat(4), then=lambda n: (n.add("Add", bias[:1].repeat(4)), n.add("Gelu")), opset=20)
+    floats("FastGelu", "FastGelu", 48, matrix[0], then=lambda n: (n.add("Add", matrix[0]), n.add("Gelu", approximate="tanh")), opset=20)
+    floats("QuickGelu", "QuickGelu", 48, alpha=1.5, then=lambda n: (n.add("Mul", f(1.5)), n.add("Sigmoid"), n.add("Mul", n.nodes[0].output[0])))
+    floats("an operator of others", "GroupNorm", 48, bias, bias, groups=3, refused="operator com.microsoft.GroupNorm (GroupNorm node")
+    for op, scales, standard in [("SkipLayerNormalization", [matrix[1] + 1, matrix[2]], "LayerNormalization"),
+                                 ("SkipSimplifiedLayerNormalization", [matrix[1] + 1], "RMSNormalization")]:
+        for more in [[], [matrix[3]]]:
+            n, plain = Net(23, 4, 4), Net(23, 4, 4)
+            for m in [n, plain]:
+                m.add("Tanh")
+            made = n.add(op, "x", *scales, *more, outputs=4, epsilon=0.01, domain="com.microsoft")
+            if standard == "RMSNormalization":
+                n.nodes[-1].output[1] = n.nodes[-1].output[2] = ""
+            n.add("Add", made[3])
+            plain.add("Add", "x")
+            if more:
+                plain.add("Add", more[0])
+            total = plain.at
+            wanted = plain.add(standard, *scales, outputs=3 if standard == "LayerNormalization" else 1, epsilon=0.01)
+            plain.add("Add", total)
+            if standard == "LayerNormalization":  # which tells the mean and the deviation too
+                for m, (_, mean, deviation, *_) in [(n, made), (plain, wanted)]:
+                    m.add("Sub", mean)
+                    m.add("Mul", deviation)
+            last = weight(16, 3)
+            for m in [n, plain]:
+                m.add("Flatten")
+                m.add("MatMul", last)
+            m = n.model()
+            m.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+            take(kind, op + " with bias" * bool(more), m, (4, 4), plain=plain.model())
+
+
+def attentions():
+    """Attention of ONNX Runtime's own: images are [times, values]."""
+    kind, shape, f, u8 = "ONNX Runtime's own", (5, 6), np.float32, np.uint8
+
+    def case(name, op, inputs, size=30, build=None, **attributes):
+        refused, note = attributes.pop("refused", None), attributes.pop("note", "")
+        n = Net(13, *shape)
+        n.add("Mul", f(3))
+        first = build(n) if build else [n.at]
+        n.add(op, inputs=first + [n.const(i) if isinstance(i, np.ndarray) else i for i in inputs], domain="com.microsoft", **attributes)
+        m = n.dense(size).model()
+        m.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        take(kind, name, m, shape, refused=refused, note=note)
+
+    w, b, added = weight(6, 18), weight(18), weight(1, 2, 5, 5)
+    case("Attention", "Attention", [w, b], num_heads=2)
+    case("Attention forward only, with a scale", "Attention", [w, b], num_heads=3, unidirectional=1, scale=0.7)
+    case("Attention with a bias of scores", "Attention", [w, b, "", "", added], num_heads=2)
+    case("Attention with narrow values", "Attention", [w[:, :14], b[:14]], 10, num_heads=2, qkv_hidden_sizes=[6, 6, 2])
+    case("Attention with a mask", "Attention", [w, b, np.ones((4, 5), np.int32)], num_heads=2, refused="with the input mask_index is not supported")
+
+    def parts(n):
+        x = n.at
+        return [n.add("MatMul", inputs=[x, n.const(weight(6, width))])[0] for width in (6, 6, 4)]
+    case("MultiHeadAttention", "MultiHeadAttention", [], 20, parts, num_heads=2)
+    case("MultiHeadAttention with biases", "MultiHeadAttention", [b, "", added], 30, lambda n: [n.at] * 3, num_heads=2)
+    case("MultiHeadAttention, packed", "MultiHeadAttention", [], 30, lambda n: n.add("Reshape", np.array([0, 5, 1, 3, 2], np.int64)), num_heads=1,
+         refused="packed into its queries is not supported")
+
+    def integers(n):
+        return [n.add("QuantizeLinear", f(0.0129), u8(5))[0]]
+    for name, scale, zero in [("QAttention", f(0.013), np.int8(0)), ("QAttention by columns", rng.random(18).astype(f) / 50 + f(0.005), None)]:
+        more = [rng.integers(-99, 99, (6, 18)).astype(np.int8), b, np.array(f(0.0129)), np.array(scale), "", np.array(u8(5))]
+        case(name, "QAttention", more + ([] if zero is None else [np.array(zero)]), 30, integers, num_heads=2, note="straight-through")
+
+
+def microsoft():
+    logging.disable(logging.WARNING)  # the quantizer tells of every tensor that it leaves alone
+    with tempfile.TemporaryDirectory() as folder:
+        saved(folder)
+    own()
+    attentions()
+
+
+for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first, fusions, standardized, quantized, microsoft]:
     make()
 with open(os.path.join(HERE, "cases.json.gz"), "wb") as f, gzip.GzipFile(filename="", mode="wb", fileobj=f, mtime=0) as z:
     z.write(json.dumps(cases, separators=(",", ":")).encode())

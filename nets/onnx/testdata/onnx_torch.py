@@ -854,6 +854,78 @@ def qlinear_conv(c, x, sx, zx, w, sw, zw, sy, zy, bias=None):
     return staircase(y * (scale.reshape([-1] + [1] * (w.dim() - 2)) if scale.numel() > 1 else scale.reshape(())), zy.float(), zy.dtype)
 
 
+# Of ONNX Runtime's quantizer, in its format QOperator: an operator between dequantization and quantization.
+
+
+def quantized(result):
+    """Registers what f computes of dequantized operands; the scale and zero point of the result are the inputs from result on."""
+    def register(name, f, first=0):
+        def of(c, *x):
+            end = len(x) if result < first else result
+            y = f(c, *x[:first * (result > 0)], *[less(x[i], x[i + 2]) * x[i + 1].reshape(()) for i in range(first, end, 3)])
+            scale, zero = x[result:result + 2]
+            return staircase(y / scale.reshape(()), zero.float().reshape(()), zero.dtype)
+        OPERATORS[name] = of
+    return register
+
+
+quantized(6)("QLinearAdd", lambda c, a, b: a + b)
+quantized(6)("QLinearMul", lambda c, a, b: a * b)
+quantized(3)("QLinearAveragePool", average_pool)
+quantized(0)("QLinearConcat", concat, first=2)
+quantized(3)("QLinearGlobalAveragePool", lambda c, x: OPERATORS["GlobalAveragePool"](c, x))
+quantized(3)("QLinearLeakyRelu", lambda c, x: torch.where(x > 0, x, c("alpha", 0.01) * x))
+quantized(3)("QLinearSigmoid", lambda c, x: torch.sigmoid(x))
+quantized(3)("QLinearSoftmax", lambda c, x: torch.softmax(x, c("axis", -1)) if c("opset") >= 13 else
+             torch.softmax(x.flatten(c("axis", -1) % x.dim()), -1).reshape(x.shape))
+quantized(7)("QLinearWhere", lambda c, condition, a, b: torch.where(condition, a, b), first=1)
+
+
+@operator("QGemm")
+def qgemm(c, a, sa, za, b, sb, zb, bias=None, sy=None, zy=None):
+    a, b = less(a, za), less(b.t() if c("transB", 0) else b, zb)
+    y = ((a.t() if c("transA", 0) else a) @ b + (0 if bias is None else bias.float())) * (c("alpha", 1.0) * sa * sb)
+    return y if sy is None else staircase(y / sy, zy.float(), zy.dtype)
+
+
+@operator("MatMulIntegerToFloat")
+def matmul_integer_to_float(c, a, b, sa, sb, za=None, zb=None, bias=None):
+    return less(a, za) @ less(b, zb) * (sa * sb) + (0 if bias is None else bias)
+
+
+@operator("DynamicQuantizeMatMul")
+def dynamic_quantize_matmul(c, a, b, sb, zb=None, bias=None):
+    a, sa, za = dynamic_quantize_linear(c, a)
+    return matmul_integer_to_float(c, a, b, sa, sb, za, zb, bias)
+
+
+# Attention as ONNX Runtime fuses it: [batch, times, heads·values].
+
+
+@operator("MultiHeadAttention")
+def multi_head_attention(c, q, k, v, bias=None, mask=None, added=None):
+    parts = [q, k, v] if bias is None else [x + b for x, b in zip((q, k, v), bias.split([q.shape[-1], k.shape[-1], v.shape[-1]]))]
+    q, k, v = [x.reshape(*x.shape[:2], c("num_heads"), -1).transpose(1, 2) for x in parts]
+    scores = q @ k.transpose(2, 3) * (c("scale", 0.0) or q.shape[-1] ** -0.5) + (0 if added is None else added)
+    if c("unidirectional", 0):
+        scores = scores.masked_fill(torch.ones(scores.shape[2:]).triu(1).bool(), -math.inf)
+    return (torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2)
+
+
+def projected(c, x, added=None):
+    return multi_head_attention(c, *x.split(c("qkv_hidden_sizes") or x.shape[-1] // 3, -1), added=added)
+
+
+@operator("Attention")  # not the standard one
+def projected_attention(c, x, w, bias=None, mask=None, past=None, added=None):
+    return projected(c, x @ w + (0 if bias is None else bias), added)
+
+
+@operator("QAttention")
+def qattention(c, x, w, bias, sx, sw, mask=None, zx=None, zw=None):
+    return projected(c, matmul_integer_to_float(c, x, w, sx, sw, zx, zw, bias))
+
+
 # Resizing: a matrix [out, in] of weights per axis.
 
 

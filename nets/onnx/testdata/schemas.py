@@ -1,6 +1,7 @@
-"""Writes schemas.json: every operator of ONNX in every version, as the onnx package defines it.
+"""Writes schemas.json: every operator of ONNX in every version, as the onnx package defines it; and microsoft.json: operators
+that ONNX Runtime writes of its own, as it defines them, those of the domain com.microsoft under their full names.
 
-Needs onnx; the Go tests read the file and need no Python.
+Needs onnx and onnxruntime; the Go tests read the files and need no Python.
 
     python3 nets/onnx/testdata/schemas.py
 
@@ -18,11 +19,18 @@ import json
 import os
 
 import onnx
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from onnx import AttributeProto, defs, helper, numpy_helper
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ML = {"ArrayFeatureExtractor", "Binarizer", "CastMap", "FeatureVectorizer", "Imputer", "LinearClassifier", "LinearRegressor",
       "Normalizer", "Scaler", "SVMClassifier", "TreeEnsembleClassifier", "ZipMap"}
+MICROSOFT = {"Attention", "MultiHeadAttention", "QAttention", "BiasGelu", "DequantizeLinear", "DynamicQuantizeMatMul", "FastGelu", "FusedConv", "FusedGemm",
+             "FusedMatMul", "Gelu", "MatMulIntegerToFloat", "QGemm", "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearGlobalAveragePool",
+             "QLinearLeakyRelu", "QLinearMul", "QLinearSigmoid", "QLinearSoftmax", "QLinearWhere", "QuantizeLinear", "QuickGelu",
+             "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"}
+EARLY = {("LayerNormalization", 1), ("SimplifiedLayerNormalization", 1)}  # in the standard domain, which does not have them
 
 
 def plain(value):
@@ -71,6 +79,26 @@ def version(s, types):
     return {k: v for k, v in out.items() if v}
 
 
+def microsoft():
+    """Versions, inputs and types of attributes of ONNX Runtime's operators."""
+    operators = {}
+    for s in runtime.get_all_operator_schema():
+        if s.domain == "com.microsoft" and s.name in MICROSOFT or s.domain == "" and (s.name, s.since_version) in EARLY:
+            attributes = {name: {"type": a.type.name} for name, a in s.attributes.items()}
+            operators[s.domain + "." * bool(s.domain) + s.name] = [{"since": s.since_version, "inputs": [s.min_input, s.max_input], "attributes": attributes}]
+    write("microsoft.json", {"onnxruntime": onnxruntime.__version__}, operators)
+
+
+def write(name, head, operators):
+    """One operator a line: small, and a new release shows as a readable difference."""
+    path = os.path.join(HERE, name)
+    with open(path, "w") as f:
+        rows = ",\n".join(json.dumps(name) + ":" + json.dumps(operators[name], sort_keys=True, separators=(",", ":")) for name in sorted(operators))
+        f.write(json.dumps(head, sort_keys=True, separators=(",", ":"))[:-1] + ',"operators":{\n' + rows + "\n}}\n")
+    json.load(open(path))
+    print(path, os.path.getsize(path), "bytes,", len(operators), "operators")
+
+
 def main():
     operators, types = {}, Types()
     for s in sorted(defs.get_all_schemas_with_history(), key=lambda s: (s.domain, s.name, s.since_version)):
@@ -78,15 +106,8 @@ def main():
             operators.setdefault(s.name, []).append(version(s, types))
         elif s.domain == "ai.onnx.ml" and s.name in ML:
             operators.setdefault("ai.onnx.ml." + s.name, []).append(version(s, types))
-    out = {"onnx": onnx.__version__, "opset": defs.onnx_opset_version(), "types": types.lists, "operators": operators}
-    path = os.path.join(HERE, "schemas.json")
-    with open(path, "w") as f:
-        # One operator a line: small, and a new release of onnx shows as a readable difference.
-        rows = ",\n".join(json.dumps(name) + ":" + json.dumps(operators[name], sort_keys=True, separators=(",", ":")) for name in sorted(operators))
-        head = {k: v for k, v in out.items() if k != "operators"}
-        f.write(json.dumps(head, sort_keys=True, separators=(",", ":"))[:-1] + ',"operators":{\n' + rows + "\n}}\n")
-    json.load(open(path))
-    print(path, os.path.getsize(path), "bytes,", len(operators), "operators, opset", out["opset"])
+    write("schemas.json", {"onnx": onnx.__version__, "opset": defs.onnx_opset_version(), "types": types.lists}, operators)
+    microsoft()
 
 
 if __name__ == "__main__":
