@@ -4,8 +4,8 @@ zoo.py list                   prints names and exporters, a pair a line
 zoo.py export NAME EXPORTER FOLDER [double]
                               writes model.onnx, x.npy, y.npy, logits.npy (ONNX Runtime), gradient.npy (PyTorch in double
                               precision, of the summed cross-entropy by x) and about.json; EXPORTER is torchscript or dynamo for
-                              torchvision's and timm's, keras and skl2onnx for the others; with double, a network of the former
-                              converts its images and computes in double precision
+                              torchvision's and timm's, keras and skl2onnx for the others; with double, a network, but for
+                              scikit-learn's, converts its images and computes in double precision
 
 Keras runs on PyTorch here, whose gradients its networks then have. Those of scikit-learn, trained on digits, are central
 differences.
@@ -177,7 +177,7 @@ def export(name, exporter, folder, precision="single"):
     net, side = build(name)
     steps, batch = STEPS, BATCH
     if precision == "double":
-        net, steps, batch = in_double(net), 0, 2
+        net, steps, batch = doubled(net, name) if exporter == "keras" else in_double(net), 0, 2
     generator = torch.Generator().manual_seed(2)
     x = torch.rand(*([batch, side, side, 3] if exporter == "keras" else [batch, 3, side, side]), generator=generator)
     y = torch.arange(batch) * 7
