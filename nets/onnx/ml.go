@@ -56,12 +56,7 @@ func (g *network) splitLinear(n *protos.NodeProto) ([]*protos.NodeProto, error) 
 	fail := func(format string, args ...any) error {
 		return errors.Errorf("%s: "+format, append([]any{nodeLabel(n)}, args...)...)
 	}
-	classes := 0
-	for _, name := range []string{"classlabels_ints", "classlabels_strings"} {
-		if l := attribute(n, name); l != nil {
-			classes = max(classes, len(l.Ints)+len(l.Strings))
-		}
-	}
+	classes := labels(n, "classlabels_ints", "classlabels_strings")
 	var weights, shifts []float32
 	if a := attribute(n, "coefficients"); a != nil {
 		weights = a.Floats
@@ -95,18 +90,23 @@ func (g *network) splitLinear(n *protos.NodeProto) ([]*protos.NodeProto, error) 
 		g.sources[row] = source{node: n.Output[1], attribute: "intercepts", mirrored: mirrored}
 		product.Input = append(product.Input, row)
 	}
-	after := &protos.NodeProto{Name: n.Name, Output: []string{n.Output[1]}}
-	switch post := stringOr(n, "post_transform", "NONE"); post {
+	return g.transformed(product, stringOr(n, "post_transform", "NONE"))
+}
+
+// transformed adds what a classifier makes of its scores to the node that computes them.
+func (g *network) transformed(scores *protos.NodeProto, post string) ([]*protos.NodeProto, error) {
+	after := &protos.NodeProto{Name: scores.Name, Output: scores.Output}
+	switch post {
 	case "NONE":
-		return []*protos.NodeProto{product}, nil
+		return []*protos.NodeProto{scores}, nil
 	case "LOGISTIC":
 		after.OpType = "Sigmoid"
 	case "SOFTMAX":
 		after.OpType, after.Attribute = "Softmax", []*protos.AttributeProto{intAttribute("axis", 1)}
 	default:
-		return nil, fail("post_transform %q is not supported", post)
+		return nil, errors.Errorf("%s: post_transform %q is not supported", nodeLabel(scores), post)
 	}
-	product.Output = []string{g.newName()}
-	after.Input = product.Output
-	return []*protos.NodeProto{product, after}, nil
+	scores.Output = []string{g.newName()}
+	after.Input = scores.Output
+	return []*protos.NodeProto{scores, after}, nil
 }

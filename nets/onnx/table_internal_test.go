@@ -91,7 +91,7 @@ func TestUnknownAttributesAreRefused(t *testing.T) {
 			if ml, found := strings.CutPrefix(name, domainML+"."); found {
 				domain, op = domainML, ml
 			}
-			g := &network{opset: version, opsetML: 1}
+			g := &network{opset: version, opsetML: version}
 			require.Equal(t, version, g.version(&protos.NodeProto{OpType: op, Domain: domain}), name)
 			low, _ := o.arity(version)
 			n := &protos.NodeProto{OpType: op, Domain: domain, Output: []string{"y"}, Input: slices.Repeat([]string{"x"}, low),

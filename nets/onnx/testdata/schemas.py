@@ -22,7 +22,8 @@ from onnx import AttributeProto, defs, helper, numpy_helper
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ML = {"ArrayFeatureExtractor", "Binarizer", "CastMap", "FeatureVectorizer", "Imputer", "LinearClassifier", "LinearRegressor",
-      "Normalizer", "Scaler", "SVMClassifier", "TreeEnsembleClassifier", "ZipMap"}
+      "Normalizer", "Scaler", "SVMClassifier", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor",
+      "ZipMap"}
 
 
 def plain(value):
