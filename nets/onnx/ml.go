@@ -34,6 +34,20 @@ func (v *values) scaler(n *protos.NodeProto) {
 	v.set(n, mul(sub(x, v.listed(n, "offset", columns)), v.listed(n, "scale", columns)))
 }
 
+// imputer puts numbers of its own, column by column, where one value stands for what is missing.
+func (v *values) imputer(n *protos.NodeProto) {
+	if x := v.get(n.Input[0]); !x.DType().IsFloat() || attribute(n, "imputed_value_int64s") != nil || attribute(n, "replaced_value_int64") != nil {
+		exceptions.Panicf("of integers is not supported")
+	}
+	x, columns := v.rowsOf(n)
+	own := BroadcastToDims(v.listed(n, "imputed_value_floats", columns), x.Shape().Dimensions...)
+	missing := isNaN(x)
+	if replaced := float32(floatOr(n, "replaced_value_float", 0)); replaced == replaced {
+		missing = StopGradient(Equal(x, Const(v.graph, replaced)))
+	}
+	v.set(n, Where(missing, own, x))
+}
+
 // normalizer divides each row by its largest value, or its l1 or l2 norm.
 func (v *values) normalizer(n *protos.NodeProto) {
 	x, _ := v.rowsOf(n)

@@ -194,6 +194,8 @@ const treeNodes = "nodes_falsenodeids:is nodes_featureids:is nodes_hitrates:fs! 
 // mlOperators are those of scikit-learn's converter.
 func mlOperators() map[string]operator {
 	return map[string]operator{
+		domainML + ".Imputer": {"1", "1-1", "imputed_value_floats:fs imputed_value_int64s:is replaced_value_float:f replaced_value_int64:i",
+			(*values).imputer},
 		domainML + ".Scaler":     {"1", "1-1", "offset:fs scale:fs", (*values).scaler},
 		domainML + ".Normalizer": {"1", "1-1", "norm:s", (*values).normalizer},
 		domainML + ".LinearClassifier": {"1", "1-1", "classlabels_ints:is! classlabels_strings:ss! coefficients:fs " +

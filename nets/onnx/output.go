@@ -163,12 +163,12 @@ func (g *network) noteStaircases() {
 	}
 }
 
-// noteTrees tells that nothing can be learned from gradients by the trees that a network ends in, or begins with.
+// noteTrees tells of trees, which leave attacks by gradients blind.
 func (g *network) noteTrees() bool {
 	found := slices.ContainsFunc(g.needed(g.input, g.output), isTrees)
 	if found {
-		g.notes = append(g.notes, "the network decides by trees, whose outputs are steps: their gradient by the input is zero, and attacks that "+
-			"follow gradients find nothing; use those by scores or decisions (Square, HopSkipJump, boundary, RayS)")
+		g.notes = append(g.notes, "the network decides by trees, whose outputs are steps: no gradient goes through them, and attacks that follow "+
+			"gradients see nothing of them; use those by scores or decisions (Square, HopSkipJump, boundary, RayS)")
 	}
 	return found
 }

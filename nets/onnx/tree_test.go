@@ -82,8 +82,8 @@ func forestFile(nodes []treeNode, aggregate string) *protos.ModelProto {
 	values := &protos.AttributeProto{Name: "nodes_values", Type: protos.AttributeProto_FLOATS}
 	modes := &protos.AttributeProto{Name: "nodes_modes", Type: protos.AttributeProto_STRINGS}
 	weights := &protos.AttributeProto{Name: "target_weights", Type: protos.AttributeProto_FLOATS}
-	trees, ids, features, yes, no, missing := list("nodes_treeids"), list("nodes_nodeids"), list("nodes_featureids"), list("nodes_truenodeids"),
-		list("nodes_falsenodeids"), list("nodes_missing_value_tracks_true")
+	trees, ids, features := list("nodes_treeids"), list("nodes_nodeids"), list("nodes_featureids")
+	yes, no, missing := list("nodes_truenodeids"), list("nodes_falsenodeids"), list("nodes_missing_value_tracks_true")
 	voteTrees, voteIDs, targets := list("target_treeids"), list("target_nodeids"), list("target_ids")
 	for _, n := range nodes {
 		trees.Ints, ids.Ints, features.Ints = append(trees.Ints, n.tree), append(ids.Ints, n.id), append(features.Ints, n.feature)
@@ -100,8 +100,8 @@ func forestFile(nodes []treeNode, aggregate string) *protos.ModelProto {
 		{Name: "n_targets", Type: protos.AttributeProto_INT, I: treeTargets},
 		{Name: "aggregate_function", Type: protos.AttributeProto_STRING, S: []byte(aggregate)}}
 	return &protos.ModelProto{IrVersion: 8, OpsetImport: []*protos.OperatorSetIdProto{{Version: 17}, {Domain: "ai.onnx.ml", Version: 3}},
-		Graph: &protos.GraphProto{Input: []*protos.ValueInfoProto{input("x", 0, treeFeatures)}, Output: []*protos.ValueInfoProto{{Name: "scores"}},
-			Node: []*protos.NodeProto{regressor}}}
+		Graph: &protos.GraphProto{Input: []*protos.ValueInfoProto{input("x", 0, treeFeatures)},
+			Output: []*protos.ValueInfoProto{{Name: "scores"}}, Node: []*protos.NodeProto{regressor}}}
 }
 
 // TestTreesWalk: random trees with every comparison, missing values, numbers with gaps and rows in any order, against a walk of one
@@ -155,7 +155,8 @@ func TestTreesWalk(t *testing.T) {
 // stump is a good tree: 0 leads to the leaves 1 and 2.
 func stump() []treeNode {
 	weights := make([]float32, treeTargets)
-	return []treeNode{{mode: "BRANCH_LEQ", yes: 1, no: 2, feature: 3}, {id: 1, mode: "LEAF", weights: weights}, {id: 2, mode: "LEAF", weights: weights}}
+	return []treeNode{{mode: "BRANCH_LEQ", yes: 1, no: 2, feature: 3}, {id: 1, mode: "LEAF", weights: weights},
+		{id: 2, mode: "LEAF", weights: weights}}
 }
 
 // TestTreesTold: what has no slope has gradient zero, on XLA too, and a note says so.
@@ -165,7 +166,7 @@ func TestTreesTold(t *testing.T) {
 	m, err := onnx.Load(onnxFile(t, t.TempDir(), forestFile(nodes, "SUM")), onnx.Options{})
 	require.NoError(t, err)
 	require.Len(t, m.Notes, 1)
-	require.Contains(t, m.Notes[0], "gradient by the input is zero")
+	require.Contains(t, m.Notes[0], "no gradient goes through them")
 	require.Empty(t, m.WeightPaths)
 	e := model.MustNewExec(testengine.Quick(t).Backend(), m.Store, func(scope *model.Scope, x *Node) (*Node, *Node) {
 		z := m.Logits(scope, x)
@@ -205,7 +206,8 @@ func TestTreesRefused(t *testing.T) {
 		refusedTrees(t, want, forestFile(nodes, "SUM"))
 	}
 	for name, want := range map[string]string{"nodes_treeids": "nodes_treeids has 2 entries: want 3", "nodes_modes": "has 3 entries: want 2",
-		"nodes_values": "nodes_values has 2 entries", "target_ids": "target_ids has 5 entries: want 6", "target_weights": "has 6 entries: want 5"} {
+		"nodes_values": "nodes_values has 2 entries", "target_ids": "target_ids has 5 entries: want 6",
+		"target_weights": "has 6 entries: want 5"} {
 		p := forestFile(stump(), "SUM")
 		for _, a := range p.Graph.Node[0].Attribute {
 			if a.Name == name {

@@ -196,7 +196,7 @@ func classifier(n *protos.NodeProto) (*ensemble, []float64, error) {
 	one := classes == 2 && !slices.ContainsFunc(e.votes, func(v vote) bool { return v.target != 0 })
 	switch {
 	case !one && classes == 2 && len(base) > 0:
-		return nil, nil, errors.Errorf("%d base values for two classes with weights for the second: ONNX Runtime and the format differ", len(base))
+		return nil, nil, errors.Errorf("%d base values for two classes with weights for both: ONNX Runtime and the format differ", len(base))
 	case !one:
 		return e, base, nil
 	case len(base) > 1:
@@ -223,7 +223,8 @@ func regressor(n *protos.NodeProto) (*ensemble, []float64, error) {
 	if targets < 1 || targets > mostTargets {
 		return nil, nil, errors.Errorf("n_targets is %d: want 1 to %d", targets, mostTargets)
 	}
-	e, err := numbered(n, int(targets), [3]string{"target_treeids", "target_nodeids", "target_ids"}, "target_weights", "target_weights_as_tensor")
+	votes := [3]string{"target_treeids", "target_nodeids", "target_ids"}
+	e, err := numbered(n, int(targets), votes, "target_weights", "target_weights_as_tensor")
 	if err != nil {
 		return nil, nil, err
 	}

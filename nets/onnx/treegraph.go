@@ -42,7 +42,7 @@ func (g *network) splitTrees(n *protos.NodeProto) ([]*protos.NodeProto, error) {
 	default:
 		aggregate = setAggregates[intOr(n, "aggregate_function", 1)]
 		if number := intOr(n, "post_transform", 0); number != 0 {
-			return nil, errors.Errorf("%s: post_transform %d is not supported: ONNX Runtime and the format differ in what it is", nodeLabel(n), number)
+			return nil, errors.Errorf("%s: post_transform %d is not supported: ONNX Runtime and the format differ in it", nodeLabel(n), number)
 		}
 		post = "NONE"
 		e, err = treeSet(n)

@@ -678,6 +678,15 @@ def trees():
     case("base values of two classes", "TreeEnsembleClassifier", 3, 2,
          dict(Ensemble(draw, 2).numbered("class"), classlabels_int64s=[0, 1], base_values=[0.5, 0.25]), refused="2 base values for two classes")
 
+    for replaced, own in [(0.0, [0.5, 1.5, 2.5, 3.5, 4.5]), (1.0, [0.25]), (float("nan"), [0.25])]:
+        n = Net(17, 5)
+        n.add("Mul", np.float32(4))
+        n.add("Floor")
+        n.add("Imputer", domain="ai.onnx.ml", imputed_value_floats=own, replaced_value_float=replaced)
+        m = n.dense(5).model()
+        m.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+        take("missing", "Imputer of %g" % replaced, m, (5,), gradient=False)
+
     x = draw.random((120, 5)).astype(np.float32)
     x[:, 3] = np.round(4 * x[:, 3]) / 4
     y3, y2 = np.argmax(x[:, :3], 1), (x[:, 0] > x[:, 1]).astype(int)
