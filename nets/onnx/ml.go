@@ -36,7 +36,8 @@ func (v *values) scaler(n *protos.NodeProto) {
 
 // imputer puts numbers of its own, column by column, where one value stands for what is missing.
 func (v *values) imputer(n *protos.NodeProto) {
-	if x := v.get(n.Input[0]); !x.DType().IsFloat() || attribute(n, "imputed_value_int64s") != nil || attribute(n, "replaced_value_int64") != nil {
+	integers := attribute(n, "imputed_value_int64s") != nil || attribute(n, "replaced_value_int64") != nil
+	if integers || !v.get(n.Input[0]).DType().IsFloat() {
 		exceptions.Panicf("of integers is not supported")
 	}
 	x, columns := v.rowsOf(n)

@@ -167,8 +167,8 @@ func (g *network) noteStaircases() {
 func (g *network) noteTrees() bool {
 	found := slices.ContainsFunc(g.needed(g.input, g.output), isTrees)
 	if found {
-		g.notes = append(g.notes, "the network decides by trees, whose outputs are steps: no gradient goes through them, and attacks that follow "+
-			"gradients see nothing of them; use those by scores or decisions (Square, HopSkipJump, boundary, RayS)")
+		g.notes = append(g.notes, "the network decides by trees, whose outputs are steps: no gradient goes through them, and attacks that "+
+			"follow gradients see nothing of them; use those by scores or decisions (Square, HopSkipJump, boundary, RayS)")
 	}
 	return found
 }

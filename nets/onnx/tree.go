@@ -35,6 +35,7 @@ const (
 	mostBranches = 1 << 27 // so that a row of four for each is counted by int32
 	mostWeights  = 1 << 26
 	mostTargets  = 1 << 16
+	mostDepth    = 1 << 16
 )
 
 // holds tells for which x a comparison with a threshold holds: less, equal, greater, and no number, as IEEE 754 has it.
@@ -53,7 +54,8 @@ func (e *ensemble) depth() (int, error) {
 	if len(e.roots) == 0 || e.leaves == 0 {
 		return 0, errors.Errorf("%d trees with %d leaves: want some of both", len(e.roots), e.leaves)
 	}
-	if len(e.branches)+e.leaves > mostBranches || e.targets > mostTargets || e.leaves*e.targets > mostWeights {
+	weights := min(mostWeights, max(1<<22, 1024*len(e.votes))) // not many more than the file has
+	if len(e.branches)+e.leaves > mostBranches || e.targets > mostTargets || e.leaves*e.targets > weights {
 		return 0, errors.Errorf("%d branches and %d leaves for %d targets: more than fits", len(e.branches), e.leaves, e.targets)
 	}
 	parents := make([]int, len(e.branches))
@@ -121,6 +123,9 @@ func (e *ensemble) longest(parents []int) (depth int, err error) {
 	}
 	if done < len(e.branches) {
 		return 0, errors.Errorf("%d of %d branches lead back to themselves", len(e.branches)-done, len(e.branches))
+	}
+	if depth > mostDepth {
+		return 0, errors.Errorf("a tree is %d branches deep: at most %d are supported", depth, mostDepth)
 	}
 	return depth, nil
 }

@@ -188,7 +188,12 @@ func TestTreesRefused(t *testing.T) {
 		f(&nodes[at])
 		return nodes
 	}
+	chain := []treeNode{{id: 1 << 17, mode: "LEAF"}}
+	for i := range int64(1 << 17) {
+		chain = append(chain, treeNode{id: i, mode: "BRANCH_LT", yes: i + 1, no: i + 1})
+	}
 	for want, nodes := range map[string][]treeNode{
+		"is 131072 branches deep":          chain,
 		"0 trees":                          nil,
 		"which the tree does not have":     change(0, func(n *treeNode) { n.no = 9 }),
 		"tree 0 has two nodes 1":           change(2, func(n *treeNode) { n.id = 1 }),
@@ -217,6 +222,13 @@ func TestTreesRefused(t *testing.T) {
 		refusedTrees(t, want, p)
 	}
 	refusedTrees(t, `aggregate_function "MEDIAN"`, forestFile(stump(), "MEDIAN"))
+	var wide []treeNode // whose weights would take far more than the file
+	for tree := range int64(1000) {
+		wide = append(wide, treeNode{tree: tree, mode: "LEAF"})
+	}
+	p := forestFile(wide, "SUM")
+	p.Graph.Node[0].Attribute[12].I = 1 << 16
+	refusedTrees(t, "more than fits", p)
 	for _, targets := range []int64{-1, 0, 1 << 40} {
 		p := forestFile(stump(), "SUM")
 		p.Graph.Node[0].Attribute[12].I = targets
