@@ -151,7 +151,10 @@ func tensorNumbers(name string, t *protos.TensorProto) (numbers []float64, wide 
 
 // trees walks from the roots to the leaves, and joins what these give. It has no slope.
 func (v *values) trees(n *protos.NodeProto) {
-	x := StopGradient(v.get(n.Input[0]))
+	x, out := StopGradient(v.get(n.Input[0])), dtypes.Float32
+	if n.OpType == "TreeEnsemble" { // the others put out no other type
+		out = x.DType()
+	}
 	if x.Rank() != 2 {
 		exceptions.Panicf("its input has shape %s: want [batch, features]", x.Shape())
 	}
@@ -195,7 +198,7 @@ func (v *values) trees(n *protos.NodeProto) {
 	default:
 		y = ReduceSum(given, 1)
 	}
-	v.set(n, castTo(Add(y, ConvertDType(base, x.DType())), dtypes.Float32))
+	v.set(n, castTo(Add(y, ConvertDType(base, x.DType())), out))
 }
 
 // lookUp takes the rows of a table at places.
