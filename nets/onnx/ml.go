@@ -34,6 +34,21 @@ func (v *values) scaler(n *protos.NodeProto) {
 	v.set(n, mul(sub(x, v.listed(n, "offset", columns)), v.listed(n, "scale", columns)))
 }
 
+// imputer puts numbers of its own, column by column, where one value stands for what is missing.
+func (v *values) imputer(n *protos.NodeProto) {
+	integers := attribute(n, "imputed_value_int64s") != nil || attribute(n, "replaced_value_int64") != nil
+	if integers || !v.get(n.Input[0]).DType().IsFloat() {
+		exceptions.Panicf("of integers is not supported")
+	}
+	x, columns := v.rowsOf(n)
+	own := BroadcastToDims(v.listed(n, "imputed_value_floats", columns), x.Shape().Dimensions...)
+	missing := isNaN(x)
+	if replaced := float32(floatOr(n, "replaced_value_float", 0)); replaced == replaced {
+		missing = StopGradient(Equal(x, Const(v.graph, replaced)))
+	}
+	v.set(n, Where(missing, own, x))
+}
+
 // normalizer divides each row by its largest value, or its l1 or l2 norm.
 func (v *values) normalizer(n *protos.NodeProto) {
 	x, _ := v.rowsOf(n)
@@ -56,12 +71,7 @@ func (g *network) splitLinear(n *protos.NodeProto) ([]*protos.NodeProto, error) 
 	fail := func(format string, args ...any) error {
 		return errors.Errorf("%s: "+format, append([]any{nodeLabel(n)}, args...)...)
 	}
-	classes := 0
-	for _, name := range []string{"classlabels_ints", "classlabels_strings"} {
-		if l := attribute(n, name); l != nil {
-			classes = max(classes, len(l.Ints)+len(l.Strings))
-		}
-	}
+	classes := labels(n, "classlabels_ints", "classlabels_strings")
 	var weights, shifts []float32
 	if a := attribute(n, "coefficients"); a != nil {
 		weights = a.Floats
@@ -95,18 +105,23 @@ func (g *network) splitLinear(n *protos.NodeProto) ([]*protos.NodeProto, error) 
 		g.sources[row] = source{node: n.Output[1], attribute: "intercepts", mirrored: mirrored}
 		product.Input = append(product.Input, row)
 	}
-	after := &protos.NodeProto{Name: n.Name, Output: []string{n.Output[1]}}
-	switch post := stringOr(n, "post_transform", "NONE"); post {
+	return g.transformed(product, stringOr(n, "post_transform", "NONE"))
+}
+
+// transformed adds what a classifier makes of its scores to the node that computes them.
+func (g *network) transformed(scores *protos.NodeProto, post string) ([]*protos.NodeProto, error) {
+	after := &protos.NodeProto{Name: scores.Name, Output: scores.Output}
+	switch post {
 	case "NONE":
-		return []*protos.NodeProto{product}, nil
+		return []*protos.NodeProto{scores}, nil
 	case "LOGISTIC":
 		after.OpType = "Sigmoid"
 	case "SOFTMAX":
 		after.OpType, after.Attribute = "Softmax", []*protos.AttributeProto{intAttribute("axis", 1)}
 	default:
-		return nil, fail("post_transform %q is not supported", post)
+		return nil, errors.Errorf("%s: post_transform %q is not supported", nodeLabel(scores), post)
 	}
-	product.Output = []string{g.newName()}
-	after.Input = product.Output
-	return []*protos.NodeProto{product, after}, nil
+	scores.Output = []string{g.newName()}
+	after.Input = scores.Output
+	return []*protos.NodeProto{scores, after}, nil
 }

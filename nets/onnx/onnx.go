@@ -79,7 +79,7 @@ func loadAs(path string, o Options, isMap bool) (m *nets.Model, shape []int, err
 }
 
 func newNetwork(isMap bool) *network {
-	return &network{choices: map[string]int{}, sources: map[string]source{}, isMap: isMap}
+	return &network{choices: map[string]int{}, sources: map[string]source{}, tables: map[string]bool{}, isMap: isMap}
 }
 
 func (g *network) load(path string, o Options) (*nets.Model, error) {
@@ -161,6 +161,8 @@ func (g *network) normalize(path, output string) error {
 		switch {
 		case operatorName(n) == domainML+".LinearClassifier":
 			standard, err = g.splitLinear(n)
+		case isTrees(n):
+			standard, err = g.splitTrees(n)
 		case n.Domain == domainMicrosoft:
 			standard, err = g.rewrite(n)
 		}
@@ -218,7 +220,9 @@ func (g *network) finish(m *nets.Model) error {
 			return err
 		}
 		if !g.headed {
-			g.noteProbabilities()
+			if !g.noteTrees() {
+				g.noteProbabilities()
+			}
 			g.noteStaircases()
 			g.head, g.headed = g.headOf(out.DType, out.Dimensions), true
 		}
@@ -318,6 +322,7 @@ type network struct {
 	garbage        nets.Garbage
 
 	sources   map[string]source              // of tensors that are not as the file has them
+	tables    map[string]bool                // integers that are looked up by the graph alone
 	paths     map[string]string              // of the variables in the store, by initializer name
 	held      map[string]string              // of those that are no weights, but large
 	constants map[string]*protos.TensorProto // all other initializers

@@ -187,12 +187,25 @@ func sequenceOperators() map[string]operator {
 	}
 }
 
+const treeNodes = "nodes_falsenodeids:is nodes_featureids:is nodes_hitrates:fs! nodes_hitrates_as_tensor:t@3! " +
+	"nodes_missing_value_tracks_true:is nodes_modes:ss nodes_nodeids:is nodes_treeids:is nodes_truenodeids:is nodes_values:fs " +
+	"nodes_values_as_tensor:t@3 base_values:fs base_values_as_tensor:t@3 post_transform:s "
+
 // mlOperators are those of scikit-learn's converter.
 func mlOperators() map[string]operator {
 	return map[string]operator{
+		domainML + ".Imputer": {"1", "1-1", "imputed_value_floats:fs imputed_value_int64s:is replaced_value_float:f replaced_value_int64:i",
+			(*values).imputer},
 		domainML + ".Scaler":     {"1", "1-1", "offset:fs scale:fs", (*values).scaler},
 		domainML + ".Normalizer": {"1", "1-1", "norm:s", (*values).normalizer},
 		domainML + ".LinearClassifier": {"1", "1-1", "classlabels_ints:is! classlabels_strings:ss! coefficients:fs " +
 			"intercepts:fs multi_class:i! post_transform:s", replaced},
+		domainML + ".TreeEnsemble": {"5", "1-1", "aggregate_function:i leaf_targetids:is leaf_weights:t membership_values:t n_targets:i " +
+			"nodes_falseleafs:is nodes_falsenodeids:is nodes_featureids:is nodes_hitrates:t! nodes_missing_value_tracks_true:is nodes_modes:t " +
+			"nodes_splits:t nodes_trueleafs:is nodes_truenodeids:is post_transform:i tree_roots:is", (*values).trees},
+		domainML + ".TreeEnsembleClassifier": {"1 3 5", "1-1", treeNodes + "class_ids:is class_nodeids:is class_treeids:is class_weights:fs " +
+			"class_weights_as_tensor:t@3 classlabels_int64s:is classlabels_strings:ss", (*values).trees},
+		domainML + ".TreeEnsembleRegressor": {"1 3 5", "1-1", treeNodes + "aggregate_function:s n_targets:i target_ids:is target_nodeids:is " +
+			"target_treeids:is target_weights:fs target_weights_as_tensor:t@3", (*values).trees},
 	}
 }

@@ -163,6 +163,16 @@ func (g *network) noteStaircases() {
 	}
 }
 
+// noteTrees tells of trees, which leave attacks by gradients blind.
+func (g *network) noteTrees() bool {
+	found := slices.ContainsFunc(g.needed(g.input, g.output), isTrees)
+	if found {
+		g.notes = append(g.notes, "the network decides by trees, whose outputs are steps: no gradient goes through them, and attacks that "+
+			"follow gradients see nothing of them; use those by scores or decisions (Square, HopSkipJump, boundary, RayS)")
+	}
+	return found
+}
+
 // headOf returns what makes logits float32 [batch, classes] of an output of the given shape; nil if it is that already.
 // One number an example, z or its probability, becomes the two logits -z/2 and z/2, whose softmax is that probability.
 func (g *network) headOf(dtype dtypes.DType, dims []int) (head func(x *Node) *Node) {

@@ -99,7 +99,7 @@ func TestUnknownAttributesAreRefused(t *testing.T) {
 			if dot := strings.LastIndex(name, "."); dot >= 0 {
 				domain, op = name[:dot], name[dot+1:]
 			}
-			g := &network{opset: version, opsetML: 1}
+			g := &network{opset: version, opsetML: version}
 			require.Equal(t, version, g.version(&protos.NodeProto{OpType: op, Domain: domain}), name)
 			low, _ := o.arity(version)
 			n := &protos.NodeProto{OpType: op, Domain: domain, Output: []string{"y"}, Input: slices.Repeat([]string{"x"}, low),

@@ -34,7 +34,7 @@ func (g *network) variables(m *nets.Model) error {
 		return position(order, a.Name) - position(order, b.Name)
 	})
 	for _, t := range g.proto.Initializer {
-		if kind[t.Name] == notWeight && (len(t.RawData) < heldBytes || settings[t.Name] || places(t)) {
+		if kind[t.Name] == notWeight && (len(t.RawData) < heldBytes || settings[t.Name] || places(t) && !g.tables[t.Name]) {
 			g.constants[t.Name] = t
 			continue
 		}

@@ -119,7 +119,15 @@ func differs(path string, found []float32) (largest, norm float64, err error) {
 		top, most = max(top, math.Abs(float64(w))), max(most, d)
 		square, of = square+d*d, of+float64(w)*float64(w)
 	}
-	return most / top, math.Sqrt(square / of), nil
+	return share(most, top), math.Sqrt(share(square, of)), nil
+}
+
+// share is a difference over a size: of nothing at all 0, for the gradients of trees.
+func share(difference, size float64) float64 {
+	if difference == 0 {
+		return 0
+	}
+	return difference / size
 }
 
 // printOutcome is what the process of one network does.

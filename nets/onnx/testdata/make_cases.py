@@ -867,7 +867,143 @@ def microsoft():
     attentions()
 
 
-for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first, fusions, standardized, quantized, microsoft]:
+class Ensemble:
+    """Random trees over features that are 0, 1, 2 or 3, as lists for the operators of numbered nodes, and as sets."""
+
+    MODES = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"]
+
+    def __init__(self, draw, targets, trees=5, depth=4, votes=None, low=-1.0, modes=MODES):
+        self.draw, self.low, self.modes = draw, low, modes
+        self.nodes, self.votes = [], []  # nodes: tree, node, feature, threshold, mode, true, false
+        self.inner, self.leaves, self.roots = [], [], []  # inner: feature, threshold, mode, (true, is leaf), (false, is leaf)
+        for tree in range(trees):
+            self.tree, self.made, self.columns = 3 * tree + 1, 0, range(targets) if votes is None else votes(tree)
+            at, leaf = self.grow(depth)[1]
+            self.roots.append(at)
+
+    def grow(self, depth):
+        node, self.made = self.made, self.made + 1
+        row = len(self.nodes)
+        self.nodes.append(None)
+        if self.made > 1 and (depth == 0 or self.draw.random() < 0.2):
+            self.nodes[row] = (self.tree, node, 0, 0.0, "LEAF", 0, 0)
+            weights = [float(np.float32(self.draw.uniform(self.low, 1))) for _ in self.columns]
+            self.votes += [(self.tree, node, c, w) for c, w in zip(self.columns, weights)]
+            self.leaves.append((self.columns[0], weights[0]))
+            return node, (len(self.leaves) - 1, 1)
+        feature, threshold, mode = int(self.draw.integers(5)), float(self.draw.integers(4)), str(self.draw.choice(self.modes))
+        at = len(self.inner)
+        self.inner.append(None)
+        (yes, yes_at), (no, no_at) = self.grow(depth - 1), self.grow(depth - 1)
+        self.nodes[row] = (self.tree, node, feature, threshold, mode, yes, no)
+        self.inner[at] = (feature, threshold, mode, yes_at, no_at)
+        return node, (at, 0)
+
+    def numbered(self, votes, wide=False):
+        names = ["nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_values", "nodes_modes", "nodes_truenodeids", "nodes_falsenodeids"]
+        lists = dict(zip(names, map(list, zip(*self.nodes))))
+        lists.update(zip([votes + "_treeids", votes + "_nodeids", ("class" if votes == "class" else "target") + "_ids", votes + "_weights"],
+                         map(list, zip(*self.votes))))
+        if wide:
+            for name in ["nodes_values", votes + "_weights"]:
+                lists[name + "_as_tensor"] = numpy_helper.from_array(np.array(lists.pop(name)) + 1e-9)
+        return lists
+
+    def sets(self, kind=np.float32):
+        feature, threshold, mode, yes, no = zip(*self.inner)
+        array = lambda values, kind=kind: numpy_helper.from_array(np.array(values, kind))
+        members = [v for m in mode if m == "BRANCH_MEMBER" for v in sorted(self.draw.choice(4, 2, replace=False)) + [np.nan]]
+        return dict(nodes_featureids=feature, nodes_splits=array(threshold), nodes_modes=array([(self.MODES + ["BRANCH_MEMBER"]).index(m) for m in mode], np.uint8),
+                    nodes_truenodeids=[a for a, _ in yes], nodes_trueleafs=[b for _, b in yes], nodes_falsenodeids=[a for a, _ in no],
+                    nodes_falseleafs=[b for _, b in no], leaf_targetids=[c for c, _ in self.leaves], leaf_weights=array([w for _, w in self.leaves]),
+                    tree_roots=self.roots, **({"membership_values": array(members)} if members else {}))
+
+
+def trees():
+    from skl2onnx import to_onnx
+    from sklearn import ensemble, tree
+    make = helper.make_attribute  # skl2onnx gives lists of bools, which onnx takes no more
+    helper.make_attribute = lambda key, v, *more, **named: make(key, [int(i) if isinstance(i, (bool, np.bool_)) else i for i in v] if isinstance(v, list) else v,
+                                                                *more, **named)
+    draw = np.random.default_rng(11)
+    note = "decides by trees"
+
+    def case(name, op, version, classes, attributes, refused=None, double=False):
+        n = Net(17, 5)
+        n.add("Mul", np.float32(4))
+        n.add("Floor")
+        if double:
+            n.add("Cast", to=TensorProto.DOUBLE)
+        classifies = op == "TreeEnsembleClassifier"
+        made = n.add(op, outputs=2 if classifies else 1, domain="ai.onnx.ml", **attributes)
+        kind = TensorProto.DOUBLE if op == "TreeEnsemble" and double else TensorProto.FLOAT
+        m = n.model([value(made[-1], ["N", classes], kind)])
+        m.opset_import.append(helper.make_opsetid("ai.onnx.ml", version))
+        take("trees", name, m, (5,), refused=refused, note=note, gradient=False, n=40)
+
+    for post in ["NONE", "LOGISTIC", "SOFTMAX"]:
+        for base in [{}, {"base_values": [0.25, -0.5, 0.125]}]:
+            case("classes, %s%s" % (post, ", base values" if base else ""), "TreeEnsembleClassifier", 1, 3,
+                 dict(Ensemble(draw, 3).numbered("class"), classlabels_int64s=[0, 1, 2], post_transform=post, **base))
+    for low in [-1.0, 0.0]:
+        for post in ["NONE", "LOGISTIC"]:
+            for base in [{}, {"base_values": [0.25]}]:
+                case("two classes, one row, %s from %g%s" % (post, low, ", base value" if base else ""), "TreeEnsembleClassifier", 3, 2,
+                     dict(Ensemble(draw, 1, low=low).numbered("class"), classlabels_strings=["a", "b"], post_transform=post, **base))
+    for votes in [[1], [0, 1]]:
+        for post in ["NONE", "LOGISTIC", "SOFTMAX"]:
+            case("two classes, votes for %s, %s" % (votes, post), "TreeEnsembleClassifier", 3, 2,
+                 dict(Ensemble(draw, 2, votes=lambda _: votes).numbered("class"), classlabels_int64s=[0, 1], post_transform=post))
+    for aggregate in ["SUM", "AVERAGE", "MIN", "MAX"]:
+        case("targets, " + aggregate, "TreeEnsembleRegressor", 3, 3,
+             dict(Ensemble(draw, 3).numbered("target"), n_targets=3, aggregate_function=aggregate, base_values=[0.5, 0.25, -1.0]))
+        case("a tree a target, " + aggregate, "TreeEnsembleRegressor", 1, 3,
+             dict(Ensemble(draw, 3, votes=lambda t: [t % 2]).numbered("target"), n_targets=3, aggregate_function=aggregate))
+        case("a set, " + aggregate, "TreeEnsemble", 5, 3,
+             dict(Ensemble(draw, 3, votes=lambda t: [t % 3]).sets(), n_targets=3, aggregate_function=["AVERAGE", "SUM", "MIN", "MAX"].index(aggregate)))
+    for post in range(3):
+        case("a set with members, post_transform %d" % post, "TreeEnsemble", 5, 3,
+             dict(Ensemble(draw, 3, votes=lambda t: [t % 3], modes=Ensemble.MODES + ["BRANCH_MEMBER"] * 3).sets(), n_targets=3, post_transform=post),
+             refused="ONNX Runtime and the format differ" if post else None)  # of 1 and 2 each has the other
+    case("classes in double precision", "TreeEnsembleClassifier", 3, 3, dict(Ensemble(draw, 3).numbered("class", True), classlabels_int64s=[0, 1, 2]), double=True)
+    case("targets in double precision", "TreeEnsembleRegressor", 3, 3, dict(Ensemble(draw, 3).numbered("target", True), n_targets=3), double=True)
+    case("a set in double precision", "TreeEnsemble", 5, 3, dict(Ensemble(draw, 3, votes=lambda t: [t % 3]).sets(np.float64), n_targets=3), double=True)
+    case("doubles of floats", "TreeEnsembleRegressor", 3, 3, dict(Ensemble(draw, 3).numbered("target", True), n_targets=3), refused="in double precision of an input")
+    for post in ["PROBIT", "SOFTMAX_ZERO"]:
+        case(post, "TreeEnsembleClassifier", 3, 3, dict(Ensemble(draw, 3).numbered("class"), classlabels_int64s=[0, 1, 2], post_transform=post),
+             refused='post_transform "%s" is not supported' % post)
+    case("a softmax of one row", "TreeEnsembleClassifier", 3, 2,
+         dict(Ensemble(draw, 1).numbered("class"), classlabels_int64s=[0, 1], post_transform="SOFTMAX"), refused="ONNX Runtime leaves it out")
+    case("base values of two classes", "TreeEnsembleClassifier", 3, 2,
+         dict(Ensemble(draw, 2).numbered("class"), classlabels_int64s=[0, 1], base_values=[0.5, 0.25]), refused="2 base values for two classes")
+
+    for replaced, own in [(0.0, [0.5, 1.5, 2.5, 3.5, 4.5]), (1.0, [0.25]), (float("nan"), [0.25])]:
+        n = Net(17, 5)
+        n.add("Mul", np.float32(4))
+        n.add("Floor")
+        n.add("Imputer", domain="ai.onnx.ml", imputed_value_floats=own, replaced_value_float=replaced)
+        m = n.dense(5).model()
+        m.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+        take("missing", "Imputer of %g" % replaced, m, (5,), gradient=False)
+
+    x = draw.random((120, 5)).astype(np.float32)
+    x[:, 3] = np.round(4 * x[:, 3]) / 4
+    y3, y2 = np.argmax(x[:, :3], 1), (x[:, 0] > x[:, 1]).astype(int)
+    for name, model in [("DecisionTreeClassifier", tree.DecisionTreeClassifier(random_state=1)), ("RandomForestClassifier", ensemble.RandomForestClassifier(8, random_state=1)),
+                        ("ExtraTreesClassifier", ensemble.ExtraTreesClassifier(8, random_state=1)),
+                        ("GradientBoostingClassifier", ensemble.GradientBoostingClassifier(n_estimators=6, random_state=1)),
+                        ("HistGradientBoostingClassifier", ensemble.HistGradientBoostingClassifier(max_iter=6, min_samples_leaf=4))]:
+        for classes, labels in [("two", y2), ("three", y3), ("words", np.array(["a", "b", "c"])[y3])]:
+            model.fit(x, labels)
+            plain = to_onnx(model, x[:1], options={"zipmap": False}, target_opset=17)
+            rename(plain, plain.graph.input[0].name, "x")
+            for zipmap in [True, False]:
+                m = to_onnx(model, x[:1], options={"zipmap": zipmap}, target_opset=17)
+                rename(m, m.graph.input[0].name, "x")
+                take("scikit-learn", "%s, %s, zipmap %s" % (name, classes, zipmap), m, (5,), logits="probabilities", note=note, gradient=False, reference=plain, n=20)
+
+
+for make in [clips, softmaxes, splits, training, negatives, slices, pads, gradients, attention, outputs, sklearn, first, fusions, standardized, quantized, microsoft, trees]:
     make()
 with open(os.path.join(HERE, "cases.json.gz"), "wb") as f, gzip.GzipFile(filename="", mode="wb", fileobj=f, mtime=0) as z:
     z.write(json.dumps(cases, separators=(",", ":")).encode())

@@ -25,7 +25,8 @@ from onnx import AttributeProto, defs, helper, numpy_helper
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ML = {"ArrayFeatureExtractor", "Binarizer", "CastMap", "FeatureVectorizer", "Imputer", "LinearClassifier", "LinearRegressor",
-      "Normalizer", "Scaler", "SVMClassifier", "TreeEnsembleClassifier", "ZipMap"}
+      "Normalizer", "Scaler", "SVMClassifier", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor",
+      "ZipMap"}
 MICROSOFT = {"Attention", "MultiHeadAttention", "QAttention", "BiasGelu", "DequantizeLinear", "DynamicQuantizeMatMul", "FastGelu", "FusedConv", "FusedGemm",
              "FusedMatMul", "Gelu", "MatMulIntegerToFloat", "QGemm", "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearGlobalAveragePool",
              "QLinearLeakyRelu", "QLinearMul", "QLinearSigmoid", "QLinearSoftmax", "QLinearWhere", "QuantizeLinear", "QuickGelu",
