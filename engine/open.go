@@ -116,7 +116,8 @@ func release(c *client) {
 }
 
 func openGo() (*client, error) {
-	backend, err := gobackend.New("")
+	// One operation after the other, each on all cores: side by side, products may each wait for a worker that another holds, for ever.
+	backend, err := gobackend.New("ops_sequential")
 	if err != nil {
 		return nil, fmt.Errorf("engine: pure-Go backend: %s", oneLine(err))
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute-onnx/support/protos"
-	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/pkg/errors"
@@ -202,12 +201,11 @@ func equalRows(t *protos.TensorProto) bool {
 // independent runs a network whose batch size was freed on one image, and on that image beside another: freeing guesses
 // from numbers, and a wrong guess would mix the images of a batch.
 func independent(m *nets.Model) error {
-	backend := gobackend.GetBackend()
 	c, err := m.Clone() // running it ties the weights to a backend
 	if err != nil {
 		return err
 	}
-	exec, err := model.NewExec(backend, c.Store, c.Logits)
+	exec, err := model.NewExec(hostBackend(), c.Store, c.Logits)
 	if err != nil {
 		return err
 	}
