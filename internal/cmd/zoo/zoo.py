@@ -31,7 +31,7 @@ mobilevitv2_050 efficientformer_l1 coatnet_0_rw_224 eva02_tiny_patch14_224 hiera
 visformer_tiny dla34 res2net50_14w_8s gmlp_ti16_224 tnt_s_patch16_224 edgenext_xx_small fastvit_t8 convnextv2_atto
 mobilenetv4_conv_small pvt_v2_b0 volo_d1_224 tf_efficientnet_lite0""".split()
 
-KERAS = "MobileNetV2 ResNet50V2 EfficientNetB0 DenseNet121 Xception NASNetMobile ConvNeXtTiny".split()
+KERAS = "MobileNetV2 ResNet50V2 EfficientNetB0 DenseNet121 Xception ConvNeXtTiny".split()
 SKLEARN = "LogisticRegression MLPClassifier LinearSVC LinearDiscriminantAnalysis RandomForestClassifier".split()
 EXPORTERS = {"torchvision": ["torchscript", "dynamo"], "timm": ["torchscript", "dynamo"], "keras": ["keras"], "sklearn": ["skl2onnx"]}
 
