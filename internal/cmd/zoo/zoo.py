@@ -44,7 +44,7 @@ def build(name):
     torch.manual_seed(1)
     family, model = name.split("/")
     if family == "keras":
-        return build_keras(model), 224
+        return build_keras(model), 299 if model == "Xception" else 224
     if family == "torchvision":
         extra = {"init_weights": True} if model in ("googlenet", "inception_v3") else {}
         net = getattr(torchvision.models, model)(weights=None, **extra)
