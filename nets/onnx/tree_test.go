@@ -236,6 +236,24 @@ func TestTreesRefused(t *testing.T) {
 	}
 }
 
+// TestTreeSetModes: comparisons come as numbers there, which may be any.
+func TestTreeSetModes(t *testing.T) {
+	numbers := func(name string, values ...float32) *protos.AttributeProto {
+		return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_TENSOR, T: &protos.TensorProto{Name: name,
+			DataType: int32(protos.TensorProto_FLOAT), Dims: []int64{int64(len(values))}, FloatData: values}}
+	}
+	for _, mode := range []float32{-1, 0.5, 7, float32(math.NaN())} {
+		p := forestFile(nil, "SUM")
+		p.OpsetImport[1].Version = 5
+		p.Graph.Node[0].OpType = "TreeEnsemble"
+		p.Graph.Node[0].Attribute = []*protos.AttributeProto{numbers("nodes_splits", 0), numbers("nodes_modes", mode), list("nodes_featureids", 0),
+			list("nodes_truenodeids", 0), list("nodes_trueleafs", 1), list("nodes_falsenodeids", 1), list("nodes_falseleafs", 1),
+			numbers("leaf_weights", 1, 2), list("leaf_targetids", 0, 1), list("tree_roots", 0),
+			{Name: "n_targets", Type: protos.AttributeProto_INT, I: treeTargets}}
+		refusedTrees(t, fmt.Sprintf("mode %g of branch 0 is not supported", mode), p)
+	}
+}
+
 func refusedTrees(t *testing.T, want string, p *protos.ModelProto) {
 	t.Helper()
 	_, err := onnx.Load(onnxFile(t, t.TempDir(), p), onnx.Options{})

@@ -39,8 +39,8 @@ func treeSet(n *protos.NodeProto) (*ensemble, error) {
 	e := &ensemble{targets: int(targets), wide: wide}
 	for i := range size {
 		mode := int(modes[i])
-		if mode >= len(setModes) {
-			return nil, errors.Errorf("mode %d of branch %d is not supported", mode, i)
+		if mode < 0 || mode >= len(setModes) || float64(mode) != modes[i] {
+			return nil, errors.Errorf("mode %g of branch %d is not supported", modes[i], i)
 		}
 		b := branch{feature: lists[0][i], threshold: thresholds[i], mode: setModes[mode], missing: missing != nil && missing[i] != 0}
 		for _, child := range []struct {
