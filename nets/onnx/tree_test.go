@@ -247,7 +247,8 @@ func TestTreeSetModes(t *testing.T) {
 		p.OpsetImport[1].Version = 5
 		p.Graph.Node[0].OpType = "TreeEnsemble"
 		p.Graph.Node[0].Attribute = []*protos.AttributeProto{numbers("nodes_splits", 0), numbers("nodes_modes", mode),
-			list("nodes_featureids", 0), list("nodes_truenodeids", 0), list("nodes_trueleafs", 1), list("nodes_falsenodeids", 1), list("nodes_falseleafs", 1),
+			list("nodes_featureids", 0), list("nodes_truenodeids", 0), list("nodes_trueleafs", 1),
+			list("nodes_falsenodeids", 1), list("nodes_falseleafs", 1),
 			numbers("leaf_weights", 1, 2), list("leaf_targetids", 0, 1), list("tree_roots", 0),
 			{Name: "n_targets", Type: protos.AttributeProto_INT, I: treeTargets}}
 		refusedTrees(t, fmt.Sprintf("mode %g of branch 0 is not supported", mode), p)
