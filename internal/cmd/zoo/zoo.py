@@ -44,7 +44,8 @@ def build(name):
     torch.manual_seed(1)
     family, model = name.split("/")
     if family == "keras":
-        return build_keras(model), 299 if model == "Xception" else 224
+        net = build_keras(model)
+        return net, net.input_shape[1]
     if family == "torchvision":
         extra = {"init_weights": True} if model in ("googlenet", "inception_v3") else {}
         net = getattr(torchvision.models, model)(weights=None, **extra)
@@ -91,7 +92,9 @@ def doubled(net, name):
     return other
 
 
-def in_double(net):
+def in_double(net, name):
+    if name.startswith("keras/"):
+        return doubled(net, name)
     import torch
 
     class Wrapped(torch.nn.Module):
@@ -177,7 +180,7 @@ def export(name, exporter, folder, precision="single"):
     net, side = build(name)
     steps, batch = STEPS, BATCH
     if precision == "double":
-        net, steps, batch = doubled(net, name) if exporter == "keras" else in_double(net), 0, 2
+        net, steps, batch = in_double(net, name), 0, 2
     generator = torch.Generator().manual_seed(2)
     x = torch.rand(*([batch, side, side, 3] if exporter == "keras" else [batch, 3, side, side]), generator=generator)
     y = torch.arange(batch) * 7
