@@ -177,10 +177,6 @@ func (g *network) addConstant(t *protos.TensorProto) string {
 	return t.Name
 }
 
-func intAttribute(name string, value int64) *protos.AttributeProto {
-	return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_INT, I: value}
-}
-
 // newName makes a name that no exporter writes.
 func (g *network) newName() string {
 	g.names++

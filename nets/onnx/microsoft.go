@@ -22,36 +22,34 @@ type foreign struct {
 
 const pooling = window + " ceil_mode:i count_include_pad:i channels_last:i"
 
-func foreignOperators() map[string]foreign {
-	return map[string]foreign{
-		"Attention": {"2-7", attentionAttributes + pasts + " qkv_hidden_sizes:is rotary_embedding_dim:i!",
-			(*rewriting).projectedAttention},
-		"BiasGelu":                         {"2-2", "", (*rewriting).gelu},
-		"DequantizeLinear":                 {"2-3", "axis:i", (*rewriting).renamed},
-		"DynamicQuantizeMatMul":            {"3-5", "", (*rewriting).dynamicProduct},
-		"FastGelu":                         {"1-2", "", (*rewriting).gelu},
-		"FusedConv":                        {"2-4", window + " dilations:is group:i activation:s activation_params:fs", (*rewriting).fusedConv},
-		"FusedGemm":                        {"2-3", gemmAttributes, (*rewriting).fusedGemm},
-		"FusedMatMul":                      {"2-2", "alpha:f transA:i transB:i transBatchA:i transBatchB:i", (*rewriting).fusedMatMul},
-		"Gelu":                             {"1-1", "", (*rewriting).gelu},
-		"MatMulIntegerToFloat":             {"4-7", "", (*rewriting).scaledProduct},
-		"MultiHeadAttention":               {"1-10", attentionAttributes, (*rewriting).headedAttention},
-		"QAttention":                       {"5-9", attentionAttributes + pasts, (*rewriting).quantizedAttention},
-		"QGemm":                            {"6-9", "alpha:f transA:i transB:i", (*rewriting).quantizedGemm},
-		"QLinearAdd":                       {"7-8", "", quantizedAs("Add", 0, 6)},
-		"QLinearAveragePool":               {"4-5", pooling, quantizedAs("AveragePool", 0, 3)},
-		"QLinearConcat":                    {"3-*", "axis:i", quantizedAs("Concat", 2, 0)},
-		"QLinearGlobalAveragePool":         {"5-5", "channels_last:i", quantizedAs("GlobalAveragePool", 0, 3)},
-		"QLinearLeakyRelu":                 {"4-5", "alpha:f", quantizedAs("LeakyRelu", 0, 3)},
-		"QLinearMul":                       {"7-8", "", quantizedAs("Mul", 0, 6)},
-		"QLinearSigmoid":                   {"4-5", "", quantizedAs("Sigmoid", 0, 3)},
-		"QLinearSoftmax":                   {"5-5", "axis:i opset:i", quantizedAs("Softmax", 0, 3)},
-		"QLinearWhere":                     {"9-9", "", quantizedAs("Where", 1, 7)},
-		"QuantizeLinear":                   {"2-3", "axis:i", (*rewriting).renamed},
-		"QuickGelu":                        {"1-1", "alpha:f", (*rewriting).quickGelu},
-		"SkipLayerNormalization":           {"3-5", "epsilon:f", (*rewriting).skipNorm},
-		"SkipSimplifiedLayerNormalization": {"3-4", "epsilon:f", (*rewriting).skipNorm},
-	}
+var foreignOperators = map[string]foreign{
+	"Attention": {"2-7", attentionAttributes + pasts + " qkv_hidden_sizes:is rotary_embedding_dim:i!",
+		(*rewriting).projectedAttention},
+	"BiasGelu":                         {"2-2", "", (*rewriting).gelu},
+	"DequantizeLinear":                 {"2-3", "axis:i", (*rewriting).renamed},
+	"DynamicQuantizeMatMul":            {"3-5", "", (*rewriting).dynamicProduct},
+	"FastGelu":                         {"1-2", "", (*rewriting).gelu},
+	"FusedConv":                        {"2-4", window + " dilations:is group:i activation:s activation_params:fs", (*rewriting).fusedConv},
+	"FusedGemm":                        {"2-3", gemmAttributes, (*rewriting).fusedGemm},
+	"FusedMatMul":                      {"2-2", "alpha:f transA:i transB:i transBatchA:i transBatchB:i", (*rewriting).fusedMatMul},
+	"Gelu":                             {"1-1", "", (*rewriting).gelu},
+	"MatMulIntegerToFloat":             {"4-7", "", (*rewriting).scaledProduct},
+	"MultiHeadAttention":               {"1-10", attentionAttributes, (*rewriting).headedAttention},
+	"QAttention":                       {"5-9", attentionAttributes + pasts, (*rewriting).quantizedAttention},
+	"QGemm":                            {"6-9", "alpha:f transA:i transB:i", (*rewriting).quantizedGemm},
+	"QLinearAdd":                       {"7-8", "", quantizedAs("Add", 0, 6)},
+	"QLinearAveragePool":               {"4-5", pooling, quantizedAs("AveragePool", 0, 3)},
+	"QLinearConcat":                    {"3-*", "axis:i", quantizedAs("Concat", 2, 0)},
+	"QLinearGlobalAveragePool":         {"5-5", "channels_last:i", quantizedAs("GlobalAveragePool", 0, 3)},
+	"QLinearLeakyRelu":                 {"4-5", "alpha:f", quantizedAs("LeakyRelu", 0, 3)},
+	"QLinearMul":                       {"7-8", "", quantizedAs("Mul", 0, 6)},
+	"QLinearSigmoid":                   {"4-5", "", quantizedAs("Sigmoid", 0, 3)},
+	"QLinearSoftmax":                   {"5-5", "axis:i opset:i", quantizedAs("Softmax", 0, 3)},
+	"QLinearWhere":                     {"9-9", "", quantizedAs("Where", 1, 7)},
+	"QuantizeLinear":                   {"2-3", "axis:i", (*rewriting).renamed},
+	"QuickGelu":                        {"1-1", "alpha:f", (*rewriting).quickGelu},
+	"SkipLayerNormalization":           {"3-5", "epsilon:f", (*rewriting).skipNorm},
+	"SkipSimplifiedLayerNormalization": {"3-4", "epsilon:f", (*rewriting).skipNorm},
 }
 
 const gemmAttributes = "alpha:f beta:f transA:i transB:i activation:s activation_alpha:f activation_beta:f activation_gamma:f"
@@ -60,7 +58,7 @@ const gemmAttributes = "alpha:f beta:f transA:i transB:i activation:s activation
 // the format had it; the format's name is RMSNormalization.
 func microsoftOperators() map[string]operator {
 	rows := map[string]operator{"SimplifiedLayerNormalization": {"1", "2-2", "axis:i epsilon:f stash_type:i!", (*values).rmsNorm}}
-	for name, o := range foreignOperators() {
+	for name, o := range foreignOperators {
 		rows[domainMicrosoft+"."+name] = operator{"1", o.inputs, o.attributes, replaced}
 	}
 	return rows
@@ -78,7 +76,7 @@ func (g *network) rewrite(n *protos.NodeProto) ([]*protos.NodeProto, error) {
 	if n.Output[0] == "" {
 		return nil, errors.Errorf("%s leaves out its first output: not supported", nodeLabel(n))
 	}
-	if err := foreignOperators()[n.OpType].into(w); err != nil {
+	if err := foreignOperators[n.OpType].into(w); err != nil {
 		return nil, errors.WithMessage(err, nodeLabel(n))
 	}
 	w.nodes[len(w.nodes)-1].Output[0] = n.Output[0]
@@ -325,12 +323,4 @@ func (w *rewriting) skipNorm() error {
 		}
 	}
 	return nil
-}
-
-func floatAttribute(name string, value float32) *protos.AttributeProto {
-	return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_FLOAT, F: value}
-}
-
-func stringAttribute(name, value string) *protos.AttributeProto {
-	return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_STRING, S: []byte(value)}
 }

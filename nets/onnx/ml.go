@@ -64,6 +64,16 @@ func (v *values) normalizer(n *protos.NodeProto) {
 	}
 }
 
+// labels are how many classes a classifier names.
+func labels(n *protos.NodeProto, names ...string) (classes int) {
+	for _, name := range names {
+		if l := attribute(n, name); l != nil {
+			classes = max(classes, len(l.Ints)+len(l.Strings))
+		}
+	}
+	return classes
+}
+
 // splitLinear makes a product of matrices, and what is made of it, of a linear classifier: its coefficients are weights as
 // others are. A single row of them for two classes scores the second, and its negative the first. The label, its first
 // output, is never needed here.

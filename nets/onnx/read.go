@@ -273,6 +273,18 @@ func intTensor(name string, values []int64, dims ...int64) *protos.TensorProto {
 	return t
 }
 
+func intAttribute(name string, value int64) *protos.AttributeProto {
+	return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_INT, I: value}
+}
+
+func floatAttribute(name string, value float32) *protos.AttributeProto {
+	return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_FLOAT, F: value}
+}
+
+func stringAttribute(name, value string) *protos.AttributeProto {
+	return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_STRING, S: []byte(value)}
+}
+
 func product(sizes []int) int {
 	p := 1
 	for _, s := range sizes {

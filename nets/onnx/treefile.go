@@ -10,16 +10,6 @@ import (
 // This file reads ensembles of trees from the attributes of their nodes: those of classifiers and regressors here, whose rows name
 // branches and leaves alike by tree and number, and those of TreeEnsemble in treeset.go.
 
-// labels are how many classes a classifier names.
-func labels(n *protos.NodeProto, names ...string) (classes int) {
-	for _, name := range names {
-		if l := attribute(n, name); l != nil {
-			classes = max(classes, len(l.Ints)+len(l.Strings))
-		}
-	}
-	return classes
-}
-
 // integers are a list of the given length; nil where it is missing.
 func integers(n *protos.NodeProto, name string, length int) ([]int64, error) {
 	a := attribute(n, name)

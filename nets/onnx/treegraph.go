@@ -65,7 +65,7 @@ func (g *network) splitTrees(n *protos.NodeProto) ([]*protos.NodeProto, error) {
 		highest = max(highest, b.feature)
 	}
 	n.Attribute = []*protos.AttributeProto{intAttribute("depth", int64(depth)), intAttribute("highest", highest),
-		{Name: "aggregate_function", Type: protos.AttributeProto_STRING, S: []byte(aggregate)}}
+		stringAttribute("aggregate_function", aggregate)}
 	return g.transformed(n, post)
 }
 
